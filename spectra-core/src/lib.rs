@@ -1,0 +1,2 @@
+#![cfg_attr(not(feature="faer"), no_std)]
+//! Work in progress.
