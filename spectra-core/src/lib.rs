@@ -1,2 +1,11 @@
-#![cfg_attr(not(feature="faer"), no_std)]
-//! Work in progress.
+//! Spectral optimizers of modern LLM training, written once over two small traits.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(feature = "faer")]
+extern crate std;
+
+pub mod backend;
+pub mod schedules;
+pub mod optimizer;
