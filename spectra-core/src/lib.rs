@@ -7,5 +7,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod backend;
-pub mod schedules;
+pub mod dense;
+pub mod linalg;
 pub mod optimizer;
+pub mod schedules;

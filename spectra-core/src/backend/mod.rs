@@ -1,5 +1,16 @@
 //! The traits, errors and scalar types: who implements a backend starts here.
+
+mod device;
+mod element;
 mod error;
-pub use error::{Error, ErrorKind, Result};
-#[allow(unused_imports)]
+mod gradient;
+mod matrix;
+mod scalar;
+
+pub use device::Backend;
+pub use element::Element;
 pub(crate) use error::require;
+pub use error::{Error, ErrorKind, Result};
+pub use gradient::Gradient;
+pub use matrix::{Coef, Matrix, Op, check_gemm, check_same, check_shape};
+pub use scalar::{Coefficient, Scalar, ScalarOp};

@@ -1,0 +1,38 @@
+//! The device: allocation and constants.
+
+use super::{Element, Matrix, Result, Scalar};
+
+/// A place where matrices live. Cheap to clone (a handle).
+///
+/// Two required methods. Implementers: see the crate's front page and run the `spectra-conformance` suite.
+pub trait Backend: Clone {
+    /// The arithmetic type.
+    type Element: Element;
+    /// Numbers that stay on the device; `f64` on a CPU.
+    type Scalar: Scalar;
+    /// The matrices.
+    type Matrix: Matrix<Element = Self::Element, Scalar = Self::Scalar>;
+
+    /// A `rows x cols` matrix of zeros. Either may be zero.
+    ///
+    /// `rows_like`: a matrix with the same number of rows whose distribution of rows over devices the new
+    /// one shares; backends that keep a matrix in one place ignore it. Without it the new matrix is
+    /// replicated. May allocate; algorithms call it on the first step only.
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    fn zeros(&self, rows: usize, cols: usize, rows_like: Option<&Self::Matrix>) -> Result<Self::Matrix>;
+
+    /// A host number as a scalar. Does not wait for the device.
+    fn scalar(&self, value: f64) -> Result<Self::Scalar>;
+
+    /// A matrix with the given row-major values.
+    ///
+    /// # Errors
+    /// If `values` does not hold `rows * cols` numbers, or memory cannot be had.
+    fn upload(&self, rows: usize, cols: usize, values: &[Self::Element]) -> Result<Self::Matrix> {
+        let mut matrix = self.zeros(rows, cols, None)?;
+        matrix.write(values)?;
+        Ok(matrix)
+    }
+}

@@ -1,0 +1,272 @@
+//! Factorisations of k x k Gram matrices on the host, in `f64`.
+
+use crate::backend::Element;
+
+/// Which small factor [`Matrix::small_factor`](crate::backend::Matrix::small_factor) computes of the Gram
+/// matrix `C` (symmetric positive semidefinite, k x k).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmallFactor {
+    /// `R^-1` of the Cholesky factor `C = R^T R`, R upper triangular with a non-negative diagonal. The columns
+    /// are scaled to unit length first, so only the angles between them condition the result. A column that
+    /// is zero or numerically dependent on earlier ones gets a zero column in `R^-1`.
+    CholeskyInverse,
+    /// `diag(1 / sqrt(C_jj))`, 0 where `C_jj` is 0: normalises the columns whose Gram matrix is `C`.
+    ColumnNormalizer,
+    /// The orthogonal `B` for which `B^T C B` is diagonal and decreasing, computed from the scaled Cholesky
+    /// factor by one-sided Jacobi rotations: small eigenvalues keep their relative accuracy.
+    Diagonalizer,
+}
+
+/// What a small factorisation found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SmallInfo {
+    /// Columns that are zero or depend numerically on earlier ones.
+    pub dead: usize,
+    /// The largest `1 / pivot^2` of the scaled Cholesky factor over the live columns: a lower bound, in
+    /// practice within a factor k, of the condition number of the scaled Gram matrix. 1 for orthogonal columns.
+    pub condition: f64,
+}
+
+impl SmallFactor {
+    /// How many `f64` of working memory [`compute`](Self::compute) needs.
+    pub fn numbers(self, k: usize) -> usize {
+        2 * k * k + k
+    }
+
+    /// Replaces the row-major Gram matrix in `values` by the factor. `numbers`: at least
+    /// [`numbers`](Self::numbers)`(k)` long, contents irrelevant.
+    pub fn compute<E: Element>(self, k: usize, values: &mut [E], numbers: &mut [f64]) -> SmallInfo {
+        let (c, rest) = numbers.split_at_mut(k * k);
+        let (out, rest) = rest.split_at_mut(k * k);
+        let length = &mut rest[..k];
+        for (c, x) in c.iter_mut().zip(values.iter()) {
+            *c = x.widen();
+        }
+        // A Gram matrix accumulated in E knows the cosine between two columns to about k eps; below this
+        // squared sine a column's own direction is noise.
+        let dependent = 4.0 * k as f64 * E::EPSILON;
+        let info = scaled_cholesky(k, c, length, dependent);
+        match self {
+            Self::CholeskyInverse => inverse_of_scaled(k, c, length, out),
+            Self::ColumnNormalizer => {
+                out.fill(0.0);
+                for j in 0..k {
+                    out[j * k + j] = if length[j] > 0.0 { 1.0 / length[j] } else { 0.0 };
+                }
+            }
+            Self::Diagonalizer => {
+                for row in c.chunks_exact_mut(k) {
+                    for (x, d) in row.iter_mut().zip(length.iter()) {
+                        *x *= d;
+                    }
+                }
+                jacobi(k, c, out, length);
+            }
+        }
+        for (x, o) in values.iter_mut().zip(out.iter()) {
+            *x = E::narrow(*o);
+        }
+        info
+    }
+}
+
+/// `length_j = sqrt(C_jj)`; then the upper Cholesky factor of `C_ij / (length_i length_j)` in place, zeros below
+/// the diagonal. Dead columns get a zero row and diagonal.
+fn scaled_cholesky(k: usize, c: &mut [f64], length: &mut [f64], dependent: f64) -> SmallInfo {
+    for j in 0..k {
+        let square = c[j * k + j];
+        length[j] = if square > 0.0 { libm::sqrt(square) } else { 0.0 };
+    }
+    let mut info = SmallInfo { dead: 0, condition: 1.0 };
+    for j in 0..k {
+        for i in 0..j {
+            c[j * k + i] = 0.0;
+        }
+        let scale = |i: usize| if length[i] > 0.0 { 1.0 / length[i] } else { 0.0 };
+        let mut pivot = if length[j] > 0.0 { 1.0 } else { 0.0 };
+        for p in 0..j {
+            pivot -= c[p * k + j] * c[p * k + j];
+        }
+        // NaN is alive: it must reach the caller, not be mistaken for a dependent column.
+        if pivot <= dependent {
+            info.dead += 1;
+            c[j * k..(j + 1) * k].fill(0.0);
+            continue;
+        }
+        info.condition = info.condition.max(1.0 / pivot);
+        let root = libm::sqrt(pivot);
+        for i in j + 1..k {
+            let mut x = c[j * k + i] * scale(i) * scale(j);
+            for p in 0..j {
+                x -= c[p * k + j] * c[p * k + i];
+            }
+            c[j * k + i] = x / root;
+        }
+        c[j * k + j] = root;
+    }
+    info
+}
+
+/// `out = diag(1 / length) R^-1` for the scaled upper factor `R`; dead columns become zero.
+fn inverse_of_scaled(k: usize, r: &[f64], length: &[f64], out: &mut [f64]) {
+    out.fill(0.0);
+    for j in 0..k {
+        let diagonal = r[j * k + j];
+        if diagonal == 0.0 {
+            continue;
+        }
+        out[j * k + j] = 1.0 / diagonal;
+        for i in 0..j {
+            let sum: f64 = (i..j).map(|p| out[i * k + p] * r[p * k + j]).sum();
+            out[i * k + j] = -sum / diagonal;
+        }
+    }
+    for i in 0..k {
+        let scale = if length[i] > 0.0 { 1.0 / length[i] } else { 0.0 };
+        for x in &mut out[i * k..(i + 1) * k] {
+            *x *= scale;
+        }
+    }
+}
+
+/// One-sided Jacobi (Hestenes 1958): rotates the columns of `a` until they are orthogonal, accumulates the
+/// rotations in `b`, and sorts by decreasing column norm (left in `norm`).
+fn jacobi(k: usize, a: &mut [f64], b: &mut [f64], norm: &mut [f64]) {
+    /// Quadratic convergence needs about log2(log2(1/eps)) = 6 sweeps after the first few; 30 is never reached.
+    const SWEEPS: usize = 30;
+    b.fill(0.0);
+    for j in 0..k {
+        b[j * k + j] = 1.0;
+    }
+    for _ in 0..SWEEPS {
+        let mut rotated = false;
+        for p in 0..k {
+            for q in p + 1..k {
+                let (mut pp, mut qq, mut pq) = (0.0, 0.0, 0.0);
+                for row in a.chunks_exact(k) {
+                    pp += row[p] * row[p];
+                    qq += row[q] * row[q];
+                    pq += row[p] * row[q];
+                }
+                if pq == 0.0 || !(pq * pq > f64::EPSILON * f64::EPSILON * pp * qq) {
+                    continue;
+                }
+                rotated = true;
+                let zeta = (qq - pp) / (2.0 * pq);
+                let sign = if zeta < 0.0 { -1.0 } else { 1.0 };
+                let t = sign / (sign * zeta + libm::sqrt(1.0 + zeta * zeta));
+                let cos = 1.0 / libm::sqrt(1.0 + t * t);
+                let sin = cos * t;
+                for row in a.chunks_exact_mut(k).chain(b.chunks_exact_mut(k)) {
+                    let (x, y) = (row[p], row[q]);
+                    row[p] = cos * x - sin * y;
+                    row[q] = sin * x + cos * y;
+                }
+            }
+        }
+        if !rotated {
+            break;
+        }
+    }
+    for (j, norm) in norm.iter_mut().enumerate() {
+        *norm = libm::sqrt(a.chunks_exact(k).map(|row| row[j] * row[j]).sum());
+    }
+    for j in 0..k {
+        let largest = (j..k).fold(j, |best, i| if norm[i] > norm[best] { i } else { best });
+        if largest != j {
+            norm.swap(j, largest);
+            for row in b.chunks_exact_mut(k) {
+                row.swap(j, largest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::{vec, vec::Vec};
+
+    fn gram(m: usize, k: usize, a: &[f64]) -> Vec<f64> {
+        let mut c = vec![0.0; k * k];
+        for i in 0..k {
+            for j in 0..k {
+                c[i * k + j] = (0..m).map(|r| a[r * k + i] * a[r * k + j]).sum();
+            }
+        }
+        c
+    }
+
+    fn product(k: usize, a: &[f64], b: &[f64]) -> Vec<f64> {
+        let mut c = vec![0.0; a.len() / k * k];
+        for (row, out) in a.chunks_exact(k).zip(c.chunks_exact_mut(k)) {
+            for j in 0..k {
+                out[j] = (0..k).map(|p| row[p] * b[p * k + j]).sum();
+            }
+        }
+        c
+    }
+
+    /// Columns of lengths 1e-12, 1, 1e12: only the angles may matter.
+    const BADLY_SCALED: [f64; 12] =
+        [1e-12, 2.0, 3e12, -2e-12, 1.0, 1e12, 3e-12, 1.0, -1e12, 1e-12, -1.0, 2e12];
+
+    fn compute(factor: SmallFactor, k: usize, c: &[f64]) -> (Vec<f64>, SmallInfo) {
+        let mut values = c.to_vec();
+        let mut numbers = vec![f64::NAN; factor.numbers(k)];
+        let info = factor.compute(k, &mut values, &mut numbers);
+        (values, info)
+    }
+
+    #[test]
+    fn cholesky_inverse_orthonormalises_badly_scaled_columns() {
+        let (t, info) = compute(SmallFactor::CholeskyInverse, 3, &gram(4, 3, &BADLY_SCALED));
+        let q = product(3, &BADLY_SCALED, &t);
+        let identity = gram(4, 3, &q);
+        for (i, x) in identity.iter().enumerate() {
+            let expected = if i % 4 == 0 { 1.0 } else { 0.0 };
+            // eps * condition, a few roundings.
+            assert!((x - expected).abs() < 16.0 * f64::EPSILON * info.condition, "{identity:?}");
+        }
+        assert_eq!(info.dead, 0);
+        assert!(t[3] == 0.0 && t[6] == 0.0 && t[7] == 0.0, "not upper triangular: {t:?}");
+    }
+
+    #[test]
+    fn a_dependent_column_is_dead_and_the_others_are_not() {
+        let a = [1.0, 2.0, 0.0, 1.0, 2.0, 1.0, 0.0, 0.0, 1.0];
+        let (t, info) = compute(SmallFactor::CholeskyInverse, 3, &gram(3, 3, &a));
+        assert_eq!(info.dead, 1);
+        assert_eq!([t[1], t[4], t[7]], [0.0; 3]);
+        let q = product(3, &a, &t);
+        let c = gram(3, 3, &q);
+        assert!((c[0] - 1.0).abs() < 1e-15 && (c[8] - 1.0).abs() < 1e-15 && c[2].abs() < 1e-15, "{c:?}");
+    }
+
+    #[test]
+    fn diagonalizer_keeps_relative_accuracy() {
+        let c = gram(4, 3, &BADLY_SCALED);
+        let (b, _) = compute(SmallFactor::Diagonalizer, 3, &c);
+        let orthogonal = gram(3, 3, &b);
+        assert!((orthogonal[0] - 1.0).abs() < 1e-14 && orthogonal[1].abs() < 1e-14);
+        let rotated = gram(4, 3, &product(3, &BADLY_SCALED, &b));
+        for i in 0..3 {
+            for j in 0..3 {
+                if i != j {
+                    let cosine = rotated[i * 3 + j] / libm::sqrt(rotated[i * 4] * rotated[j * 4]);
+                    // Forming A B again loses eps * (ratio of lengths), which is the caller's rounding.
+                    assert!(cosine.abs() < 1.0, "{cosine}");
+                }
+            }
+        }
+        assert!(rotated[0] >= rotated[4] && rotated[4] >= rotated[8]);
+    }
+
+    #[test]
+    fn zero_and_nan_are_told_apart() {
+        let (t, info) = compute(SmallFactor::ColumnNormalizer, 2, &[0.0, 0.0, 0.0, 4.0]);
+        assert_eq!((t, info.dead), (vec![0.0, 0.0, 0.0, 0.5], 1));
+        let (t, _) = compute(SmallFactor::CholeskyInverse, 1, &[0.0]);
+        assert_eq!(t, [0.0]);
+    }
+}

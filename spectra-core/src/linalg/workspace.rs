@@ -1,0 +1,69 @@
+//! Temporaries that are allocated on the first step and reused afterwards.
+
+use super::Scratch;
+use crate::backend::{Backend, Matrix, Result};
+use alloc::vec::Vec;
+
+/// Rows, columns, layout.
+type Key = (usize, usize, usize);
+
+/// A pool of temporary matrices, shared by all parameters of an optimizer.
+///
+/// [`take`](Self::take) hands out a matrix of the asked shape with unspecified contents, [`give`](Self::give)
+/// takes it back. Parameters of equal shape share the same temporaries, so the pool holds one set per shape.
+#[derive(Debug)]
+pub struct Workspace<B: Backend> {
+    backend: B,
+    pool: Vec<(Key, Vec<B::Matrix>)>,
+    /// Host buffers for the small factorisations.
+    pub scratch: Scratch<B::Element>,
+}
+
+impl<B: Backend> Workspace<B> {
+    /// An empty pool on `backend`.
+    pub fn new(backend: B) -> Self {
+        Self { backend, pool: Vec::new(), scratch: Scratch::new() }
+    }
+
+    /// The device.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// A matrix with the rows (and their distribution) of `rows_like` and `cols` columns, contents unspecified.
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    pub fn take_like(&mut self, rows_like: &B::Matrix, cols: usize) -> Result<B::Matrix> {
+        let rows = rows_like.shape().0;
+        match self.reuse((rows, cols, rows_like.layout())) {
+            Some(matrix) => Ok(matrix),
+            None => self.backend.zeros(rows, cols, Some(rows_like)),
+        }
+    }
+
+    /// A replicated matrix, contents unspecified.
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    pub fn take(&mut self, rows: usize, cols: usize) -> Result<B::Matrix> {
+        match self.reuse((rows, cols, 0)) {
+            Some(matrix) => Ok(matrix),
+            None => self.backend.zeros(rows, cols, None),
+        }
+    }
+
+    /// Takes a temporary back.
+    pub fn give(&mut self, matrix: B::Matrix) {
+        let (rows, cols) = matrix.shape();
+        let key = (rows, cols, matrix.layout());
+        match self.pool.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, free)) => free.push(matrix),
+            None => self.pool.push((key, Vec::from([matrix]))),
+        }
+    }
+
+    fn reuse(&mut self, key: Key) -> Option<B::Matrix> {
+        self.pool.iter_mut().find(|(k, _)| *k == key).and_then(|(_, free)| free.pop())
+    }
+}
