@@ -1,1 +1,42 @@
-//! Work in progress.
+//! What the training examples share: everything that is no framework's business.
+//!
+//! An example writes the model in its framework, implements [`Learner`] for it and calls [`run`]. Text, data
+//! order, initial weights, learning rate, measurements, checkpoints, tables and pictures come from here, so
+//! that two frameworks train the same model on the same bytes.
+
+pub mod batches;
+pub mod checkpoints;
+pub mod generate;
+pub mod metrics;
+pub mod model;
+pub mod optimizers;
+pub mod output;
+pub mod pictures;
+pub mod schedule;
+pub mod table;
+pub mod text;
+pub mod training;
+
+mod command_line;
+mod compare;
+mod failure;
+mod files;
+mod learner;
+mod numbers;
+mod progress;
+mod record;
+mod settings;
+mod spectrum;
+
+pub use batches::Batch;
+pub use command_line::CommandLine;
+pub use compare::run;
+pub use failure::{Failure, report};
+pub use files::write_whole;
+pub use learner::{Learner, Step};
+pub use model::{ModelSizes, Parameter};
+pub use progress::Progress;
+pub use record::{Record, Row};
+pub use settings::Settings;
+pub use spectrum::{Observation, Spectrum};
+pub use text::{Split, Text};

@@ -1,0 +1,191 @@
+//! Checkpoints: a folder for each, which appears by one rename when all of it has been written.
+//!
+//! Model, optimizer and measurements lie in the same folder, so that they always belong together: a kill at
+//! any moment leaves the last whole checkpoint, or the new one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::files::write_whole;
+use crate::{Failure, Record, Settings};
+
+const PREFIX: &str = "step-";
+const UNFINISHED: &str = ".writing-";
+const SETTINGS: &str = "settings.json";
+const RECORD: &str = "record.json";
+
+/// The checkpoints of one optimizer's run; only the newest is kept.
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// The checkpoints in `folder`, which need not exist.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Saves settings, record, and what `write` adds to the folder it is given; then drops older checkpoints.
+    pub fn save(
+        &self,
+        settings: &Settings,
+        record: &Record,
+        write: impl FnOnce(&Path) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        fs::create_dir_all(&self.folder).map_err(|error| self.failed(error))?;
+        let older = self.list()?;
+        let unfinished = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempdir_in(&self.folder)
+            .map_err(|error| self.failed(error))?;
+        let json = |value: serde_json::Result<String>| value.map_err(|error| self.failed(error));
+        write_whole(
+            &unfinished.path().join(SETTINGS),
+            json(serde_json::to_string_pretty(settings))?.as_bytes(),
+        )?;
+        write_whole(&unfinished.path().join(RECORD), json(serde_json::to_string(record))?.as_bytes())?;
+        write(unfinished.path())?;
+        let finished = self.folder.join(format!("{PREFIX}{:08}", record.step()));
+        if finished.exists() {
+            self.discard(&finished)?;
+        }
+        fs::rename(unfinished.keep(), &finished).map_err(|error| self.failed(error))?;
+        older.iter().filter(|path| **path != finished).try_for_each(|path| self.discard(path))
+    }
+
+    /// The newest checkpoint's folder and record, if there is one and it was made under `settings`.
+    pub fn latest(&self, settings: &Settings) -> Result<Option<(PathBuf, Record)>, Failure> {
+        let Some(path) = self.list()?.pop() else { return Ok(None) };
+        let made_under: Settings = self.parse(&path.join(SETTINGS))?;
+        if let Some(difference) = made_under.difference(settings) {
+            return Err(Failure::input(format!(
+                "{} is of another run ({difference}): pass the settings it was made with, or another --out",
+                path.display()
+            )));
+        }
+        let record: Record = self.parse(&path.join(RECORD))?;
+        Ok(Some((path, record)))
+    }
+
+    /// Removes every checkpoint, and what kills have left of unfinished ones.
+    pub fn clear(&self) -> Result<(), Failure> {
+        for path in self.list()? {
+            self.discard(&path)?;
+        }
+        self.clear_unfinished()
+    }
+
+    /// Removes what kills have left of unfinished checkpoints.
+    pub fn clear_unfinished(&self) -> Result<(), Failure> {
+        self.entries(UNFINISHED)?
+            .iter()
+            .try_for_each(|path| fs::remove_dir_all(path).map_err(|error| self.failed(error)))
+    }
+
+    fn parse<T: serde::de::DeserializeOwned>(&self, path: &Path) -> Result<T, Failure> {
+        let unusable = |error: String| unusable(path, &error);
+        let bytes = fs::read(path).map_err(|error| unusable(error.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))
+    }
+
+    /// Finished checkpoints, oldest first.
+    fn list(&self) -> Result<Vec<PathBuf>, Failure> {
+        self.entries(PREFIX)
+    }
+
+    fn entries(&self, prefix: &str) -> Result<Vec<PathBuf>, Failure> {
+        if !self.folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(|error| self.failed(error))? {
+            let entry = entry.map_err(|error| self.failed(error))?;
+            if entry.file_name().to_string_lossy().starts_with(prefix) {
+                paths.push(entry.path());
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Removes a checkpoint so that a kill cannot leave half of it under a finished one's name.
+    fn discard(&self, path: &Path) -> Result<(), Failure> {
+        let aside = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempdir_in(&self.folder)
+            .map_err(|error| self.failed(error))?;
+        fs::rename(path, aside.path().join("old")).map_err(|error| self.failed(error))?;
+        aside.close().map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: impl std::fmt::Display) -> Failure {
+        Failure::run(format!("cannot keep checkpoints in {}: {error}", self.folder.display()))
+    }
+}
+
+/// What to say of a checkpoint file that cannot be used.
+pub fn unusable(path: &Path, reason: &str) -> Failure {
+    Failure::input(format!(
+        "{} is no usable part of a checkpoint ({reason}): pass another --out, or --overwrite to start again",
+        path.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::tests::settings;
+
+    fn write_nothing(_: &Path) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn record(steps: usize) -> Record {
+        let row = crate::Row {
+            step: 1,
+            seconds: 0.1 + 0.2,
+            learning_rate: 1e-3 / 3.0,
+            training_loss: 5.1,
+            gradient_norm: 1.0,
+            optimizer_ms: 0.5,
+            validation_loss: None,
+        };
+        Record { rows: vec![row; steps], ..Record::default() }
+    }
+
+    #[test]
+    fn the_newest_is_kept_and_read_back_exactly() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let checkpoints = Checkpoints::new(folder.path().join("adamw"));
+        for steps in [1, 2, 2, 10] {
+            checkpoints.save(&settings(), &record(steps), write_nothing).expect("save");
+        }
+        let (path, read) = checkpoints.latest(&settings()).expect("read").expect("a checkpoint");
+        assert_eq!(
+            (read, path.file_name().and_then(|name| name.to_str())),
+            (record(10), Some("step-00000010"))
+        );
+        assert_eq!(fs::read_dir(folder.path().join("adamw")).expect("list").count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_one() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let checkpoints = Checkpoints::new(folder.path().into());
+        checkpoints.save(&settings(), &record(1), write_nothing).expect("save");
+        let full = |_: &Path| Err(Failure::run("disk full"));
+        assert!(checkpoints.save(&settings(), &record(2), full).is_err());
+        assert_eq!(checkpoints.latest(&settings()).expect("read").map(|(_, read)| read), Some(record(1)));
+    }
+
+    #[test]
+    fn foreign_and_corrupt_ones_are_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let checkpoints = Checkpoints::new(folder.path().into());
+        checkpoints.save(&settings(), &record(1), write_nothing).expect("save");
+        let other = Settings { width: 64, ..settings() };
+        assert!(matches!(checkpoints.latest(&other), Err(Failure::Input(line)) if line.contains("--width")));
+        fs::write(folder.path().join("step-00000001").join(RECORD), b"{").expect("damage");
+        assert!(matches!(checkpoints.latest(&settings()), Err(Failure::Input(_))));
+    }
+}

@@ -1,0 +1,178 @@
+//! The command line of the training examples.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::Failure;
+use crate::numbers::{count, fraction, nonnegative, positive};
+
+/// Trains the same small language model once with each optimizer and compares them.
+///
+/// Writes a table, loss.png, spectrum.png, metrics.csv, a sample of text and a checkpoint of each optimizer.
+#[derive(Parser, Debug, Clone)]
+#[command(version, max_term_width = 110, next_line_help = false)]
+pub struct CommandLine {
+    /// Text to train on, taken as bytes [default: the King James Bible]
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+
+    /// Optimizers to compare, separated by commas or by repeating the flag
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["adamw", "spectra"])]
+    pub optimizer: Vec<String>,
+
+    /// Learning rate for all (0.001) or for one (spectra=0.002), separated by commas or by repeating the flag
+    /// [default: tuned for each, see --sweep]
+    #[arg(long, value_name = "[NAME=]RATE", value_delimiter = ',', allow_hyphen_values = true)]
+    pub lr: Vec<String>,
+
+    /// Training steps, one batch each
+    #[arg(long, value_name = "COUNT", default_value = "400", value_parser = count, allow_hyphen_values = true)]
+    pub steps: usize,
+
+    /// Seed of the initial weights, the order of the data and the sample
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Decoder layers
+    #[arg(long, value_name = "COUNT", default_value = "4", value_parser = count, allow_hyphen_values = true)]
+    pub layers: usize,
+
+    /// Features of the residual stream
+    #[arg(long, value_name = "COUNT", default_value = "128", value_parser = count, allow_hyphen_values = true)]
+    pub width: usize,
+
+    /// Features inside the SwiGLU
+    #[arg(long, value_name = "COUNT", default_value = "352", value_parser = count, allow_hyphen_values = true)]
+    pub hidden: usize,
+
+    /// Attention heads; twice this number must divide the width
+    #[arg(long, value_name = "COUNT", default_value = "4", value_parser = count, allow_hyphen_values = true)]
+    pub heads: usize,
+
+    /// Length of a training sequence, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "128", value_parser = count, allow_hyphen_values = true)]
+    pub context: usize,
+
+    /// Sequences in a batch
+    #[arg(long, value_name = "COUNT", default_value = "16", value_parser = count, allow_hyphen_values = true)]
+    pub batch: usize,
+
+    /// Steps over which the learning rate rises from zero
+    #[arg(long, value_name = "STEPS", default_value_t = 30)]
+    pub warmup: usize,
+
+    /// Share of the steps, at the end, over which the learning rate falls to zero (1 - square root)
+    #[arg(long, value_name = "FRACTION", default_value = "0.2", value_parser = fraction, allow_hyphen_values = true)]
+    pub decay: f64,
+
+    /// Decoupled weight decay, per unit of learning rate
+    #[arg(long, value_name = "NUMBER", default_value = "0.1", value_parser = nonnegative, allow_hyphen_values = true)]
+    pub weight_decay: f64,
+
+    /// Longest gradient, all parameters taken together; a longer one is scaled down to it
+    #[arg(long, value_name = "NORM", default_value = "1", value_parser = positive, allow_hyphen_values = true)]
+    pub clip_norm: f64,
+
+    /// Steps between measurements of the validation loss
+    #[arg(long, value_name = "STEPS", default_value = "25", value_parser = count, allow_hyphen_values = true)]
+    pub eval_every: usize,
+
+    /// Steps between checkpoints
+    #[arg(long, value_name = "STEPS", default_value = "50", value_parser = count, allow_hyphen_values = true)]
+    pub checkpoint_every: usize,
+
+    /// Matrix whose singular values spectrum.png shows [default: the output projection of the middle layer]
+    #[arg(long, value_name = "PARAMETER")]
+    pub spectrum: Option<String>,
+
+    /// Bytes of text to generate from each trained model
+    #[arg(long, value_name = "BYTES", default_value_t = 400)]
+    pub sample: usize,
+
+    /// Folder for everything the run writes
+    #[arg(long, value_name = "DIR", default_value = "out/train_lm")]
+    pub out: PathBuf,
+
+    /// Go on from the checkpoints in --out; optimizers that have none there start from the beginning
+    #[arg(long)]
+    pub resume: bool,
+
+    /// Replace the results of another run in --out
+    #[arg(long, conflicts_with = "resume")]
+    pub overwrite: bool,
+
+    /// Train once for each learning rate of a grid and write sweep.csv and sweep.png instead of the comparison
+    #[arg(long, conflicts_with_all = ["resume", "lr"])]
+    pub sweep: bool,
+}
+
+impl CommandLine {
+    /// Reads the process's arguments. `Ok(None)`: help or version was asked for and has been printed.
+    pub fn read(program: &'static str) -> Result<Option<Self>, Failure> {
+        Self::read_from(program, std::env::args_os().skip(1))
+    }
+
+    fn read_from(
+        program: &'static str,
+        arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    ) -> Result<Option<Self>, Failure> {
+        let arguments = std::iter::once(program.into()).chain(arguments);
+        let matches = Self::command().name(program).try_get_matches_from(arguments);
+        match matches.and_then(|mut matches| Self::from_arg_matches_mut(&mut matches)) {
+            Ok(command_line) => Ok(Some(command_line)),
+            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+                error.print().map_err(Failure::run)?;
+                Ok(None)
+            }
+            Err(error) => Err(in_one_line(&error, program)),
+        }
+    }
+}
+
+#[cfg(test)]
+impl CommandLine {
+    pub(crate) fn try_for_tests(flags: &[&str]) -> Self {
+        let line = Self::read_from("train_lm", flags.iter().map(Into::into));
+        line.ok().flatten().expect("sound flags")
+    }
+}
+
+/// clap explains over several lines; the first paragraph is the explanation.
+fn in_one_line(error: &clap::Error, program: &str) -> Failure {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim();
+    Failure::input(format!("{first} (see {program} --help)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &str) -> Result<Option<CommandLine>, Failure> {
+        CommandLine::read_from("train_lm", arguments.split_whitespace().map(Into::into))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn optimizers_may_be_repeated_and_separated() {
+        let names = |arguments| read(arguments).ok().flatten().map(|line| line.optimizer).unwrap_or_default();
+        assert_eq!(names(""), ["adamw", "spectra"]);
+        assert_eq!(names("--optimizer a,b --optimizer c"), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn bad_numbers_are_one_line() {
+        for arguments in
+            ["--steps 0", "--steps -1", "--decay 2", "--clip-norm nan", "--nonsense", "--resume --overwrite"]
+        {
+            let Err(Failure::Input(line)) = read(arguments) else { panic!("{arguments} was accepted") };
+            assert!(!line.contains('\n') && line.ends_with("--help)"), "{line}");
+        }
+    }
+}

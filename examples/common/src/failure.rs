@@ -1,0 +1,68 @@
+//! Why a run stops: one line for the reader and an exit code for the shell.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// The reason a run cannot start or go on. Its text is one line that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The command line, the text or the output folder is at fault: exit code 2, nothing written.
+    Input(String),
+    /// The run itself failed after a good start (a full disk, a loss that is no number): exit code 1.
+    Run(String),
+}
+
+impl Failure {
+    /// A fault of what the user passed.
+    pub fn input(message: impl fmt::Display) -> Self {
+        Self::Input(one_line(message))
+    }
+
+    /// A fault met while running.
+    pub fn run(message: impl fmt::Display) -> Self {
+        Self::Run(one_line(message))
+    }
+
+    /// 2 for bad input, 1 otherwise.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Input(_) => ExitCode::from(2),
+            Self::Run(_) => ExitCode::from(1),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(message) | Self::Run(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The end of every `main`: prints the failure, if any, on stderr and turns it into an exit code.
+pub fn report(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn one_line(message: impl fmt::Display) -> String {
+    message.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_one_line() {
+        assert_eq!(Failure::input("a\n  b\tc").to_string(), "a b c");
+    }
+}

@@ -1,0 +1,48 @@
+//! What a framework provides: a model and an optimizer that train together.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::{Batch, Failure, Observation, Parameter, Settings};
+
+/// What one training step was like.
+pub struct Step {
+    /// Loss before the step, in nats per byte.
+    pub loss: f64,
+    /// Norm of the gradient of all parameters, before clipping.
+    pub gradient_norm: f64,
+    /// Time taken by the optimizer alone.
+    pub optimizer_time: Duration,
+}
+
+/// A model in training, written once for each framework.
+pub trait Learner: Sized {
+    /// A model with these initial parameters and a fresh optimizer, as `settings` name it.
+    fn new(settings: &Settings, initial: &[Parameter]) -> Result<Self, Failure>;
+
+    /// One step at this learning rate.
+    fn train(&mut self, batch: &Batch, learning_rate: f64) -> Result<Step, Failure>;
+
+    /// The same step, watched: what happened to the matrix `weight`.
+    fn train_watched(
+        &mut self,
+        batch: &Batch,
+        learning_rate: f64,
+        weight: &str,
+    ) -> Result<(Step, Observation), Failure>;
+
+    /// Mean loss over a batch, in nats per byte.
+    fn loss(&self, batch: &Batch) -> Result<f64, Failure>;
+
+    /// Logits of the byte that follows `bytes`.
+    fn logits(&self, bytes: &[u8]) -> Result<Vec<f32>, Failure>;
+
+    /// Bytes of optimizer state.
+    fn state_bytes(&self) -> usize;
+
+    /// Writes model and optimizer into a new folder.
+    fn save(&self, folder: &Path) -> Result<(), Failure>;
+
+    /// Reads back what [`save`](Self::save) wrote; a fault of the files is [`Failure::Input`].
+    fn load(&mut self, folder: &Path) -> Result<(), Failure>;
+}

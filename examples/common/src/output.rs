@@ -1,0 +1,130 @@
+//! The output folder: what lies in it, whose it is, and whether it may be replaced.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::checkpoints::Checkpoints;
+use crate::files::{make_writable, write_whole};
+use crate::{CommandLine, Failure, Settings};
+
+const RUN: &str = "run.json";
+/// Files a comparison or a sweep writes beside [`RUN`].
+const RESULTS: &[&str] =
+    &["metrics.csv", "table.txt", "sample.txt", "loss.png", "spectrum.png", "sweep.csv", "sweep.png"];
+
+/// The output folder of a run that may write there.
+pub struct Output {
+    folder: PathBuf,
+}
+
+impl Output {
+    /// Takes possession of --out for runs with these settings, or refuses and leaves it as it is.
+    ///
+    /// A folder that holds the results of the same runs is free to be written again; one that holds others is
+    /// not without --overwrite. Under --resume the runs in the folder must be among these, with equal settings.
+    pub fn open(command_line: &CommandLine, runs: &[Settings]) -> Result<Self, Failure> {
+        let output = Self { folder: command_line.out.clone() };
+        if !command_line.overwrite {
+            output.check(runs, command_line.resume)?;
+        }
+        make_writable(&output.folder)?;
+        for settings in runs {
+            let checkpoints = output.checkpoints(&settings.optimizer);
+            match command_line.resume {
+                true => checkpoints.clear_unfinished()?,
+                false => checkpoints.clear()?,
+            }
+        }
+        let by_name: BTreeMap<_, _> = runs.iter().map(|settings| (&settings.optimizer, settings)).collect();
+        let json = serde_json::to_string_pretty(&by_name).map_err(Failure::run)?;
+        output.write(RUN, json.as_bytes())?;
+        Ok(output)
+    }
+
+    /// Replaces one of the folder's files in one step.
+    pub fn write(&self, name: &str, contents: &[u8]) -> Result<(), Failure> {
+        write_whole(&self.folder.join(name), contents)
+    }
+
+    /// Where the folder's file of this name lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The checkpoints of an optimizer.
+    pub fn checkpoints(&self, optimizer: &str) -> Checkpoints {
+        Checkpoints::new(self.folder.join(optimizer))
+    }
+
+    fn check(&self, runs: &[Settings], resume: bool) -> Result<(), Failure> {
+        let held = |what: String| {
+            Failure::input(format!(
+                "{} holds {what}: pass another --out, or --overwrite to replace it",
+                self.folder.display()
+            ))
+        };
+        let Ok(json) = fs::read(self.folder.join(RUN)) else {
+            return match RESULTS.iter().find(|name| self.folder.join(name).exists()) {
+                Some(name) => Err(held(format!("a {name} that no run of this program wrote"))),
+                None => Ok(()),
+            };
+        };
+        let there: BTreeMap<String, Settings> = serde_json::from_slice(&json)
+            .map_err(|error| held(format!("a {RUN} that cannot be read ({error})")))?;
+        for (name, old) in &there {
+            let Some(new) = runs.iter().find(|settings| settings.optimizer == *name) else {
+                return Err(held(format!("a run with --optimizer {name}, which this one leaves out")));
+            };
+            if let Some(difference) = old.difference(new) {
+                return Err(held(format!("another run ({difference})")));
+            }
+        }
+        match runs.iter().find(|settings| !there.contains_key(&settings.optimizer)) {
+            Some(new) if !resume => {
+                Err(held(format!("a run without --optimizer {} (--resume adds it)", new.optimizer)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::tests::settings;
+
+    fn open(folder: &std::path::Path, flags: &[&str], runs: &[Settings]) -> Result<Output, Failure> {
+        let mut command_line = CommandLine::try_for_tests(flags);
+        command_line.out = folder.into();
+        Output::open(&command_line, runs)
+    }
+
+    #[test]
+    fn another_runs_results_stay() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let out = folder.path().join("a/b");
+        let other = Settings { steps: 30, ..settings() };
+        let second = Settings { optimizer: "spectra".into(), ..settings() };
+        assert!(open(&out, &[], &[settings()]).is_ok());
+        assert!(open(&out, &[], &[settings()]).is_ok(), "the same run again");
+        assert!(open(&out, &[], std::slice::from_ref(&other)).is_err(), "other settings");
+        assert!(
+            open(&out, &["--resume"], std::slice::from_ref(&other)).is_err(),
+            "resumed with other settings"
+        );
+        assert!(open(&out, &[], &[settings(), second.clone()]).is_err(), "one more");
+        assert!(open(&out, &["--resume"], &[settings(), second]).is_ok(), "one more, resumed");
+        assert!(open(&out, &["--resume"], &[settings()]).is_err(), "one less");
+        assert!(open(&out, &["--overwrite"], &[other]).is_ok());
+    }
+
+    #[test]
+    fn strange_files_stay() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("loss.png"), b"a holiday picture").expect("write");
+        assert!(matches!(open(folder.path(), &[], &[settings()]), Err(Failure::Input(_))));
+        fs::write(folder.path().join(RUN), b"{").expect("write");
+        assert!(matches!(open(folder.path(), &[], &[settings()]), Err(Failure::Input(_))));
+    }
+}

@@ -1,0 +1,161 @@
+//! What the numbers of one optimizer's run depend on: saved with its results, compared before they are reused.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::optimizers::Choice;
+use crate::text::Text;
+use crate::{CommandLine, Failure, ModelSizes};
+
+/// Settings of one run. Two runs with equal settings give the same numbers, except for times.
+///
+/// Each field is named like the flag that sets it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Settings {
+    /// Preset name.
+    pub optimizer: String,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Title, length and fingerprint of the text.
+    pub text: String,
+    /// Training steps.
+    pub steps: usize,
+    /// Seed of weights, data order and sample.
+    pub seed: u64,
+    /// Decoder blocks.
+    pub layers: usize,
+    /// Features of the residual stream.
+    pub width: usize,
+    /// Features inside the SwiGLU.
+    pub hidden: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Bytes in a sequence.
+    pub context: usize,
+    /// Sequences in a batch.
+    pub batch: usize,
+    /// Steps of rising learning rate.
+    pub warmup: usize,
+    /// Share of steps with falling learning rate.
+    pub decay: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Longest gradient.
+    pub clip_norm: f64,
+    /// Steps between validation losses.
+    pub eval_every: usize,
+    /// Matrix whose spectrum is drawn.
+    pub spectrum: String,
+}
+
+impl Settings {
+    /// The settings of `choice` under a command line, checked.
+    pub fn new(command_line: &CommandLine, choice: &Choice, text: &Text) -> Result<Self, Failure> {
+        let line = command_line.clone();
+        let settings = Self {
+            optimizer: choice.name.clone(),
+            lr: choice.learning_rate,
+            text: format!("{} ({} bytes, {:016x})", text.title, text.bytes.len(), text.fingerprint()),
+            steps: line.steps,
+            seed: line.seed,
+            layers: line.layers,
+            width: line.width,
+            hidden: line.hidden,
+            heads: line.heads,
+            context: line.context,
+            batch: line.batch,
+            warmup: line.warmup,
+            decay: line.decay,
+            weight_decay: line.weight_decay,
+            clip_norm: line.clip_norm,
+            eval_every: line.eval_every,
+            spectrum: line
+                .spectrum
+                .unwrap_or_else(|| format!("layers.{}.attention.output.weight", line.layers / 2)),
+        };
+        settings.sizes().check()?;
+        settings.check_spectrum()?;
+        Ok(settings)
+    }
+
+    /// The sizes of the model.
+    pub fn sizes(&self) -> ModelSizes {
+        ModelSizes {
+            layers: self.layers,
+            width: self.width,
+            hidden: self.hidden,
+            heads: self.heads,
+            context: self.context,
+        }
+    }
+
+    /// The first flag in which `self` and `other` differ, as `--flag was A and is now B`.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let fields = |settings: &Self| match serde_json::to_value(settings) {
+            Ok(Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        let there = fields(other);
+        fields(self)
+            .into_iter()
+            .find(|(flag, value)| there.get(flag) != Some(value))
+            .map(|(flag, value)| format!("--{flag} was {value} and is now {}", there[&flag]))
+    }
+
+    fn check_spectrum(&self) -> Result<(), Failure> {
+        let shapes = crate::model::parameter_shapes(&self.sizes());
+        if shapes.iter().any(|(name, shape)| *name == self.spectrum && shape.len() == 2) {
+            return Ok(());
+        }
+        let matrices: Vec<_> =
+            shapes.iter().filter(|(_, shape)| shape.len() == 2).map(|(name, _)| name.as_str()).collect();
+        Err(Failure::input(format!(
+            "--spectrum {} is no matrix of the model; pass one of {}",
+            self.spectrum,
+            matrices.join(", ")
+        )))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn settings() -> Settings {
+        Settings {
+            optimizer: "adamw".into(),
+            lr: 1e-3,
+            text: "a text".into(),
+            steps: 20,
+            seed: 1,
+            layers: 2,
+            width: 8,
+            hidden: 12,
+            heads: 2,
+            context: 4,
+            batch: 2,
+            warmup: 4,
+            decay: 0.5,
+            weight_decay: 0.1,
+            clip_norm: 1.0,
+            eval_every: 5,
+            spectrum: "head.weight".into(),
+        }
+    }
+
+    #[test]
+    fn differences_name_the_flag() {
+        assert_eq!(settings().difference(&settings()), None);
+        let longer = Settings { steps: 30, ..settings() };
+        assert_eq!(settings().difference(&longer).as_deref(), Some("--steps was 20 and is now 30"));
+    }
+
+    #[test]
+    fn the_learning_rate_rises_stays_and_falls() {
+        let rates: Vec<_> = (0..20).map(|step| crate::schedule::learning_rate(&settings(), step)).collect();
+        assert_eq!(rates[0], 0.25e-3);
+        assert!(rates[3..=10].iter().all(|rate| *rate == 1e-3));
+        assert!(rates[10..].windows(2).all(|pair| pair[1] < pair[0]) && rates[19] > 0.0);
+    }
+}

@@ -1,0 +1,96 @@
+//! One optimizer's run, from its first or its last saved step to the end.
+
+use std::time::Instant;
+
+use crate::batches::{training_batch, validation_batches};
+use crate::checkpoints::Checkpoints;
+use crate::schedule::{decay_steps, learning_rate};
+use crate::{Failure, Learner, Progress, Record, Row, Settings, Spectrum, Split};
+
+/// Batches over which the validation loss is averaged.
+const VALIDATION_BATCHES: usize = 4;
+
+/// Where a run keeps its checkpoints and how often.
+pub struct Saving {
+    /// The place.
+    pub checkpoints: Checkpoints,
+    /// Steps between two.
+    pub every: usize,
+    /// Go on from the newest.
+    pub resume: bool,
+}
+
+/// Trains until the last step of `settings`. `name` is shown with the progress.
+pub fn train<L: Learner>(
+    settings: &Settings,
+    split: Split<'_>,
+    saving: Option<&Saving>,
+    name: &str,
+) -> Result<(L, Record), Failure> {
+    let initial = crate::model::initial_parameters(&settings.sizes(), settings.seed);
+    let mut learner = L::new(settings, &initial)?;
+    drop(initial);
+    let mut record = Record { state_bytes: learner.state_bytes(), ..Record::default() };
+    if let Some(saving) = saving.filter(|saving| saving.resume)
+        && let Some((folder, saved)) = saving.checkpoints.latest(settings)?
+    {
+        learner.load(&folder)?;
+        record = saved;
+        eprintln!("{name} goes on from step {} of {}", record.step(), settings.steps);
+    }
+
+    let Settings { batch, context, steps, .. } = *settings;
+    let validation = validation_batches(split.validation, batch, context, VALIDATION_BATCHES);
+    let watched_step = steps.saturating_sub(decay_steps(settings) + 1);
+    let progress = Progress::start(name, steps, record.step(), record.seconds(), batch * context);
+    for step in record.step()..steps {
+        let begun = Instant::now();
+        let seen = training_batch(split.train, batch, context, settings.seed, step);
+        let rate = learning_rate(settings, step);
+        let done = if step == watched_step {
+            let (done, observation) = learner.train_watched(&seen, rate, &settings.spectrum)?;
+            record.spectrum = Some(Spectrum::of(&settings.spectrum, step + 1, &observation)?);
+            done
+        } else {
+            learner.train(&seen, rate)?
+        };
+        let seconds = record.seconds() + begun.elapsed().as_secs_f64();
+        if !done.loss.is_finite() {
+            return Err(Failure::run(format!(
+                "{name}: the loss is {} at step {step}; pass a smaller --lr",
+                done.loss
+            )));
+        }
+
+        let last = step + 1 == steps;
+        let measured = last || (step + 1).is_multiple_of(settings.eval_every);
+        record.rows.push(Row {
+            step: step + 1,
+            seconds,
+            learning_rate: rate,
+            training_loss: done.loss,
+            gradient_norm: done.gradient_norm,
+            optimizer_ms: done.optimizer_time.as_secs_f64() * 1e3,
+            validation_loss: measured.then(|| mean_loss(&learner, &validation)).transpose()?,
+        });
+        if let Some(row) = record.rows.last() {
+            progress.step(row);
+        }
+        if let Some(saving) = saving
+            && (last || (step + 1).is_multiple_of(saving.every))
+        {
+            saving.checkpoints.save(settings, &record, |folder| learner.save(folder))?;
+        }
+    }
+    progress.finish();
+    Ok((learner, record))
+}
+
+/// Every byte counts the same, though the last batch may be shorter.
+fn mean_loss<L: Learner>(learner: &L, batches: &[crate::Batch]) -> Result<f64, Failure> {
+    let mut sum = 0.0;
+    for batch in batches {
+        sum += learner.loss(batch)? * batch.sequences as f64;
+    }
+    Ok(sum / batches.iter().map(|batch| batch.sequences).sum::<usize>() as f64)
+}
