@@ -1,0 +1,26 @@
+//! The golden data: inputs and results of the papers' algorithms and of the baselines' own programs.
+//!
+//! `golden/README.md` in the crate's folder says where each case comes from, how exact it is, and where papers
+//! and programs differ.
+//!
+//! ```
+//! use spectra_conformance::golden::Golden;
+//!
+//! let case = Golden::load("spectra_step_wide_r0.015_T1")?;
+//! assert_eq!(case.hyper_count("k")?, 1);
+//! assert_eq!(case.inputs().matrix("W0")?.shape(), (16, 32));
+//! assert_eq!(case.tolerance()?, 1e-10);
+//! # Ok::<(), spectra_conformance::golden::GoldenError>(())
+//! ```
+
+mod array;
+mod case;
+mod error;
+mod files;
+mod hyper;
+mod tolerance;
+
+pub use array::{Array, Values};
+pub use case::{Arrays, Golden};
+pub use error::GoldenError;
+pub use files::{DIRECTORY_VARIABLE, directory, names};

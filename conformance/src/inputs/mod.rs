@@ -1,0 +1,19 @@
+//! The matrices that the checks run on: named, seeded, with their condition figures.
+//!
+//! Each input draws from a generator of its own, seeded by its name, so adding one changes no other. The entries are
+//! rounded to the precision of the backend under test *before* the exact results are computed: an error is then
+//! the backend's alone.
+
+mod catalogue;
+mod extreme;
+mod input;
+mod random;
+mod spectrum;
+mod structured;
+
+pub use catalogue::{SIZES_AROUND_BLOCKS, standard};
+pub use extreme::{denormal, mixed_magnitude, non_finite, scaled};
+pub use input::{Condition, Family, Input};
+pub use random::{gaussian, generator, orthonormal};
+pub use spectrum::{clustered, flat, graded, rank_deficient, repeated, spiked, with_spectrum};
+pub use structured::{hilbert, single_entry, zero};

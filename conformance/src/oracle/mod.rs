@@ -1,0 +1,31 @@
+//! Exact results in double precision, from which every check measures its distance.
+//!
+//! Everything derives from a singular value decomposition that [`Svd::of`] checks before it hands it out
+//! (residual, orthogonality, order), and from [products](product()) with twice the working precision. The formulas
+//! are written for the eye; nothing here is meant to be fast.
+
+mod error;
+mod hard_clip;
+mod polar;
+mod power_iteration;
+mod product;
+mod qr;
+mod soft_clip;
+mod svd;
+mod tail_shrink;
+#[cfg(test)]
+mod test_support;
+mod threshold;
+mod truncation;
+
+pub use error::OracleError;
+pub use hard_clip::hard_clipped;
+pub use polar::polar_values;
+pub use power_iteration::{PowerIteration, power_iteration};
+pub use product::{absolute_product, dot, product, product_nt, product_tn};
+pub use qr::orthonormal_basis;
+pub use soft_clip::soft_clipped;
+pub use svd::Svd;
+pub use tail_shrink::{TailShrink, tail_scale, tail_shrunk};
+pub use threshold::{bang_bang, elastic, frobenius, schatten, soft_thresholded};
+pub use truncation::truncated;

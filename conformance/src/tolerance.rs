@@ -1,0 +1,106 @@
+//! Every tolerance of the suite, derived in one place.
+//!
+//! A tolerance is `c * u * f(shape, condition)`: u is the unit roundoff of the precision in which the backend computes,
+//! f follows from the error analysis of a correct algorithm, and c covers what the analysis rounds away.
+//! No tolerance is fitted to a backend: a correct implementation passes whatever its order of summation.
+//!
+//! Sums use the probabilistic rounding bound of Higham and Mary (A new approach to probabilistic rounding error
+//! analysis, SIAM J. Sci. Comput. 41, 2019): n roundings amount to `lambda sqrt(n) u` unless an event of
+//! probability `2 exp(-lambda^2 / 2)` occurs, and never to more than about `n u`. It is much sharper than the
+//! worst case at the sizes in question, and a result beyond it is a defect of the algorithm, not bad luck.
+
+use crate::Precision;
+
+/// lambda of the probabilistic bound: 6 leaves 3e-8 for bad luck at each entry.
+const LAMBDA: f64 = 6.0;
+
+/// How many unit roundoffs a chain of `count` roundings amounts to.
+#[must_use]
+pub fn accumulated(count: usize) -> f64 {
+    let count = count as f64;
+    count.min(LAMBDA * count.sqrt())
+}
+
+/// An entry that results from `operations` roundings, relative to the sum of the absolute values that went into it.
+///
+/// One more for the comparison value, which is rounded too.
+#[must_use]
+pub fn elementwise(precision: Precision, operations: usize) -> f64 {
+    precision.unit_roundoff() * accumulated(operations + 1)
+}
+
+/// A sum of `terms` products, relative to the sum of their absolute values.
+///
+/// Each product and each addition rounds once; two more roundings scale the sum and add the old value.
+/// For a matrix product the scale is `|| |A| |B| ||_F`.
+#[must_use]
+pub fn product(precision: Precision, terms: usize) -> f64 {
+    precision.unit_roundoff() * accumulated(2 * terms + 2)
+}
+
+/// A Euclidean norm of `terms` entries, relative to itself.
+///
+/// All squares are positive, so the sum's error is relative to the sum; the square root halves it and rounds once.
+#[must_use]
+pub fn norm(precision: Precision, terms: usize) -> f64 {
+    precision.unit_roundoff() * (accumulated(2 * terms) / 2.0 + 2.0)
+}
+
+/// `||Q^T Q - I||_F` of k columns of length m that were orthonormalised.
+///
+/// Householder reflections, and Cholesky QR done twice, leave each of the k^2 inner products of length m wrong by the
+/// error of an inner product of unit vectors; independent, they add up to k times that.
+/// (Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, ETNA 44, 2015, prove `6 (m k + k (k + 1)) u` in the worst
+/// case.) The factor 2 covers the k reflections that each column passes through.
+#[must_use]
+pub fn orthonormality(precision: Precision, (m, k): (usize, usize)) -> f64 {
+    2.0 * k as f64 * product(precision, m)
+}
+
+/// `||M - U diag(sigma) V^T||_F / ||M||_F` of a backward stable decomposition.
+///
+/// Bidiagonalisation applies `2 r` reflections of length at most `max(m, n)` and the iteration some more per singular
+/// value; each perturbs the matrix by an inner product's error, and their sizes add up like a chain of
+/// `max(m, n) + r` products.
+#[must_use]
+pub fn svd_residual(precision: Precision, (m, n): (usize, usize)) -> f64 {
+    4.0 * product(precision, m + n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{accumulated, elementwise, norm, orthonormality, product, svd_residual};
+    use crate::Precision;
+
+    #[test]
+    fn short_chains_take_the_worst_case_and_long_ones_the_probable_one() {
+        assert_eq!(accumulated(4), 4.0);
+        assert_eq!(accumulated(36), 36.0);
+        assert_eq!(accumulated(3600), 360.0);
+    }
+
+    /// An f64 backend that accumulates in f32 must exceed every tolerance, whatever the size.
+    #[test]
+    fn single_precision_never_passes_for_double() {
+        let lapse = Precision::F32.unit_roundoff() / 100.0;
+        for size in [1, 8, 129, 4096, 1 << 20] {
+            for tolerance in [
+                elementwise(Precision::F64, size),
+                product(Precision::F64, size),
+                norm(Precision::F64, size),
+                orthonormality(Precision::F64, (size, 8)),
+                svd_residual(Precision::F64, (size, 8)),
+            ] {
+                assert!(tolerance < lapse, "{tolerance:e} at size {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn tolerances_grow_with_size_and_roundoff() {
+        for tolerance in [product, norm, elementwise] {
+            assert!(tolerance(Precision::F64, 2) < tolerance(Precision::F64, 200));
+            assert!(tolerance(Precision::F64, 200) < tolerance(Precision::F32, 2));
+        }
+    }
+}
