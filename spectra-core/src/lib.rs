@@ -8,6 +8,8 @@ extern crate std;
 
 pub mod backend;
 pub mod dense;
+pub mod directions;
 pub mod linalg;
+pub mod maps;
 pub mod optimizer;
 pub mod schedules;

@@ -5,7 +5,7 @@ use super::{Element, Matrix, Result, Scalar};
 /// A place where matrices live. Cheap to clone (a handle).
 ///
 /// Two required methods. Implementers: see the crate's front page and run the `spectra-conformance` suite.
-pub trait Backend: Clone {
+pub trait Backend: Clone + core::fmt::Debug {
     /// The arithmetic type.
     type Element: Element;
     /// Numbers that stay on the device; `f64` on a CPU.

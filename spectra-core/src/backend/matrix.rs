@@ -45,7 +45,7 @@ pub type Coef<'a, M> = Coefficient<'a, <M as Matrix>::Scalar>;
 ///   the same call on the same values gives the same bits.
 ///
 /// Below `m x n` is the shape of `self`.
-pub trait Matrix: Sized {
+pub trait Matrix: Sized + core::fmt::Debug {
     /// The arithmetic type.
     type Element: Element;
     /// Numbers that stay on the device.

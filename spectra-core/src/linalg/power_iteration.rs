@@ -146,7 +146,7 @@ impl PowerIteration {
 
 /// 1, or `1 / ||M||` when the squares of M's entries would leave the range of the element type with room for
 /// the sums: outside [min^(1/3), max^(2/3)].
-fn safe_scale<E: Element>(norm_squared: Option<f64>) -> Result<f64> {
+pub(crate) fn safe_scale<E: Element>(norm_squared: Option<f64>) -> Result<f64> {
     let Some(square) = norm_squared else { return Ok(1.0) };
     if !square.is_finite() {
         return Err(Error::new("power_iteration", ErrorKind::NonFinite { what: "matrix (or its norm)" }));

@@ -1,0 +1,62 @@
+//! Adam with bias correction (Kingma and Ba 2015; Loshchilov and Hutter 2019).
+
+use super::slots::buffer;
+use super::{Slots, Target};
+use crate::backend::{Backend, Gradient, Matrix, Result, require};
+use crate::linalg::Workspace;
+
+/// `M = b1 M + (1 - b1) G`, `V = b2 V + (1 - b2) G o G`, `d = (M / (1 - b1^t)) / (sqrt(V / (1 - b2^t)) + eps)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Adam {
+    /// b1 in [0, 1).
+    pub beta1: f64,
+    /// b2 in [0, 1).
+    pub beta2: f64,
+    /// eps > 0.
+    pub eps: f64,
+}
+
+impl Default for Adam {
+    /// 0.9, 0.999, 1e-8: PyTorch's.
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8 }
+    }
+}
+
+/// The bias corrections of step `t` folded into two numbers `(factor, eps)`:
+/// `d = factor M / (sqrt(V) + eps)` with `factor = sqrt(1 - b2^t) / (1 - b1^t)`, `eps = eps sqrt(1 - b2^t)`.
+pub(super) struct Corrected {
+    pub(super) factor: f64,
+    pub(super) eps: f64,
+    /// `sqrt(1 - b2^t)`.
+    pub(super) root: f64,
+}
+
+impl Adam {
+    pub(super) fn validate(&self) -> Result<()> {
+        require((0.0..1.0).contains(&self.beta1), "adam", "beta1", self.beta1, "in [0, 1)")?;
+        require((0.0..1.0).contains(&self.beta2), "adam", "beta2", self.beta2, "in [0, 1)")?;
+        require(self.eps > 0.0 && self.eps.is_finite(), "adam", "eps", self.eps, "positive and finite")
+    }
+
+    pub(super) fn corrected(&self, t: u64) -> Corrected {
+        let root = libm::sqrt(1.0 - libm::pow(self.beta2, t as f64));
+        Corrected { factor: root / (1.0 - libm::pow(self.beta1, t as f64)), eps: self.eps * root, root }
+    }
+
+    pub(super) fn advance<B: Backend>(
+        &self,
+        slots: &mut Slots<B::Matrix>,
+        gradient: &Gradient<'_, B::Matrix>,
+        t: u64,
+        target: Target<'_, B::Matrix>,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        let first = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
+        let second = buffer(&mut slots.second_moment, gradient.values, workspace.backend())?;
+        let Target { out, beta, alpha } = target;
+        let Corrected { factor, eps, .. } = self.corrected(t);
+        out.adam_add(beta.into(), (alpha * factor).into(), first, second, gradient, (self.beta1, self.beta2), eps)
+    }
+}

@@ -1,0 +1,88 @@
+//! AdEMAMix (Pagliardini et al. 2025): Adam with a second, slow momentum.
+
+use super::adam::Corrected;
+use super::slots::buffer;
+use super::{Adam, Slots, Target};
+use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, require};
+use crate::linalg::Workspace;
+
+/// With Adam's `M` and `V` and the slow `S = b3 S + (1 - b3) G` (no bias correction):
+/// `d = (M / (1 - b1^t) + alpha S) / (sqrt(V / (1 - b2^t)) + eps)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct AdEmaMix {
+    /// The fast part.
+    pub adam: Adam,
+    /// b3 in [0, 1), the slow momentum's memory.
+    pub beta3: f64,
+    /// alpha >= 0, the slow momentum's weight.
+    pub alpha: f64,
+    /// Steps over which alpha grows linearly from 0; 0: none.
+    pub alpha_warmup: u64,
+    /// Steps over which b3 grows from b1, linearly in its half-life; 0: none.
+    pub beta3_warmup: u64,
+}
+
+impl Default for AdEmaMix {
+    /// 2603.14315's tables: b1 0.9, b2 0.999, b3 0.999, alpha 8, no warm-up (give the run's length there).
+    fn default() -> Self {
+        Self { adam: Adam::default(), beta3: 0.999, alpha: 8.0, alpha_warmup: 0, beta3_warmup: 0 }
+    }
+}
+
+impl AdEmaMix {
+    pub(super) fn validate(&self) -> Result<()> {
+        self.adam.validate()?;
+        require((0.0..1.0).contains(&self.beta3), "ademamix", "beta3", self.beta3, "in [0, 1)")?;
+        let alpha = self.alpha;
+        require(alpha >= 0.0 && alpha.is_finite(), "ademamix", "alpha", alpha, "non-negative and finite")?;
+        let beta1 = self.adam.beta1;
+        require(
+            self.beta3_warmup == 0 || (beta1 > 0.0 && self.beta3 > 0.0),
+            "ademamix",
+            "beta1",
+            beta1,
+            "positive, as beta3, when beta3 is warmed up",
+        )
+    }
+
+    /// `alpha` at step `t` (from 1): `alpha t / warmup` before `warmup`.
+    fn alpha_at(&self, t: u64) -> f64 {
+        let (t, end) = (t as f64, self.alpha_warmup as f64);
+        if t < end { self.alpha * t / end } else { self.alpha }
+    }
+
+    /// `b3` at step `t`: half-lives `h(b) = ln 0.5 / ln(b + 1e-8) - 1` interpolated linearly, back by
+    /// `0.5^(1 / (h + 1))`. The 1e-8, which only one direction has, is the authors'.
+    fn beta3_at(&self, t: u64) -> f64 {
+        let (t, end) = (t as f64, self.beta3_warmup as f64);
+        if t >= end {
+            return self.beta3;
+        }
+        let half_life = |beta: f64| libm::log(0.5) / libm::log(beta + 1e-8) - 1.0;
+        let share = t / end;
+        let h = (1.0 - share) * half_life(self.adam.beta1) + share * half_life(self.beta3);
+        libm::pow(0.5, 1.0 / (h + 1.0))
+    }
+
+    pub(super) fn advance<B: Backend>(
+        &self,
+        slots: &mut Slots<B::Matrix>,
+        gradient: &Gradient<'_, B::Matrix>,
+        t: u64,
+        target: Target<'_, B::Matrix>,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        let slow = buffer(&mut slots.slow_momentum, gradient.values, workspace.backend())?;
+        let first = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
+        let second = buffer(&mut slots.second_moment, gradient.values, workspace.backend())?;
+        let beta3 = self.beta3_at(t);
+        slow.scale_add(beta3.into(), gradient.scale.times(1.0 - beta3), gradient.values)?;
+        let Target { out, beta, alpha } = target;
+        let Corrected { factor, eps, root } = self.adam.corrected(t);
+        let betas = (self.adam.beta1, self.adam.beta2);
+        out.adam_add(beta.into(), (alpha * factor).into(), first, second, gradient, betas, eps)?;
+        let slow_factor = alpha * self.alpha_at(t) * root;
+        out.quotient_add(Coefficient::ONE, slow_factor.into(), slow, second, eps)
+    }
+}

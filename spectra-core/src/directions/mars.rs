@@ -1,0 +1,66 @@
+//! MARS-AdamW (Yuan et al. 2024): Adam on a variance-reduced gradient.
+
+use super::slots::buffer;
+use super::{Adam, Slots, Target};
+use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, Scalar, ScalarOp, require};
+use crate::linalg::Workspace;
+
+/// `C = G + gamma b1 / (1 - b1) (G - G_last)`, clipped to Frobenius norm 1, then Adam's direction of `C`.
+/// `G_last` starts at zero ("approximate" MARS: the last step's gradient, not a second backward pass).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Mars {
+    /// The Adam that follows.
+    pub adam: Adam,
+    /// gamma >= 0, the weight of the correction.
+    pub gamma: f64,
+}
+
+impl Default for Mars {
+    /// b1 0.95, b2 0.99, gamma 0.025: the authors'.
+    fn default() -> Self {
+        Self { adam: Adam { beta1: 0.95, beta2: 0.99, eps: 1e-8 }, gamma: 0.025 }
+    }
+}
+
+impl Mars {
+    pub(super) fn validate(&self) -> Result<()> {
+        self.adam.validate()?;
+        let gamma = self.gamma;
+        require(gamma >= 0.0 && gamma.is_finite(), "mars", "gamma", gamma, "non-negative and finite")
+    }
+
+    pub(super) fn advance<B: Backend>(
+        &self,
+        slots: &mut Slots<B::Matrix>,
+        gradient: &Gradient<'_, B::Matrix>,
+        t: u64,
+        target: Target<'_, B::Matrix>,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        let last = buffer(&mut slots.last_gradient, gradient.values, workspace.backend())?;
+        let weight = self.gamma * self.adam.beta1 / (1.0 - self.adam.beta1);
+        // C in the place of G_last, which is needed no more.
+        last.scale_add((-weight).into(), gradient.scale.times(1.0 + weight), gradient.values)?;
+        let one = workspace.backend().scalar(1.0)?;
+        let norm = last.dot(last)?.sqrt()?;
+        let larger = <B::Scalar as Scalar>::combine(ScalarOp::Max, &norm, &one)?;
+        let clip = <B::Scalar as Scalar>::combine(ScalarOp::Div, &one, &larger)?;
+        let square = <B::Scalar as Scalar>::combine(ScalarOp::Mul, &clip, &clip)?;
+
+        let first = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
+        let second = buffer(&mut slots.second_moment, gradient.values, workspace.backend())?;
+        let Target { out, beta, alpha } = target;
+        let corrected = self.adam.corrected(t);
+        out.adam_add(
+            beta.into(),
+            (alpha * corrected.factor).into(),
+            first,
+            second,
+            &Gradient::scaled(last, &clip, &square),
+            (self.adam.beta1, self.adam.beta2),
+            corrected.eps,
+        )?;
+        last.scale_add(Coefficient::ZERO, gradient.scale, gradient.values)
+    }
+}

@@ -1,0 +1,104 @@
+//! Heavy-ball momentum, and its sign.
+
+use super::slots::buffer;
+use super::{Slots, Target};
+use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, require};
+use crate::linalg::Workspace;
+
+/// `M = mu M + c G` with `c = 1` (Polyak; 2602.11185, Algorithm 1; 2603.14315) or `c = 1 - mu`
+/// ([`averaged`](Self::averaged); Muon's programs). The direction is `M`, or with
+/// [`nesterov`](Self::nesterov) `c G + mu M`. M starts at zero.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Momentum {
+    /// mu in [0, 1).
+    pub mu: f64,
+    /// Look one step ahead.
+    pub nesterov: bool,
+    /// Weigh the gradient with `1 - mu`.
+    pub averaged: bool,
+}
+
+impl Momentum {
+    /// Polyak momentum.
+    pub const fn polyak(mu: f64) -> Self {
+        Self { mu, nesterov: false, averaged: false }
+    }
+
+    /// As Muon's reference program has it: averaged, with Nesterov's look-ahead.
+    pub const fn muon(mu: f64) -> Self {
+        Self { mu, nesterov: true, averaged: true }
+    }
+
+    fn weight(&self) -> f64 {
+        if self.averaged { 1.0 - self.mu } else { 1.0 }
+    }
+
+    pub(super) fn as_buffer(&self) -> Option<(f64, f64)> {
+        (!self.nesterov).then(|| (self.mu, self.weight()))
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        require((0.0..1.0).contains(&self.mu), "momentum", "mu", self.mu, "in [0, 1)")
+    }
+
+    pub(super) fn advance<B: Backend>(
+        &self,
+        slots: &mut Slots<B::Matrix>,
+        gradient: &Gradient<'_, B::Matrix>,
+        target: Target<'_, B::Matrix>,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        let m = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
+        let c_gradient = gradient.scale.times(self.weight());
+        m.scale_add(self.mu.into(), c_gradient, gradient.values)?;
+        let Target { out, beta, alpha } = target;
+        if self.nesterov {
+            out.scale_add(beta.into(), c_gradient.times(alpha), gradient.values)?;
+            out.scale_add(Coefficient::ONE, (alpha * self.mu).into(), m)
+        } else {
+            out.scale_add(beta.into(), alpha.into(), m)
+        }
+    }
+}
+
+/// `sign(M)` or, with Nesterov's look-ahead, `sign(G + mu M)`, of the Polyak momentum (Bernstein et al. 2018;
+/// 2603.14315's base optimizer). `sign(0) = 0`.
+///
+/// The momentum starts at zero. The authors' program starts it at the decayed weights; whoever wants that
+/// writes them into [`Slots::momentum`] before the first step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Signum {
+    /// mu in [0, 1).
+    pub mu: f64,
+    /// Look one step ahead.
+    pub nesterov: bool,
+}
+
+impl Signum {
+    pub(super) fn validate(&self) -> Result<()> {
+        require((0.0..1.0).contains(&self.mu), "signum", "mu", self.mu, "in [0, 1)")
+    }
+
+    pub(super) fn advance<B: Backend>(
+        &self,
+        slots: &mut Slots<B::Matrix>,
+        gradient: &Gradient<'_, B::Matrix>,
+        target: Target<'_, B::Matrix>,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        let m = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
+        m.scale_add(self.mu.into(), gradient.scale, gradient.values)?;
+        let Target { out, beta, alpha } = target;
+        if !self.nesterov {
+            return out.sign_add(beta.into(), alpha.into(), m);
+        }
+        let mut ahead = workspace.take_like(m, m.shape().1)?;
+        ahead.copy_from(m)?;
+        ahead.scale_add(self.mu.into(), gradient.scale, gradient.values)?;
+        out.sign_add(beta.into(), alpha.into(), &ahead)?;
+        workspace.give(ahead);
+        Ok(())
+    }
+}

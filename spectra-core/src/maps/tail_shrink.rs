@@ -1,0 +1,208 @@
+//! Tail shrink (2602.11185, Algorithm 1): the few dominant singular values are shrunk to the tail's scale.
+
+use crate::backend::{
+    Backend, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp, require,
+};
+use crate::linalg::{PowerIteration, Subspace, Workspace, orthonormalize, safe_scale};
+
+/// How the dominant subspace is chosen and tracked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+pub struct TailShrink {
+    /// `k = max(1, round(rank_ratio min(m, n)))`, halves away from zero; in (0, 1].
+    pub rank_ratio: f64,
+    /// The power iteration.
+    pub power: PowerIteration,
+    /// The subspace is iterated at every `refresh_every`-th step (1: always, as in the paper's Algorithm 1; its
+    /// text says "intermittently"). In between the cached right subspace is kept and only projected on, at
+    /// half the flops.
+    pub refresh_every: u64,
+}
+
+impl Default for TailShrink {
+    /// The paper's: ratio 0.015, T = 1, column norms, every step.
+    fn default() -> Self {
+        Self { rank_ratio: 0.015, power: PowerIteration::default(), refresh_every: 1 }
+    }
+}
+
+impl TailShrink {
+    /// The spike's rank `k` for an m x n matrix; 0 for an empty one.
+    pub fn rank(&self, rows: usize, cols: usize) -> usize {
+        let r = rows.min(cols);
+        (libm::round(self.rank_ratio * r as f64) as usize).max(1).min(r)
+    }
+
+    /// An error if a setting is outside its domain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
+    pub fn validate(&self) -> Result<()> {
+        let ratio = self.rank_ratio;
+        require(ratio > 0.0 && ratio <= 1.0, "tail_shrink", "rank_ratio", ratio, "in (0, 1]")?;
+        let (t, every) = (self.power.iterations, self.refresh_every);
+        require(t >= 1, "tail_shrink", "iterations", t as f64, "at least 1")?;
+        require(every >= 1, "tail_shrink", "refresh_every", every as f64, "at least 1")
+    }
+}
+
+/// The shaped matrix `O = M - left right^T`, kept factored: no m x n temporary.
+#[derive(Debug)]
+pub struct Shaped<B: Backend> {
+    /// `left` (m x k) and `right` (n x k); `None` where the map is the identity.
+    pub correction: Option<(B::Matrix, B::Matrix)>,
+    /// `||O||_F^2`.
+    pub norm_squared: B::Scalar,
+    /// The tail's average scale; 0 for an empty tail.
+    pub sigma_tail: B::Scalar,
+    /// As [`Subspace::one_sweep`].
+    pub one_sweep: bool,
+}
+
+impl<B: Backend> Shaped<B> {
+    /// Returns the temporaries to the pool.
+    pub fn release(self, workspace: &mut Workspace<B>) {
+        if let Some((left, right)) = self.correction {
+            workspace.give(left);
+            workspace.give(right);
+        }
+    }
+}
+
+/// Applies the tail shrink to `m` (m x n), optionally after `m = mu m + G` in the same pass:
+///
+/// `tail = M - U diag(s) V^T`, `sigma_tail = ||tail||_F / sqrt(r - k)`, `O = tail + sigma_tail U V^T`
+///
+/// with `r = min(m, n)`. Because `U diag(s) V^T = U W^T` is an exact projection,
+/// `||tail||^2 = ||M||^2 - ||W||^2` and `O = M - U (W - sigma_tail V)^T`.
+///
+/// `cache` holds `V` (n x k) between steps; `None` bootstraps it. `step` counts from 0 and decides when the
+/// subspace is refreshed.
+///
+/// Defined where the paper divides 0 by 0: with an **empty tail** (k = r, or a matrix of rank at most k, that is
+/// `||tail|| <= 16 eps ||M||`) there is no scale to shrink to, and the map is the identity. If the host knows the
+/// norms (CPU), a tail with less than `sqrt(eps)` of the energy is measured by forming `M - U W^T` in an m x n
+/// temporary, because the difference of squares would lose its digits; otherwise
+/// `||tail||^2 <= 8 eps ||M||^2` counts as empty.
+///
+/// # Errors
+/// Invalid settings, a non-finite norm, and those of the backend.
+pub fn tail_shrink<B: Backend>(
+    options: &TailShrink,
+    m: &mut B::Matrix,
+    update: Option<(f64, &Gradient<'_, B::Matrix>)>,
+    cache: &mut Option<B::Matrix>,
+    step: u64,
+    workspace: &mut Workspace<B>,
+) -> Result<Shaped<B>> {
+    options.validate()?;
+    let (rows, cols) = m.shape();
+    let (k, r) = (options.rank(rows, cols), rows.min(cols));
+    if k == r {
+        if let Some((mu, gradient)) = update {
+            m.scale_add(mu.into(), gradient.scale, gradient.values)?;
+        }
+        let sigma_tail = workspace.backend().scalar(0.0)?;
+        return Ok(Shaped { correction: None, norm_squared: m.dot(m)?, sigma_tail, one_sweep: true });
+    }
+    let Some(v) = cache else {
+        let (v, subspace) = options.power.bootstrap(m, update, k, workspace)?;
+        let shaped = shape(m, Side::Left, subspace, &v, workspace);
+        *cache = Some(v);
+        return shaped;
+    };
+    if step % options.refresh_every == 0 {
+        let subspace = options.power.iterate(m, update, v, workspace)?;
+        shape(m, Side::Left, subspace, v, workspace)
+    } else {
+        project_on(m, update, v, workspace)
+    }
+}
+
+/// Between refreshes: with `Q` an orthonormal basis of the cached `V`, `P = M Q` and `U = thinQR(P)`,
+/// `O = M - (P - sigma_tail U) Q^T`.
+fn project_on<B: Backend>(
+    m: &mut B::Matrix,
+    update: Option<(f64, &Gradient<'_, B::Matrix>)>,
+    v: &B::Matrix,
+    workspace: &mut Workspace<B>,
+) -> Result<Shaped<B>> {
+    let (cols, k) = v.shape();
+    if let Some((mu, gradient)) = update {
+        m.scale_add(mu.into(), gradient.scale, gradient.values)?;
+    }
+    let norm_squared = m.dot(m)?;
+    let scale = safe_scale::<B::Element>(norm_squared.known())?;
+    let mut basis = workspace.take(cols, k)?;
+    basis.copy_from(v)?;
+    orthonormalize(&mut basis, workspace)?;
+    let mut projection = workspace.take_like(m, k)?;
+    projection.gemm(Coefficient::ZERO, scale.into(), m, Op::Plain, &basis, Op::Plain)?;
+    let mut unit = workspace.take_like(m, k)?;
+    unit.copy_from(&projection)?;
+    orthonormalize(&mut unit, workspace)?;
+    let subspace =
+        Subspace { u: basis, w: projection, scale, norm_squared, one_sweep: true };
+    let shaped = shape(m, Side::Right, subspace, &unit, workspace);
+    workspace.give(unit);
+    shaped
+}
+
+/// On which side of M the orthonormal basis multiplies.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    /// The spike is `U W^T`.
+    Left,
+    /// The spike is `W U^T`.
+    Right,
+}
+
+/// From the spike `U W^T` and its polar part `U V^T` to the correction `U (W - sigma_tail V)^T` and the norms.
+fn shape<B: Backend>(
+    m: &B::Matrix,
+    side: Side,
+    subspace: Subspace<B>,
+    v: &B::Matrix,
+    workspace: &mut Workspace<B>,
+) -> Result<Shaped<B>> {
+    use ScalarOp::{Add, Div, Less, Max, Mul, Sub};
+    let combine = <B::Scalar as Scalar>::combine;
+    let backend = workspace.backend().clone();
+    let number = |x: f64| backend.scalar(x);
+    let (rows, cols) = m.shape();
+    let (r, k) = (rows.min(cols), v.shape().1);
+    let eps = <B::Element as Element>::EPSILON;
+    let Subspace { u, mut w, scale, norm_squared, one_sweep } = subspace;
+
+    let spike = combine(Mul, &w.dot(&w)?, &number(1.0 / (scale * scale))?)?;
+    let mut tail = combine(Max, &combine(Sub, &norm_squared, &spike)?, &number(0.0)?)?;
+    let mut empty_below = 8.0 * eps;
+    if let (Some(tail_known), Some(all)) = (tail.known(), norm_squared.known())
+        && tail_known < libm::sqrt(eps) * all
+    {
+        let mut residual = workspace.take_like(m, cols)?;
+        let (left, right) = if side == Side::Left { (&u, &w) } else { (&w, &u) };
+        // W carries `scale`, so the residual does.
+        residual.scale_add(Coefficient::ZERO, scale.into(), m)?;
+        residual.gemm(Coefficient::ONE, (-1.0).into(), left, Op::Plain, right, Op::Transposed)?;
+        tail = combine(Mul, &residual.dot(&residual)?, &number(1.0 / (scale * scale))?)?;
+        workspace.give(residual);
+        empty_below = 256.0 * eps * eps;
+    }
+    let threshold = combine(Mul, &norm_squared, &number(empty_below)?)?;
+    let has_tail = combine(Less, &threshold, &tail)?;
+    tail = combine(Mul, &tail, &has_tail)?;
+    let sigma_tail = combine(Div, &tail, &number((r - k) as f64)?)?.sqrt()?;
+
+    // ||O||^2 = ||tail||^2 + sigma_tail^2 ||V||^2, or ||M||^2 where the map is the identity.
+    let shrunk = combine(Mul, &combine(Mul, &sigma_tail, &sigma_tail)?, &v.dot(v)?)?;
+    let no_tail = combine(Sub, &number(1.0)?, &has_tail)?;
+    let kept = combine(Mul, &no_tail, &norm_squared)?;
+    let norm_squared = combine(Add, &combine(Add, &tail, &shrunk)?, &kept)?;
+
+    // W <- W - sigma_tail V, or 0 where the map is the identity (sigma_tail is 0 there).
+    w.scale_add(Coefficient::device(1.0 / scale, &has_tail), Coefficient::device(-1.0, &sigma_tail), v)?;
+    let correction = Some(if side == Side::Left { (u, w) } else { (w, u) });
+    Ok(Shaped { correction, norm_squared, sigma_tail, one_sweep })
+}

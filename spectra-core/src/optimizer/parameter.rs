@@ -1,0 +1,146 @@
+//! One parameter's optimizer: the step that composes direction, spectral map and scale.
+
+use super::{Recipe, StepScale};
+use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, check_same};
+use crate::directions::{Slot, Slots, Target, buffer};
+use crate::linalg::Workspace;
+use crate::maps::{Mapped, SpectralMap};
+
+/// The rates of one step, from the schedules.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    /// Learning rate.
+    pub lr: f64,
+    /// Factor of the clip threshold: `c_t = c clip_factor`.
+    pub clip_factor: f64,
+}
+
+/// What a step found out.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct StepInfo {
+    /// Tail shrink: whether the subspace took one pass over the momentum. `Some(false)` when the columns of
+    /// `M V` were too ill-conditioned for it and the stable form was used.
+    pub one_sweep: Option<bool>,
+}
+
+/// The state and the recipe of one parameter.
+#[derive(Debug)]
+pub struct ParameterState<B: Backend> {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The buffers.
+    pub slots: Slots<B::Matrix>,
+    /// Steps taken.
+    pub steps: u64,
+}
+
+impl<B: Backend> ParameterState<B> {
+    /// An empty state; buffers are made on the first step.
+    ///
+    /// # Errors
+    /// A setting of the recipe outside its domain.
+    pub fn new(recipe: Recipe) -> Result<Self> {
+        recipe.validate()?;
+        Ok(Self { recipe, slots: Slots::default(), steps: 0 })
+    }
+
+    /// One step: `X <- (1 - lr wd) X - lr scale map(direction(G))`.
+    ///
+    /// Gradients must be finite ([`Optimizer`](super::Optimizer) checks them). After the first step a CPU backend
+    /// allocates nothing; a device backend does not wait unless its small factorisations do.
+    ///
+    /// # Errors
+    /// Shapes, before anything is changed; afterwards only those of the device.
+    pub fn step(
+        &mut self,
+        weights: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        rates: Rates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<StepInfo> {
+        check_same("step", weights, gradient.values)?;
+        if let Some(state) = &self.slots.momentum {
+            check_same("step", state, gradient.values)?;
+        }
+        let (rows, cols) = weights.shape();
+        let scale = self.recipe.scale.of_shape(rows, cols);
+        let info = match (self.recipe.map, scale) {
+            (SpectralMap::Identity, Some(scale)) => {
+                // Straight to the weights: no temporary.
+                let Self { recipe, slots, steps } = self;
+                let decay = 1.0 - rates.lr * recipe.weight_decay;
+                let target = Target { out: weights, beta: decay, alpha: -rates.lr * scale };
+                recipe.direction.advance(slots, gradient, *steps + 1, target, workspace)?;
+                StepInfo::default()
+            }
+            _ => self.mapped_step(weights, gradient, rates, workspace)?,
+        };
+        self.steps += 1;
+        Ok(info)
+    }
+
+    fn mapped_step(
+        &mut self,
+        weights: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        rates: Rates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<StepInfo> {
+        let Self { recipe, slots, steps } = self;
+        let mut temporary = None;
+        // The direction: the momentum buffer itself where it is one, so that the map may fuse its update.
+        let (direction, update) = match recipe.direction.as_momentum() {
+            Some((mu, c)) => {
+                let buffer = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
+                (buffer, Some((mu, Gradient { scale: gradient.scale.times(c), ..*gradient })))
+            }
+            None => {
+                let out = temporary.insert(workspace.take_like(gradient.values, weights.shape().1)?);
+                let target = Target { out: &mut *out, beta: 0.0, alpha: 1.0 };
+                recipe.direction.advance(slots, gradient, *steps + 1, target, workspace)?;
+                (out, None)
+            }
+        };
+        let update = update.as_ref().map(|(mu, gradient)| (*mu, gradient));
+        let subspace = &mut slots.subspace;
+        let mapped = recipe.map.apply(direction, update, subspace, *steps, workspace)?;
+
+        let scale = match recipe.scale {
+            StepScale::MatchRms { rms, eps } => {
+                let norm_squared = match &mapped {
+                    Mapped::Unchanged => direction.dot(direction)?,
+                    Mapped::Shaped(shaped) => shaped.norm_squared.clone(),
+                };
+                Some(StepScale::of_norm(rms, eps, weights.shape(), &norm_squared, workspace.backend())?)
+            }
+            _ => None,
+        };
+        let (rows, cols) = weights.shape();
+        let alpha = match &scale {
+            Some(scale) => Coefficient::device(-rates.lr, scale),
+            None => Coefficient::from(-rates.lr * recipe.scale.of_shape(rows, cols).unwrap_or(1.0)),
+        };
+        let decay = Coefficient::from(1.0 - rates.lr * recipe.weight_decay);
+        let mut info = StepInfo::default();
+        match mapped {
+            Mapped::Unchanged => weights.scale_add(decay, alpha, direction)?,
+            Mapped::Shaped(shaped) => {
+                info.one_sweep = Some(shaped.one_sweep);
+                match &shaped.correction {
+                    Some((left, right)) => weights.low_rank_add(decay, alpha, direction, left, right)?,
+                    None => weights.scale_add(decay, alpha, direction)?,
+                }
+                shaped.release(workspace);
+            }
+        }
+        if let Some(direction) = temporary {
+            workspace.give(direction);
+        }
+        Ok(info)
+    }
+
+    /// The buffers that exist, with their slots.
+    pub fn buffers(&self) -> impl Iterator<Item = (Slot, &B::Matrix)> {
+        Slot::ALL.into_iter().filter_map(|slot| self.slots.get(slot).map(|m| (slot, m)))
+    }
+}

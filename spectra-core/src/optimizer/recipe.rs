@@ -1,0 +1,77 @@
+//! A recipe: direction, spectral map, step scale. An optimizer of the family is one value of this type.
+
+use super::StepScale;
+use crate::backend::{Result, require};
+use crate::directions::Direction;
+use crate::maps::SpectralMap;
+use alloc::string::String;
+
+/// `X <- (1 - lr wd) X - lr scale map(direction(G))`.
+///
+/// ```
+/// use spectra_core::directions::{Direction, Momentum};
+/// use spectra_core::maps::{SpectralMap, TailShrink};
+/// use spectra_core::optimizer::{Recipe, StepScale};
+///
+/// let spectra = Recipe {
+///     direction: Direction::Momentum(Momentum::polyak(0.95)),
+///     map: SpectralMap::TailShrink(TailShrink::default()),
+///     scale: StepScale::RMS,
+///     weight_decay: 0.0,
+/// };
+/// assert_eq!(spectra, Recipe::preset("spectra")?);
+/// // State of one 4096 x 14336 matrix: mn + nk numbers, k = round(0.015 * 4096) = 61.
+/// assert_eq!(spectra.state_numbers(4096, 14336), 4096 * 14336 + 14336 * 61);
+/// # Ok::<(), spectra_core::backend::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct Recipe {
+    /// What is made of the gradient.
+    pub direction: Direction,
+    /// What is done to its singular values.
+    pub map: SpectralMap,
+    /// The factor of the step.
+    pub scale: StepScale,
+    /// Decoupled weight decay `wd >= 0`, multiplied by the learning rate.
+    pub weight_decay: f64,
+}
+
+impl Recipe {
+    /// The same recipe with another decoupled weight decay.
+    #[must_use]
+    pub fn with_weight_decay(mut self, weight_decay: f64) -> Self {
+        self.weight_decay = weight_decay;
+        self
+    }
+
+    /// The same recipe with another spectral map.
+    #[must_use]
+    pub fn with_map(mut self, map: SpectralMap) -> Self {
+        self.map = map;
+        self
+    }
+
+    /// How many numbers of state an m x n parameter costs.
+    pub fn state_numbers(&self, rows: usize, cols: usize) -> usize {
+        self.direction.slots().len() * rows * cols + self.map.state_numbers(rows, cols)
+    }
+
+    /// What a saved state must agree on: `"momentum + tail shrink"`. Learning rates, decay and the like may change.
+    pub fn signature(&self) -> String {
+        alloc::format!("{} + {}", self.direction.name(), self.map.name())
+    }
+
+    /// An error if a setting is outside its domain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
+    pub fn validate(&self) -> Result<()> {
+        self.direction.validate()?;
+        self.map.validate()?;
+        self.scale.validate()?;
+        let decay = self.weight_decay;
+        require(decay >= 0.0 && decay.is_finite(), "recipe", "weight_decay", decay, "non-negative and finite")
+    }
+}
