@@ -287,11 +287,7 @@ pub fn check_same<M: Matrix>(operation: &'static str, like: &M, x: &M) -> Result
 ///
 /// # Errors
 /// [`Error::shape`].
-pub fn check_shape(
-    operation: &'static str,
-    expected: (usize, usize),
-    found: (usize, usize),
-) -> Result<()> {
+pub fn check_shape(operation: &'static str, expected: (usize, usize), found: (usize, usize)) -> Result<()> {
     if expected == found { Ok(()) } else { Err(Error::shape(operation, expected, found)) }
 }
 

@@ -143,7 +143,8 @@ impl<E: Element> Matrix for DenseMatrix<E> {
         op_b: Op,
     ) -> Result<()> {
         let inner = check_gemm(self.shape(), a.shape(), op_a, b.shape(), op_b)?;
-        let (a, b) = (kernels::View::new(&a.values, a.cols, op_a), kernels::View::new(&b.values, b.cols, op_b));
+        let (a, b) =
+            (kernels::View::new(&a.values, a.cols, op_a), kernels::View::new(&b.values, b.cols, op_b));
         kernels::gemm(self.cols, inner, &mut self.values, beta.value(), alpha.value(), a, b);
         Ok(())
     }

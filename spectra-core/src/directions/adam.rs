@@ -57,6 +57,14 @@ impl Adam {
         let second = buffer(&mut slots.second_moment, gradient.values, workspace.backend())?;
         let Target { out, beta, alpha } = target;
         let Corrected { factor, eps, .. } = self.corrected(t);
-        out.adam_add(beta.into(), (alpha * factor).into(), first, second, gradient, (self.beta1, self.beta2), eps)
+        out.adam_add(
+            beta.into(),
+            (alpha * factor).into(),
+            first,
+            second,
+            gradient,
+            (self.beta1, self.beta2),
+            eps,
+        )
     }
 }

@@ -14,8 +14,8 @@ pub use adam::Adam;
 pub use ademamix::AdEmaMix;
 pub use mars::Mars;
 pub use momentum::{Momentum, Signum};
-pub use slots::{Slot, Slots};
 pub(crate) use slots::buffer;
+pub use slots::{Slot, Slots};
 
 use crate::backend::{Backend, Gradient, Matrix, Result};
 use crate::linalg::Workspace;

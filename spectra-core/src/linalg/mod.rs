@@ -10,8 +10,8 @@ mod workspace;
 
 pub use gram_schmidt::gram_schmidt;
 pub use orthonormalize::{Orthonormalization, orthonormalize};
-pub use power_iteration::{PowerIteration, Subspace, SubspaceForm};
 pub(crate) use power_iteration::safe_scale;
+pub use power_iteration::{PowerIteration, Subspace, SubspaceForm};
 pub use random::{seed_zero_columns, uniform};
 pub use scratch::Scratch;
 pub use small::{SmallFactor, SmallInfo};

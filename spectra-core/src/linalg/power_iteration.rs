@@ -68,7 +68,14 @@ impl<B: Backend> Subspace<B> {
     pub fn singular_values(&self, workspace: &mut Workspace<B>) -> Result<Vec<f64>> {
         let k = self.w.shape().1;
         let mut gram = workspace.take(k, k)?;
-        gram.gemm_symmetric(Coefficient::ZERO, Coefficient::ONE, &self.w, Op::Transposed, &self.w, Op::Plain)?;
+        gram.gemm_symmetric(
+            Coefficient::ZERO,
+            Coefficient::ONE,
+            &self.w,
+            Op::Transposed,
+            &self.w,
+            Op::Plain,
+        )?;
         let mut values = vec![B::Element::narrow(0.0); k * k];
         gram.read(&mut values)?;
         workspace.give(gram);

@@ -142,8 +142,7 @@ fn project_on<B: Backend>(
     let mut unit = workspace.take_like(m, k)?;
     unit.copy_from(&projection)?;
     orthonormalize(&mut unit, workspace)?;
-    let subspace =
-        Subspace { u: basis, w: projection, scale, norm_squared, one_sweep: true };
+    let subspace = Subspace { u: basis, w: projection, scale, norm_squared, one_sweep: true };
     let shaped = shape(m, Side::Right, subspace, &unit, workspace);
     workspace.give(unit);
     shaped

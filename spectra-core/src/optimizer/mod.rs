@@ -1,10 +1,20 @@
 //! The optimizer: recipes, presets, the plan of who gets which, and the step.
 
+mod config;
+mod group;
 mod parameter;
 mod presets;
 mod recipe;
+mod saved;
 mod scale;
+#[cfg(feature = "serde")]
+mod snapshot;
 
+pub use config::Config;
+pub use group::{Group, Optimizer, ParameterSpec, Prepared};
 pub use parameter::{ParameterState, Rates, StepInfo};
 pub use recipe::Recipe;
+pub use saved::{STATE_VERSION, SavedParameter, StateHeader};
 pub use scale::StepScale;
+#[cfg(feature = "serde")]
+pub use snapshot::Snapshot;

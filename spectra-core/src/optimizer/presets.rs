@@ -11,7 +11,7 @@ type Row = (&'static str, fn() -> Recipe, &'static str);
 /// All presets.
 const PRESETS: &[Row] = &[
     ("spectra", spectra, "2602.11185, Algorithms 1 and 2: ratio 0.015, T = 1, mu = 0.95, no weight decay"),
-    ("adamw", adamw, "Loshchilov and Hutter 2019; PyTorch's defaults"),
+    ("adamw", Recipe::adamw, "Loshchilov and Hutter 2019; PyTorch's defaults"),
 ];
 
 fn spectra() -> Recipe {
@@ -23,16 +23,17 @@ fn spectra() -> Recipe {
     }
 }
 
-fn adamw() -> Recipe {
-    Recipe {
-        direction: Direction::Adam(Adam::default()),
-        map: SpectralMap::Identity,
-        scale: StepScale::One,
-        weight_decay: 0.01,
-    }
-}
-
 impl Recipe {
+    /// AdamW: also the default rule of everything that is not a hidden matrix.
+    pub fn adamw() -> Self {
+        Self {
+            direction: Direction::Adam(Adam::default()),
+            map: SpectralMap::Identity,
+            scale: StepScale::One,
+            weight_decay: 0.01,
+        }
+    }
+
     /// The preset of this name; see [`presets`](Self::presets).
     ///
     /// # Errors

@@ -58,7 +58,8 @@ impl StepScale {
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
     pub fn validate(&self) -> Result<()> {
-        let positive = |name, x: f64| require(x > 0.0 && x.is_finite(), "step_scale", name, x, "positive and finite");
+        let positive =
+            |name, x: f64| require(x > 0.0 && x.is_finite(), "step_scale", name, x, "positive and finite");
         match *self {
             Self::One | Self::AspectRatio => Ok(()),
             Self::MaxDimension { factor } => positive("factor", factor),

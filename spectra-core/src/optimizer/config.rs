@@ -1,0 +1,113 @@
+//! What a user sets: two recipes, two learning rates, the safety switches.
+
+use super::Recipe;
+use crate::backend::{Result, require};
+
+/// The settings of an [`Optimizer`](super::Optimizer).
+///
+/// ```
+/// use spectra_core::optimizer::Config;
+///
+/// let config = Config::preset("spectra")?.lr(0.01).elementwise_lr(3e-3).weight_decay(0.1);
+/// assert!(Config::preset("spectre").is_err());
+/// assert!(config.lr(f64::NAN).validate().is_err());
+/// # Ok::<(), spectra_core::backend::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct Config {
+    /// The rule of hidden matrices.
+    pub spectral: Recipe,
+    /// The rule of everything else: embeddings, heads, vectors.
+    pub elementwise: Recipe,
+    /// Learning rate of the hidden matrices, >= 0.
+    pub lr: f64,
+    /// Learning rate of everything else; `None`: the same. Setting the learning rate later scales both.
+    pub elementwise_lr: Option<f64>,
+    /// All gradients are multiplied by `min(1, clip_norm / (||G|| + 1e-6))`, with the norm over all parameters
+    /// that are not frozen (PyTorch's `clip_grad_norm_`). `None`: off.
+    pub clip_norm: Option<f64>,
+    /// Refuse a step if any gradient holds a NaN or an infinity, before anything has changed. On a device this
+    /// reads one number per step, that is, it **waits**.
+    pub check_finite: bool,
+}
+
+impl Config {
+    /// Hidden matrices by `spectral`, everything else by AdamW with the same weight decay; learning rate 1e-3,
+    /// finite check on, no norm clip.
+    pub fn new(spectral: Recipe) -> Self {
+        let elementwise = Recipe::adamw().with_weight_decay(spectral.weight_decay);
+        Self { spectral, elementwise, lr: 1e-3, elementwise_lr: None, clip_norm: None, check_finite: true }
+    }
+
+    /// The [preset](Recipe::preset) of this name.
+    ///
+    /// # Errors
+    /// For an unknown name.
+    pub fn preset(name: &str) -> Result<Self> {
+        Recipe::preset(name).map(Self::new)
+    }
+
+    /// Sets [`lr`](Self::lr).
+    #[must_use]
+    pub fn lr(mut self, lr: f64) -> Self {
+        self.lr = lr;
+        self
+    }
+
+    /// Sets [`elementwise_lr`](Self::elementwise_lr).
+    #[must_use]
+    pub fn elementwise_lr(mut self, lr: f64) -> Self {
+        self.elementwise_lr = Some(lr);
+        self
+    }
+
+    /// Sets the weight decay of both recipes.
+    #[must_use]
+    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
+        self.spectral.weight_decay = weight_decay;
+        self.elementwise.weight_decay = weight_decay;
+        self
+    }
+
+    /// Sets [`clip_norm`](Self::clip_norm).
+    #[must_use]
+    pub fn clip_norm(mut self, norm: f64) -> Self {
+        self.clip_norm = Some(norm);
+        self
+    }
+
+    /// Sets [`check_finite`](Self::check_finite).
+    #[must_use]
+    pub fn check_finite(mut self, check: bool) -> Self {
+        self.check_finite = check;
+        self
+    }
+
+    /// An error if a setting is outside its domain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
+    pub fn validate(&self) -> Result<()> {
+        self.spectral.validate()?;
+        self.elementwise.validate()?;
+        let lr =
+            |name, x: f64| require(x >= 0.0 && x.is_finite(), "config", name, x, "non-negative and finite");
+        lr("lr", self.lr)?;
+        if let Some(x) = self.elementwise_lr {
+            lr("elementwise_lr", x)?;
+            require(
+                self.lr > 0.0 || x == 0.0,
+                "config",
+                "lr",
+                self.lr,
+                "positive when elementwise_lr is, because both are scaled together",
+            )?;
+        }
+        match self.clip_norm {
+            Some(norm) => require(norm > 0.0, "config", "clip_norm", norm, "positive"),
+            None => Ok(()),
+        }
+    }
+}

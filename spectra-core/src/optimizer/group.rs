@@ -1,0 +1,279 @@
+//! The optimizer of a whole model: checks, norm clip, and one state per parameter.
+
+use super::{Config, ParameterState, Rates, Recipe, StepInfo};
+use crate::backend::{
+    Backend, Error, ErrorKind, Gradient, Matrix, Result, Scalar, ScalarOp, check_shape, require,
+};
+use crate::linalg::Workspace;
+use alloc::{boxed::Box, vec::Vec};
+
+/// Which of the two recipes a parameter gets, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// [`Config::spectral`].
+    Spectral,
+    /// [`Config::elementwise`].
+    Elementwise,
+    /// Never changed.
+    Frozen,
+}
+
+/// One parameter as the optimizer sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterSpec {
+    /// Unique name, for errors and saved states.
+    pub name: Box<str>,
+    /// Rows (output features) of its matrix view.
+    pub rows: usize,
+    /// Columns of its matrix view.
+    pub cols: usize,
+    /// Its rule.
+    pub group: Group,
+}
+
+/// A parameter and its state.
+#[derive(Debug)]
+pub(super) struct Member<B: Backend> {
+    pub(super) spec: ParameterSpec,
+    pub(super) state: ParameterState<B>,
+}
+
+/// Gradients that were checked, and the factor of the global norm clip; valid for one step.
+#[derive(Debug)]
+pub struct Prepared<S> {
+    scale: Option<(S, S)>,
+}
+
+/// The optimizer of a model on any backend.
+///
+/// A framework calls [`prepare`](Self::prepare) with all gradients, then [`update`](Self::update) for each
+/// parameter, then [`finish`](Self::finish); [`step`](Self::step) does the three.
+#[derive(Debug)]
+pub struct Optimizer<B: Backend> {
+    config: Config,
+    pub(super) members: Vec<Member<B>>,
+    workspace: Workspace<B>,
+    pub(super) steps: u64,
+    lr: f64,
+    elementwise_ratio: f64,
+    clip_factor: f64,
+}
+
+impl<B: Backend> Optimizer<B> {
+    /// An optimizer for these parameters; state is allocated on the first step.
+    ///
+    /// # Errors
+    /// An invalid setting, or a name given twice.
+    pub fn new(
+        backend: B,
+        config: Config,
+        parameters: impl IntoIterator<Item = ParameterSpec>,
+    ) -> Result<Self> {
+        config.validate()?;
+        let mut members: Vec<Member<B>> = Vec::new();
+        for spec in parameters {
+            if members.iter().any(|member| member.spec.name == spec.name) {
+                let kind = ErrorKind::Name { name: spec.name, reason: "names two parameters" };
+                return Err(Error::new("optimizer", kind));
+            }
+            let recipe = if spec.group == Group::Spectral { config.spectral } else { config.elementwise };
+            members.push(Member { spec, state: ParameterState::new(recipe)? });
+        }
+        let elementwise_ratio = match config.elementwise_lr {
+            Some(lr) if config.lr > 0.0 => lr / config.lr,
+            Some(_) | None => 1.0,
+        };
+        let workspace = Workspace::new(backend);
+        Ok(Self { config, members, workspace, steps: 0, lr: config.lr, elementwise_ratio, clip_factor: 1.0 })
+    }
+
+    /// The settings it was made with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The device.
+    pub fn backend(&self) -> &B {
+        self.workspace.backend()
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The parameters, in the order in which they are numbered.
+    pub fn parameters(&self) -> impl ExactSizeIterator<Item = &ParameterSpec> {
+        self.members.iter().map(|member| &member.spec)
+    }
+
+    /// The recipe of parameter `index`, `None` if frozen or unknown.
+    pub fn recipe(&self, index: usize) -> Option<&Recipe> {
+        let member = self.members.get(index)?;
+        (member.spec.group != Group::Frozen).then_some(&member.state.recipe)
+    }
+
+    /// The state of parameter `index`, for diagnostics (spectra of the momentum and the like).
+    pub fn state(&self, index: usize) -> Option<&ParameterState<B>> {
+        self.members.get(index).map(|member| &member.state)
+    }
+
+    /// Bytes of state once every parameter has taken a step.
+    pub fn state_bytes(&self) -> usize {
+        let live = self.members.iter().filter(|m| m.spec.group != Group::Frozen);
+        let numbers: usize = live.map(|m| m.state.recipe.state_numbers(m.spec.rows, m.spec.cols)).sum();
+        numbers * core::mem::size_of::<B::Element>()
+    }
+
+    /// Current learning rate of the hidden matrices.
+    pub fn learning_rate(&self) -> f64 {
+        self.lr
+    }
+
+    /// Sets the learning rate of the hidden matrices, and scales that of everything else with it: their ratio
+    /// stays as configured.
+    ///
+    /// # Errors
+    /// Negative or non-finite.
+    pub fn set_learning_rate(&mut self, lr: f64) -> Result<()> {
+        require(lr >= 0.0 && lr.is_finite(), "set_learning_rate", "lr", lr, "non-negative and finite")?;
+        self.lr = lr;
+        Ok(())
+    }
+
+    /// Sets the factor of the clip threshold, `c_t = c factor`, from its schedule; 1 at first.
+    ///
+    /// # Errors
+    /// Not positive, or non-finite.
+    pub fn set_clip_factor(&mut self, factor: f64) -> Result<()> {
+        require(
+            factor > 0.0 && factor.is_finite(),
+            "set_clip_factor",
+            "factor",
+            factor,
+            "positive and finite",
+        )?;
+        self.clip_factor = factor;
+        Ok(())
+    }
+
+    /// Checks the gradients `(parameter index, G)` of a step, and computes the factor of the norm clip. Nothing
+    /// is changed. Frozen parameters are ignored; a parameter may be absent (it had no gradient).
+    ///
+    /// Waits for the device once if [`Config::check_finite`] is set.
+    ///
+    /// # Errors
+    /// Shapes, an unknown index, a NaN or an infinity: each names the parameter.
+    pub fn prepare<'g>(
+        &self,
+        gradients: impl Iterator<Item = (usize, &'g B::Matrix)> + Clone,
+    ) -> Result<Prepared<B::Scalar>>
+    where
+        B::Matrix: 'g,
+    {
+        let combine = <B::Scalar as Scalar>::combine;
+        let backend = self.workspace.backend();
+        let measure = self.config.check_finite || self.config.clip_norm.is_some();
+        let mut square = backend.scalar(0.0)?;
+        for (index, gradient) in gradients.clone() {
+            let spec = self.spec(index)?;
+            check_shape("prepare", (spec.rows, spec.cols), gradient.shape())
+                .map_err(|error| error.for_parameter(&spec.name))?;
+            if measure && spec.group != Group::Frozen {
+                square = combine(ScalarOp::Add, &square, &gradient.dot(gradient)?)?;
+            }
+        }
+        if self.config.check_finite && !square.read()?.is_finite() {
+            return Err(self.find_non_finite(gradients)?);
+        }
+        let scale = match self.config.clip_norm {
+            Some(limit) => {
+                let norm = combine(ScalarOp::Add, &square.sqrt()?, &backend.scalar(1e-6)?)?;
+                let factor = combine(ScalarOp::Div, &backend.scalar(limit)?, &norm)?;
+                let factor = combine(ScalarOp::Min, &factor, &backend.scalar(1.0)?)?;
+                let squared = combine(ScalarOp::Mul, &factor, &factor)?;
+                Some((factor, squared))
+            }
+            None => None,
+        };
+        Ok(Prepared { scale })
+    }
+
+    /// One step of parameter `index`; `X <- (1 - lr wd) X - lr scale map(direction(G))`. Frozen: nothing.
+    ///
+    /// # Errors
+    /// Shapes, an unknown index, and those of the device; each names the parameter.
+    pub fn update(
+        &mut self,
+        index: usize,
+        weights: &mut B::Matrix,
+        gradient: &B::Matrix,
+        prepared: &Prepared<B::Scalar>,
+    ) -> Result<StepInfo> {
+        self.spec(index)?;
+        let Member { spec, state } = &mut self.members[index];
+        let lr = match spec.group {
+            Group::Spectral => self.lr,
+            Group::Elementwise => self.lr * self.elementwise_ratio,
+            Group::Frozen => return Ok(StepInfo::default()),
+        };
+        let gradient = match &prepared.scale {
+            Some((factor, squared)) => Gradient::scaled(gradient, factor, squared),
+            None => Gradient::new(gradient),
+        };
+        let rates = Rates { lr, clip_factor: self.clip_factor };
+        check_shape("update", (spec.rows, spec.cols), weights.shape())
+            .and_then(|()| state.step(weights, &gradient, rates, &mut self.workspace))
+            .map_err(|error| error.for_parameter(&spec.name))
+    }
+
+    /// Counts the step.
+    pub fn finish(&mut self) {
+        self.steps += 1;
+    }
+
+    /// A whole step over `(X, G)` of every parameter in order.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), with nothing changed; then as [`update`](Self::update).
+    pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, &B::Matrix)]) -> Result<()> {
+        if parameters.len() != self.members.len() {
+            let (given, wanted) = (parameters.len(), self.members.len());
+            return Err(Error::shape("step (number of parameters)", (wanted, 1), (given, 1)));
+        }
+        for ((weights, _), Member { spec, .. }) in parameters.iter().zip(&self.members) {
+            check_shape("step", (spec.rows, spec.cols), weights.shape())
+                .map_err(|error| error.for_parameter(&spec.name))?;
+        }
+        let prepared = self.prepare(parameters.iter().map(|(_, gradient)| *gradient).enumerate())?;
+        for (index, (weights, gradient)) in parameters.iter_mut().enumerate() {
+            self.update(index, weights, gradient, &prepared)?;
+        }
+        self.finish();
+        Ok(())
+    }
+
+    fn spec(&self, index: usize) -> Result<&ParameterSpec> {
+        match self.members.get(index) {
+            Some(member) => Ok(&member.spec),
+            None => {
+                Err(Error::argument("optimizer", "index", index as f64, "less than the number of parameters"))
+            }
+        }
+    }
+
+    /// The error that names the first parameter with a non-finite gradient.
+    fn find_non_finite<'g>(&self, gradients: impl Iterator<Item = (usize, &'g B::Matrix)>) -> Result<Error>
+    where
+        B::Matrix: 'g,
+    {
+        let error = Error::new("prepare", ErrorKind::NonFinite { what: "gradient (or its norm)" });
+        for (index, gradient) in gradients {
+            let spec = self.spec(index)?;
+            if spec.group != Group::Frozen && !gradient.dot(gradient)?.read()?.is_finite() {
+                return Ok(error.for_parameter(&spec.name));
+            }
+        }
+        Ok(error)
+    }
+}
