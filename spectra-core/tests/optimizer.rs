@@ -1,0 +1,186 @@
+//! The optimizer of a model: checks before changes, norm clip, saved states.
+#![cfg(feature = "serde")]
+
+use spectra_core::backend::{Error, ErrorKind, Matrix};
+use spectra_core::dense::{Dense, DenseMatrix};
+use spectra_core::linalg::uniform;
+use spectra_core::optimizer::{Config, Group, Optimizer, ParameterSpec, Snapshot};
+
+type M = DenseMatrix<f64>;
+
+fn random(seed: u64, rows: usize, cols: usize) -> M {
+    DenseMatrix::from_fn(rows, cols, |i, j| uniform(seed, i, j))
+}
+
+fn spec(name: &str, rows: usize, cols: usize, group: Group) -> ParameterSpec {
+    ParameterSpec { name: name.into(), rows, cols, group }
+}
+
+fn specs() -> [ParameterSpec; 3] {
+    [
+        spec("mlp", 12, 20, Group::Spectral),
+        spec("norm", 1, 20, Group::Elementwise),
+        spec("rope", 4, 4, Group::Frozen),
+    ]
+}
+
+fn optimizer(config: Config) -> Optimizer<Dense<f64>> {
+    Optimizer::new(Dense::new(), config, specs()).expect("valid")
+}
+
+fn weights() -> [M; 3] {
+    [random(1, 12, 20), random(2, 1, 20), random(3, 4, 4)]
+}
+
+fn gradients(step: u64) -> [M; 3] {
+    [random(10 + step, 12, 20), random(100 + step, 1, 20), random(1000 + step, 4, 4)]
+}
+
+fn step(optimizer: &mut Optimizer<Dense<f64>>, weights: &mut [M; 3], gradients: &[M; 3]) -> Result<(), Error> {
+    let [a, b, c] = weights;
+    optimizer.step(&mut [(a, &gradients[0]), (b, &gradients[1]), (c, &gradients[2])])
+}
+
+#[test]
+fn a_non_finite_gradient_names_its_parameter_and_changes_nothing() {
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut optimizer = optimizer(Config::preset("spectra").expect("preset"));
+        let mut x = weights();
+        step(&mut optimizer, &mut x, &gradients(0)).expect("finite");
+        let (before, state) = (x.clone(), optimizer.snapshot().expect("snapshot"));
+        let mut g = gradients(1);
+        g[1].values_mut()[19] = bad;
+        let error = step(&mut optimizer, &mut x, &g).expect_err("non-finite");
+        assert!(matches!(error.kind(), ErrorKind::NonFinite { .. }), "{error}");
+        assert_eq!(error.parameter(), Some("norm"));
+        assert_eq!(x, before);
+        assert_eq!(optimizer.snapshot().expect("snapshot"), state);
+    }
+}
+
+#[test]
+fn frozen_parameters_stay_and_their_gradients_do_not_matter() {
+    let mut optimizer = optimizer(Config::preset("spectra").expect("preset").clip_norm(1.0));
+    let mut x = weights();
+    let mut g = gradients(0);
+    g[2].values_mut()[0] = f64::NAN;
+    step(&mut optimizer, &mut x, &g).expect("only the frozen gradient is not finite");
+    assert_eq!(x[2], weights()[2]);
+    assert_ne!(x[0], weights()[0]);
+    assert!(x[0].max_abs().expect("host") < 10.0, "the frozen NaN reached the norm");
+}
+
+#[test]
+fn the_norm_clip_equals_scaling_the_gradients() {
+    let config = Config::preset("adamw").expect("preset").lr(0.1);
+    let (mut clipped, mut plain) = (optimizer(config.clip_norm(0.5)), optimizer(config));
+    let (mut x, mut y) = (weights(), weights());
+    for t in 0..5 {
+        let g = gradients(t);
+        let norm = (0..2).map(|i| g[i].dot(&g[i]).expect("host")).sum::<f64>().sqrt();
+        let factor = (0.5 / (norm + 1e-6)).min(1.0);
+        let scaled = g.clone().map(|m| {
+            let (rows, cols) = m.shape();
+            DenseMatrix::from_fn(rows, cols, |i, j| factor * m.values()[i * cols + j])
+        });
+        step(&mut clipped, &mut x, &g).expect("finite");
+        step(&mut plain, &mut y, &scaled).expect("finite");
+    }
+    for (x, y) in x.iter().zip(&y) {
+        for (a, b) in x.values().iter().zip(y.values()) {
+            // Five Adam steps of a few roundings each.
+            assert!((a - b).abs() <= 64.0 * f64::EPSILON, "{a} {b}");
+        }
+    }
+}
+
+#[test]
+fn both_learning_rates_are_set_together() {
+    let config = Config::preset("adamw").expect("preset").lr(0.1).elementwise_lr(0.02).weight_decay(0.0);
+    let mut optimizer = optimizer(config);
+    optimizer.set_learning_rate(0.2).expect("valid");
+    let mut x = weights();
+    step(&mut optimizer, &mut x, &gradients(0)).expect("finite");
+    // Adam's first step is lr sign(G) up to eps / |G|.
+    let moved = |i: usize| (x[i].values()[3] - weights()[i].values()[3]).abs();
+    assert!((moved(0) - 0.2).abs() < 1e-6 && (moved(1) - 0.04).abs() < 1e-6, "{} {}", moved(0), moved(1));
+    assert!(optimizer.set_learning_rate(f64::NAN).is_err() && optimizer.set_learning_rate(-1.0).is_err());
+}
+
+#[test]
+fn a_restored_run_has_the_same_bits() {
+    for preset in ["spectra", "adamw"] {
+        let config = Config::preset(preset).expect("preset");
+        let (mut whole, mut x) = (optimizer(config), weights());
+        for t in 0..3 {
+            step(&mut whole, &mut x, &gradients(t)).expect("finite");
+        }
+        let text = serde_json::to_string(&whole.snapshot().expect("snapshot")).expect("json");
+        let snapshot: Snapshot<f64> = serde_json::from_str(&text).expect("json");
+        let (mut resumed, mut y) = (optimizer(config), x.clone());
+        resumed.load_snapshot(&snapshot).expect("same model");
+        for t in 3..6 {
+            step(&mut whole, &mut x, &gradients(t)).expect("finite");
+            step(&mut resumed, &mut y, &gradients(t)).expect("finite");
+        }
+        assert_eq!(x, y);
+        assert_eq!(whole.snapshot().expect("snapshot"), resumed.snapshot().expect("snapshot"));
+        assert_eq!(resumed.steps(), 6);
+    }
+}
+
+#[test]
+fn foreign_and_damaged_states_are_refused_and_change_nothing() {
+    let config = Config::preset("spectra").expect("preset");
+    let (mut source, mut x) = (optimizer(config), weights());
+    step(&mut source, &mut x, &gradients(0)).expect("finite");
+    let snapshot = source.snapshot().expect("snapshot");
+    let text = serde_json::to_string(&snapshot).expect("json");
+
+    let mut other_rule = optimizer(Config::preset("adamw").expect("preset"));
+    assert!(matches!(other_rule.load_snapshot(&snapshot).expect_err("rule").kind(), ErrorKind::State { .. }));
+    assert_eq!(other_rule.steps(), 0);
+
+    let mut shapes = specs();
+    shapes[0].rows = 13;
+    let mut other_shape = Optimizer::new(Dense::<f64>::new(), config, shapes).expect("valid");
+    let error = other_shape.load_snapshot(&snapshot).expect_err("shape");
+    assert_eq!(error.parameter(), Some("mlp"));
+
+    // A changed digit anywhere: either not JSON of a snapshot any more, or refused.
+    let mut target = optimizer(config);
+    let before = target.snapshot().expect("snapshot");
+    let mut refused = 0;
+    for at in (0..text.len()).filter(|i| text.as_bytes()[*i].is_ascii_digit()).step_by(41) {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'7' { b'3' } else { b'7' };
+        let Ok(damaged) = serde_json::from_slice::<Snapshot<f64>>(&bytes) else { continue };
+        if damaged == snapshot {
+            continue; // a digit beyond the precision of f64
+        }
+        target.load_snapshot(&damaged).expect_err("damaged");
+        refused += 1;
+    }
+    assert!(refused > 100, "{refused}");
+    assert_eq!(target.snapshot().expect("snapshot"), before);
+    for length in (0..text.len()).step_by(997) {
+        assert!(serde_json::from_str::<Snapshot<f64>>(&text[..length]).is_err());
+    }
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    let config = Config::preset("spectra").expect("preset");
+    let twice = [spec("a", 2, 2, Group::Spectral), spec("a", 2, 2, Group::Spectral)];
+    assert!(Optimizer::new(Dense::<f64>::new(), config, twice).is_err());
+    for bad in [f64::NAN, -1.0, f64::INFINITY] {
+        assert!(Optimizer::new(Dense::<f64>::new(), config.lr(bad), specs()).is_err(), "{bad}");
+        assert!(Optimizer::new(Dense::<f64>::new(), config.weight_decay(bad), specs()).is_err(), "{bad}");
+    }
+    assert!(Optimizer::new(Dense::<f64>::new(), config.clip_norm(0.0), specs()).is_err());
+    let mut optimizer = optimizer(config);
+    let mut x = weights();
+    x[0] = random(1, 20, 12);
+    let error = step(&mut optimizer, &mut x, &gradients(0)).expect_err("shape");
+    assert_eq!(error.parameter(), Some("mlp"));
+}
