@@ -9,6 +9,8 @@ extern crate std;
 pub mod backend;
 pub mod dense;
 pub mod directions;
+#[cfg(feature = "faer")]
+pub mod faer;
 pub mod linalg;
 pub mod maps;
 pub mod optimizer;

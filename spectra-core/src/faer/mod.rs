@@ -1,0 +1,23 @@
+//! The fast CPU backend: products by the faer library, everything else by vectorised loops, on all threads of
+//! rayon's pool.
+//!
+//! * **Who splits.** faer's own parallel products allocate their bookkeeping on every call. Here the output is
+//!   split into parts, and each part is one sequential faer product (`gemm.rs`), so that a call that has run
+//!   once allocates nothing. Parts depend on shapes only: the same call gives the same bits whatever the
+//!   number of threads.
+//! * **Vectors.** Loops are written so that the compiler vectorises them, and run under the widest instruction
+//!   set found at run time (`simd.rs`).
+//! * **Precision.** Products accumulate in the element type, reductions in `f64`.
+
+mod adam;
+mod elementwise;
+mod gemm;
+mod matrix;
+mod parallel;
+mod reduce;
+mod simd;
+
+pub use matrix::{Faer, FaerElement, FaerMatrix};
+
+#[cfg(test)]
+mod tests;
