@@ -3,6 +3,7 @@
 mod config;
 mod group;
 mod parameter;
+pub mod plan;
 mod presets;
 mod recipe;
 mod saved;

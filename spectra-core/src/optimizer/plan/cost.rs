@@ -1,0 +1,86 @@
+//! What a plan's optimizer state costs.
+
+use super::entry::{Entry, Rule};
+
+/// How much state an optimizer keeps for a parameter.
+///
+/// A closure is one, of four bytes a number:
+///
+/// ```
+/// use spectra_core::optimizer::plan::{Plan, Rule};
+///
+/// let muon = |rule: Rule, m: usize, n: usize| if rule == Rule::Spectral { m * n } else { 2 * m * n };
+/// let totals = Plan::builder().build([("w", [30, 20])])?.state(muon);
+/// assert_eq!((totals.numbers, totals.bytes, totals.saving()), (600, 2400, 0.5));
+/// # Ok::<(), spectra_core::backend::Error>(())
+/// ```
+pub trait StateCost {
+    /// Numbers of state for an `rows x cols` parameter under `rule`.
+    ///
+    /// Asked for spectral and elementwise parameters that have elements; all others have no state. Elementwise
+    /// parameters come as they are viewed: vectors as one row.
+    fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize;
+
+    /// Bytes of one such number; 4 unless overridden.
+    fn bytes_per_number(&self) -> usize {
+        4
+    }
+}
+
+impl<F: Fn(Rule, usize, usize) -> usize> StateCost for F {
+    fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize {
+        self(rule, rows, cols)
+    }
+}
+
+/// The state of a whole plan beside AdamW's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateTotals {
+    /// Numbers in all parameters, frozen ones too.
+    pub elements: u64,
+    /// Numbers of state.
+    pub numbers: u64,
+    /// Bytes of state.
+    pub bytes: u64,
+    /// Numbers of state if AdamW updated every parameter that is not frozen: twice their elements.
+    pub adamw_numbers: u64,
+    /// Bytes of that, with as many for each number.
+    pub adamw_bytes: u64,
+}
+
+impl StateTotals {
+    pub(super) fn of<C: StateCost>(entries: &[Entry], cost: &C) -> Self {
+        let mut totals = Self::default();
+        for entry in entries {
+            totals.elements = totals.elements.saturating_add(entry.elements() as u64);
+            totals.numbers = totals.numbers.saturating_add(numbers_of(entry, cost));
+            if entry.rule() != Rule::Frozen {
+                let adamw = (entry.elements() as u64).saturating_mul(2);
+                totals.adamw_numbers = totals.adamw_numbers.saturating_add(adamw);
+            }
+        }
+        let width = cost.bytes_per_number() as u64;
+        totals.bytes = totals.numbers.saturating_mul(width);
+        totals.adamw_bytes = totals.adamw_numbers.saturating_mul(width);
+        totals
+    }
+
+    /// The part of AdamW's state that is saved, `1 - numbers / adamw_numbers`; negative where it is more, 0 where
+    /// nothing is trained.
+    #[must_use]
+    pub fn saving(&self) -> f64 {
+        if self.adamw_numbers == 0 {
+            return 0.0;
+        }
+        1.0 - self.numbers as f64 / self.adamw_numbers as f64
+    }
+}
+
+/// Numbers of state of one parameter.
+pub(super) fn numbers_of<C: StateCost>(entry: &Entry, cost: &C) -> u64 {
+    let (rows, cols) = entry.view();
+    if entry.rule() == Rule::Frozen || rows == 0 {
+        return 0;
+    }
+    cost.state_numbers(entry.rule(), rows, cols) as u64
+}

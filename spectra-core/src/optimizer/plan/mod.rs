@@ -1,0 +1,117 @@
+//! The parameter plan: which rule updates which parameter, and what its state costs.
+//!
+//! A [`Plan`] is made from names and shapes alone; nothing is allocated for the parameters themselves. Each gets a [`Rule`]:
+//! the last user pattern that matches its name, else the default of the first row that fits:
+//!
+//! | parameter                                                                              | default rule | reason printed        |
+//! |----------------------------------------------------------------------------------------|--------------|-----------------------|
+//! | no elements                                                                            | frozen       | `empty`               |
+//! | `bias`, `bias_ih_l0`, `relative_attention_bias.weight`, ...                            | elementwise  | `bias by name`        |
+//! | `norm`, `input_layernorm`, `q_norm`, `ln_1`, `ln_f`, `bn2`, ...                        | elementwise  | `norm by name`        |
+//! | `wte`, `wpe`, `embed_tokens`, `tok_embeddings`, `pos_emb`, `embedding`, `embed_out`, ...| elementwise  | `embedding by name`   |
+//! | `lm_head` anywhere; `head`, `output`, `classifier`, `score`, `logits` outside numbered layers | elementwise | `head by name`    |
+//! | one element                                                                            | elementwise  | `scalar`              |
+//! | one row or one column                                                                  | elementwise  | `vector`              |
+//! | two dimensions                                                                         | spectral     | `matrix`              |
+//! | three dimensions and more                                                              | spectral     | `convolution flattened 64 x 27` |
+//!
+//! Why: the spectral rules are about the singular values of a linear map between hidden features. Embeddings and heads map
+//! to or from single tokens, whose rows are updated at very different rates, and vectors have one singular value.
+//!
+//! **How names are read.** A name is split at `.` and `/`; segments that are numbers are layer indices. Only the last two other
+//! segments count (`model.layers.3.self_attn.q_proj.weight`: `q_proj` and `weight`), in lower case, each split into words
+//! at `_` and `-`. `output` behind a layer index is an attention's or a block's projection and no head. This covers
+//! the names of Hugging Face's and Meta's LLaMA, GPT-2, candle and burn; [`PlanBuilder::rule`] is for all others.
+//!
+//! **Orientation.** A shape is `out x in`, rows are output features. GPT-2's `Conv1D` and burn's `Linear` store `in x out`. The
+//! maps of this crate commute with transposition, so their singular values come out the same; what changes is a step scale
+//! that depends on the ratio of rows to columns, and the side on which tail shrink caches its subspace.
+//!
+//! **Stacked matrices.** Three dimensions are taken for a convolution, `out x (the rest)`. Experts stacked as `experts x in x out` are
+//! not one: give them a rule of their own, or store them one by one.
+//!
+//! ```
+//! use spectra_core::optimizer::plan::{Plan, Rule};
+//!
+//! let plan = Plan::builder()
+//!     .rule("layers.0.*", Rule::Frozen)
+//!     .rule("layers.0.norm.*", Rule::Elementwise) // later rules win
+//!     .build([
+//!         ("embed_tokens.weight", &[1000, 64][..]),
+//!         ("layers.0.mlp.up.weight", &[256, 64]),
+//!         ("layers.0.norm.weight", &[64]),
+//!         ("layers.1.mlp.up.weight", &[256, 64]),
+//!     ])?;
+//! let rules: Vec<Rule> = plan.entries().iter().map(|entry| entry.rule()).collect();
+//! assert_eq!(rules, [Rule::Elementwise, Rule::Frozen, Rule::Elementwise, Rule::Spectral]);
+//!
+//! // A table of who got what, for a state of 2 mn numbers elementwise and mn spectral.
+//! let table = plan.table(|rule: Rule, m: usize, n: usize| if rule == Rule::Spectral { m * n } else { 2 * m * n });
+//! assert!(table.to_string().contains("embedding by name"));
+//! # Ok::<(), spectra_core::backend::Error>(())
+//! ```
+
+mod builder;
+mod cost;
+mod defaults;
+mod entry;
+mod groups;
+pub mod models;
+mod names;
+mod pattern;
+mod table;
+
+pub use builder::PlanBuilder;
+pub use cost::{StateCost, StateTotals};
+pub use entry::{Entry, Reason, Rule};
+pub use table::Table;
+
+use alloc::vec::Vec;
+
+/// A rule for every parameter of a model, in the order they were given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    entries: Vec<Entry>,
+}
+
+impl Plan {
+    /// Begins a plan.
+    #[must_use]
+    pub fn builder() -> PlanBuilder {
+        PlanBuilder::default()
+    }
+
+    /// Every parameter's entry.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry of the parameter `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name() == name)
+    }
+
+    /// What the state costs, and what AdamW's `2 mn` for every parameter that is not frozen would.
+    pub fn state<C: StateCost>(&self, cost: C) -> StateTotals {
+        StateTotals::of(&self.entries, &cost)
+    }
+
+    /// A printable table of who got what, why, and what state it costs; equal layers share a line.
+    ///
+    /// ```
+    /// use spectra_core::optimizer::plan::{Plan, Rule};
+    ///
+    /// let shapes = (0..4).map(|i| (format!("layers.{i}.mlp.gate.weight"), [352, 128]));
+    /// let table = Plan::builder().build(shapes)?.table(|_: Rule, m: usize, n: usize| m * n).to_string();
+    /// assert!(table.contains("layers.{0..3}.mlp.gate.weight"));
+    /// # Ok::<(), spectra_core::backend::Error>(())
+    /// ```
+    pub fn table<C: StateCost>(&self, cost: C) -> Table<'_, C> {
+        Table::new(self, cost)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! A plan as a table.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::Plan;
+use super::cost::{StateCost, StateTotals, numbers_of};
+use super::entry::Rule;
+use super::groups::group;
+
+/// Prints a plan: see [`Plan::table`].
+///
+/// One line for each parameter, or for each group of parameters whose names differ in layer indices only, with their state
+/// together; then the totals and the saving against AdamW for every parameter that is not frozen.
+#[derive(Clone, Debug)]
+pub struct Table<'a, C> {
+    plan: &'a Plan,
+    cost: C,
+}
+
+/// The columns, and whether each is aligned to the right.
+const COLUMNS: [(&str, bool); 7] = [
+    ("parameter", false),
+    ("count", true),
+    ("shape", false),
+    ("rule", false),
+    ("state numbers", true),
+    ("state bytes", true),
+    ("because", false),
+];
+
+impl<'a, C: StateCost> Table<'a, C> {
+    pub(super) fn new(plan: &'a Plan, cost: C) -> Self {
+        Self { plan, cost }
+    }
+
+    fn lines(&self) -> Vec<[String; 7]> {
+        let line = |group: super::groups::Group<'_>| {
+            let count = group.count as u64;
+            let numbers = numbers_of(group.first, &self.cost).saturating_mul(count);
+            let bytes = numbers.saturating_mul(self.cost.bytes_per_number() as u64);
+            [
+                group.name(),
+                format!("{count} x"),
+                shape_text(group.first.shape()),
+                group.first.rule().to_string(),
+                thousands(numbers),
+                bytes_text(bytes),
+                group.first.reason().to_string(),
+            ]
+        };
+        group(self.plan.entries()).into_iter().map(line).collect()
+    }
+}
+
+impl<C: StateCost> fmt::Display for Table<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.lines();
+        lines.insert(0, COLUMNS.map(|(title, _)| title.to_string()));
+        let mut widths = [0; 7];
+        for line in &lines {
+            for (width, cell) in widths.iter_mut().zip(line) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        for line in &lines {
+            for (i, (cell, (width, (_, right)))) in line.iter().zip(widths.iter().zip(COLUMNS)).enumerate() {
+                match (i, right) {
+                    (6, _) => writeln!(f, "{cell}")?,
+                    (_, true) => write!(f, "{cell:>width$}  ")?,
+                    (_, false) => write!(f, "{cell:<width$}  ")?,
+                }
+            }
+        }
+        self.write_totals(f)
+    }
+}
+
+impl<C: StateCost> Table<'_, C> {
+    fn write_totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let totals = StateTotals::of(self.plan.entries(), &self.cost);
+        let count = |rule| self.plan.entries().iter().filter(|entry| entry.rule() == rule).count();
+        writeln!(
+            f,
+            "{} parameters of {} numbers: {} spectral, {} elementwise, {} frozen",
+            self.plan.entries().len(),
+            thousands(totals.elements),
+            count(Rule::Spectral),
+            count(Rule::Elementwise),
+            count(Rule::Frozen),
+        )?;
+        let percent = 100.0 * totals.saving();
+        writeln!(f, "state: {} numbers, {}", thousands(totals.numbers), bytes_text(totals.bytes))?;
+        write!(
+            f,
+            "AdamW for all: {} numbers, {}; saved: {percent:.2} %",
+            thousands(totals.adamw_numbers),
+            bytes_text(totals.adamw_bytes),
+        )
+    }
+}
+
+/// `64 x 3 x 3`; a scalar is `()`.
+fn shape_text(shape: &[usize]) -> String {
+    let dims: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    if dims.is_empty() { "()".into() } else { dims.join(" x ") }
+}
+
+/// `1,050,673,152`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `512 B`, `1.5 KiB`, `34.1 GiB`.
+fn bytes_text(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    for unit in ["KiB", "MiB", "GiB"] {
+        if size < 1024.0 {
+            return format!("{size:.1} {unit}");
+        }
+        size /= 1024.0;
+    }
+    format!("{size:.1} TiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!([0, 999, 1000, 1_050_673_152].map(thousands), ["0", "999", "1,000", "1,050,673,152"]);
+        let bytes = [0, 1023, 1536, 3 << 20, 34 << 30, 5 << 40].map(bytes_text);
+        assert_eq!(bytes, ["0 B", "1023 B", "1.5 KiB", "3.0 MiB", "34.0 GiB", "5.0 TiB"]);
+        assert_eq!(shape_text(&[]), "()");
+        assert_eq!(shape_text(&[64, 3, 3]), "64 x 3 x 3");
+    }
+}
