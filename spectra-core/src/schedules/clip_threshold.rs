@@ -89,16 +89,20 @@ impl ClipThreshold {
     /// `c_t` at 0-based update index `step`: positive and finite.
     #[must_use]
     pub fn at(&self, step: u64) -> f64 {
-        let Form { threshold, schedule, follows_warmup, decay } = self.0;
+        self.0.threshold * self.factor(step)
+    }
+
+    /// `c_t / c` at 0-based update index `step`, as
+    /// [`Optimizer::set_clip_factor`](crate::optimizer::Optimizer::set_clip_factor) takes it.
+    #[must_use]
+    pub fn factor(&self, step: u64) -> f64 {
+        let Form { schedule, follows_warmup, decay, .. } = self.0;
         if follows_warmup && step < schedule.warmup_steps() {
-            return threshold / schedule.factor(step).max(SMALLEST_FACTOR);
+            return 1.0 / schedule.factor(step).max(SMALLEST_FACTOR);
         }
         match (decay, schedule.total_steps()) {
-            (Some(decay), Some(total)) => {
-                let last = total.saturating_sub(1);
-                threshold * decay.factor(step.min(last), total)
-            }
-            _ => threshold,
+            (Some(decay), Some(total)) => decay.factor(step.min(total.saturating_sub(1)), total),
+            _ => 1.0,
         }
     }
 }

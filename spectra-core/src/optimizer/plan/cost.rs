@@ -1,13 +1,19 @@
 //! What a plan's optimizer state costs.
 
 use super::entry::{Entry, Rule};
+use crate::optimizer::Config;
 
 /// How much state an optimizer keeps for a parameter.
 ///
-/// A closure is one, of four bytes a number:
+/// A [`Config`] is one, and so is a closure, both of four bytes a number:
 ///
 /// ```
+/// use spectra_core::optimizer::Config;
 /// use spectra_core::optimizer::plan::{Plan, Rule};
+///
+/// // Tail shrink keeps mn + nk numbers; here k = 1.
+/// let totals = Plan::builder().build([("w", [30, 20])])?.state(Config::preset("spectra")?);
+/// assert_eq!(totals.numbers, 620);
 ///
 /// let muon = |rule: Rule, m: usize, n: usize| if rule == Rule::Spectral { m * n } else { 2 * m * n };
 /// let totals = Plan::builder().build([("w", [30, 20])])?.state(muon);
@@ -30,6 +36,16 @@ pub trait StateCost {
 impl<F: Fn(Rule, usize, usize) -> usize> StateCost for F {
     fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize {
         self(rule, rows, cols)
+    }
+}
+
+impl StateCost for Config {
+    fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize {
+        match rule {
+            Rule::Spectral => self.spectral.state_numbers(rows, cols),
+            Rule::Elementwise => self.elementwise.state_numbers(rows, cols),
+            Rule::Frozen => 0,
+        }
     }
 }
 

@@ -31,6 +31,7 @@
 //! not one: give them a rule of their own, or store them one by one.
 //!
 //! ```
+//! use spectra_core::optimizer::Config;
 //! use spectra_core::optimizer::plan::{Plan, Rule};
 //!
 //! let plan = Plan::builder()
@@ -45,8 +46,8 @@
 //! let rules: Vec<Rule> = plan.entries().iter().map(|entry| entry.rule()).collect();
 //! assert_eq!(rules, [Rule::Elementwise, Rule::Frozen, Rule::Elementwise, Rule::Spectral]);
 //!
-//! // A table of who got what, for a state of 2 mn numbers elementwise and mn spectral.
-//! let table = plan.table(|rule: Rule, m: usize, n: usize| if rule == Rule::Spectral { m * n } else { 2 * m * n });
+//! // A table of who got what, and what that costs.
+//! let table = plan.table(Config::preset("spectra")?);
 //! assert!(table.to_string().contains("embedding by name"));
 //! # Ok::<(), spectra_core::backend::Error>(())
 //! ```
@@ -66,6 +67,7 @@ pub use cost::{StateCost, StateTotals};
 pub use entry::{Entry, Reason, Rule};
 pub use table::Table;
 
+use super::ParameterSpec;
 use alloc::vec::Vec;
 
 /// A rule for every parameter of a model, in the order they were given.
@@ -93,6 +95,24 @@ impl Plan {
         self.entries.iter().find(|entry| entry.name() == name)
     }
 
+    /// The parameters as [`Optimizer::new`](super::Optimizer::new) takes them.
+    ///
+    /// ```
+    /// use spectra_core::dense::Dense;
+    /// use spectra_core::optimizer::{Config, Optimizer, plan::Plan};
+    ///
+    /// let plan = Plan::builder().build([("mlp.up.weight", &[8, 4][..]), ("norm.weight", &[4])])?;
+    /// let optimizer = Optimizer::new(Dense::<f32>::default(), Config::preset("spectra")?, plan.parameters())?;
+    /// assert_eq!(optimizer.parameters().len(), 2);
+    /// # Ok::<(), spectra_core::backend::Error>(())
+    /// ```
+    pub fn parameters(&self) -> impl ExactSizeIterator<Item = ParameterSpec> + '_ {
+        self.entries.iter().map(|entry| {
+            let (rows, cols) = entry.view();
+            ParameterSpec { name: entry.name().into(), rows, cols, group: entry.rule().into() }
+        })
+    }
+
     /// What the state costs, and what AdamW's `2 mn` for every parameter that is not frozen would.
     pub fn state<C: StateCost>(&self, cost: C) -> StateTotals {
         StateTotals::of(&self.entries, &cost)
@@ -101,10 +121,10 @@ impl Plan {
     /// A printable table of who got what, why, and what state it costs; equal layers share a line.
     ///
     /// ```
-    /// use spectra_core::optimizer::plan::{Plan, Rule};
+    /// use spectra_core::optimizer::{Config, plan::Plan};
     ///
     /// let shapes = (0..4).map(|i| (format!("layers.{i}.mlp.gate.weight"), [352, 128]));
-    /// let table = Plan::builder().build(shapes)?.table(|_: Rule, m: usize, n: usize| m * n).to_string();
+    /// let table = Plan::builder().build(shapes)?.table(Config::preset("spectra")?).to_string();
     /// assert!(table.contains("layers.{0..3}.mlp.gate.weight"));
     /// # Ok::<(), spectra_core::backend::Error>(())
     /// ```

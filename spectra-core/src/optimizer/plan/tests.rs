@@ -4,8 +4,9 @@ use alloc::vec::Vec;
 use super::models::LLAMA3_8B;
 use super::*;
 use crate::backend::{ErrorKind, Result};
+use crate::optimizer::Config;
 
-/// AdamW's `2 mn`, and `mn + nk` for tail shrink with `k` from the rank ratio 0.015.
+/// `2 mn` and `mn + nk`, `k = round(0.015 min(m, n))`, in the plainest words.
 fn spectra(rule: Rule, m: usize, n: usize) -> usize {
     let k = libm::round(0.015 * m.min(n) as f64) as usize;
     if rule == Rule::Spectral { m * n + n * k.max(1) } else { 2 * m * n }
@@ -194,6 +195,7 @@ fn llama_3_8b_costs_what_the_formulas_say() -> Result<()> {
     assert_eq!(text.lines().count(), 16, "{text}");
     assert!(text.contains("model.layers.{0..31}.mlp.gate_proj.weight"), "{text}");
     assert!(text.contains("saved: 43.06 %"), "{text}");
+    assert_eq!(plan.state(Config::preset("spectra")?), plan.state(spectra));
 
     let spectral = Plan::builder().rule("model.embed_tokens.weight", Rule::Spectral);
     let spectral = spectral.rule("lm_head.weight", Rule::Spectral).build(parameters)?;
