@@ -4,7 +4,7 @@
 use spectra_core::backend::{Error, ErrorKind, Matrix};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::linalg::uniform;
-use spectra_core::optimizer::{Config, Group, Optimizer, ParameterSpec, Snapshot};
+use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, Snapshot, plan::Rule};
 
 type M = DenseMatrix<f64>;
 
@@ -12,15 +12,15 @@ fn random(seed: u64, rows: usize, cols: usize) -> M {
     DenseMatrix::from_fn(rows, cols, |i, j| uniform(seed, i, j))
 }
 
-fn spec(name: &str, rows: usize, cols: usize, group: Group) -> ParameterSpec {
-    ParameterSpec { name: name.into(), rows, cols, group }
+fn spec(name: &str, rows: usize, cols: usize, rule: Rule) -> ParameterSpec {
+    ParameterSpec { name: name.into(), rows, cols, rule }
 }
 
 fn specs() -> [ParameterSpec; 3] {
     [
-        spec("mlp", 12, 20, Group::Spectral),
-        spec("norm", 1, 20, Group::Elementwise),
-        spec("rope", 4, 4, Group::Frozen),
+        spec("mlp", 12, 20, Rule::Spectral),
+        spec("norm", 1, 20, Rule::Elementwise),
+        spec("rope", 4, 4, Rule::Frozen),
     ]
 }
 
@@ -36,7 +36,11 @@ fn gradients(step: u64) -> [M; 3] {
     [random(10 + step, 12, 20), random(100 + step, 1, 20), random(1000 + step, 4, 4)]
 }
 
-fn step(optimizer: &mut Optimizer<Dense<f64>>, weights: &mut [M; 3], gradients: &[M; 3]) -> Result<(), Error> {
+fn step(
+    optimizer: &mut Optimizer<Dense<f64>>,
+    weights: &mut [M; 3],
+    gradients: &[M; 3],
+) -> Result<(), Error> {
     let [a, b, c] = weights;
     optimizer.step(&mut [(a, &gradients[0]), (b, &gradients[1]), (c, &gradients[2])])
 }
@@ -171,7 +175,7 @@ fn foreign_and_damaged_states_are_refused_and_change_nothing() {
 #[test]
 fn wrong_arguments_are_refused() {
     let config = Config::preset("spectra").expect("preset");
-    let twice = [spec("a", 2, 2, Group::Spectral), spec("a", 2, 2, Group::Spectral)];
+    let twice = [spec("a", 2, 2, Rule::Spectral), spec("a", 2, 2, Rule::Spectral)];
     assert!(Optimizer::new(Dense::<f64>::new(), config, twice).is_err());
     for bad in [f64::NAN, -1.0, f64::INFINITY] {
         assert!(Optimizer::new(Dense::<f64>::new(), config.lr(bad), specs()).is_err(), "{bad}");

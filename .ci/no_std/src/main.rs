@@ -9,7 +9,7 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use spectra_core::backend::{Matrix, Result};
 use spectra_core::dense::{Dense, DenseMatrix};
-use spectra_core::optimizer::{Config, Group, Optimizer, ParameterSpec};
+use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, plan::Rule};
 
 /// Hands out memory from a fixed arena and never takes it back, as a small device might.
 struct Arena {
@@ -48,7 +48,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 
 /// Minimises ||X||^2 / 2 (gradient X) for three steps; whether the norm fell each time.
 fn train() -> Result<bool> {
-    let spec = ParameterSpec { name: "x".into(), rows: 8, cols: 12, group: Group::Spectral };
+    let spec = ParameterSpec { name: "x".into(), rows: 8, cols: 12, rule: Rule::Spectral };
     let config = Config::preset("spectra")?.lr(0.1);
     let mut optimizer = Optimizer::new(Dense::<f32>::new(), config, [spec])?;
     let mut x = DenseMatrix::from_fn(8, 12, |i, j| ((i * 5 + j * 7) % 11) as f32 - 5.0);

@@ -1,7 +1,7 @@
 //! The optimizer: recipes, presets, the plan of who gets which, and the step.
 
 mod config;
-mod group;
+mod model;
 mod parameter;
 pub mod plan;
 mod presets;
@@ -12,7 +12,7 @@ mod scale;
 mod snapshot;
 
 pub use config::Config;
-pub use group::{Group, Optimizer, ParameterSpec, Prepared};
+pub use model::{Optimizer, ParameterSpec, Prepared};
 pub use parameter::{ParameterState, Rates, StepInfo};
 pub use recipe::Recipe;
 pub use saved::{STATE_VERSION, SavedParameter, StateHeader};

@@ -1,7 +1,8 @@
 //! Saving and restoring the state: what every file format of ours shares.
 
 use super::Optimizer;
-use super::group::{Group, Member};
+use super::model::Member;
+use super::plan::Rule;
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result, Scalar};
 use crate::directions::{Slot, Slots};
 use crate::maps::SpectralMap;
@@ -129,7 +130,7 @@ fn saved_parameter<B: Backend>(member: &Member<B>) -> SavedParameter {
 }
 
 fn rule<B: Backend>(member: &Member<B>) -> String {
-    if member.spec.group == Group::Frozen { "frozen".into() } else { member.state.recipe.signature() }
+    if member.spec.rule == Rule::Frozen { "frozen".into() } else { member.state.recipe.signature() }
 }
 
 fn check_parameter<B: Backend>(saved: &SavedParameter, member: &Member<B>) -> Result<()> {

@@ -1,6 +1,5 @@
 //! One parameter's place in a plan.
 
-use crate::optimizer::Group;
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -24,16 +23,6 @@ impl fmt::Display for Rule {
             Rule::Elementwise => "elementwise",
             Rule::Frozen => "frozen",
         })
-    }
-}
-
-impl From<Rule> for Group {
-    fn from(rule: Rule) -> Self {
-        match rule {
-            Rule::Spectral => Group::Spectral,
-            Rule::Elementwise => Group::Elementwise,
-            Rule::Frozen => Group::Frozen,
-        }
     }
 }
 

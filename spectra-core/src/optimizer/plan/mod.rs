@@ -109,7 +109,7 @@ impl Plan {
     pub fn parameters(&self) -> impl ExactSizeIterator<Item = ParameterSpec> + '_ {
         self.entries.iter().map(|entry| {
             let (rows, cols) = entry.view();
-            ParameterSpec { name: entry.name().into(), rows, cols, group: entry.rule().into() }
+            ParameterSpec { name: entry.name().into(), rows, cols, rule: entry.rule() }
         })
     }
 

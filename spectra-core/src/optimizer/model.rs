@@ -1,22 +1,12 @@
 //! The optimizer of a whole model: checks, norm clip, and one state per parameter.
 
+use super::plan::Rule;
 use super::{Config, ParameterState, Rates, Recipe, StepInfo};
 use crate::backend::{
     Backend, Error, ErrorKind, Gradient, Matrix, Result, Scalar, ScalarOp, check_shape, require,
 };
 use crate::linalg::Workspace;
 use alloc::{boxed::Box, vec::Vec};
-
-/// Which of the two recipes a parameter gets, or none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Group {
-    /// [`Config::spectral`].
-    Spectral,
-    /// [`Config::elementwise`].
-    Elementwise,
-    /// Never changed.
-    Frozen,
-}
 
 /// One parameter as the optimizer sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +18,7 @@ pub struct ParameterSpec {
     /// Columns of its matrix view.
     pub cols: usize,
     /// Its rule.
-    pub group: Group,
+    pub rule: Rule,
 }
 
 /// A parameter and its state.
@@ -76,7 +66,7 @@ impl<B: Backend> Optimizer<B> {
                 let kind = ErrorKind::Name { name: spec.name, reason: "names two parameters" };
                 return Err(Error::new("optimizer", kind));
             }
-            let recipe = if spec.group == Group::Spectral { config.spectral } else { config.elementwise };
+            let recipe = if spec.rule == Rule::Spectral { config.spectral } else { config.elementwise };
             members.push(Member { spec, state: ParameterState::new(recipe)? });
         }
         let elementwise_ratio = match config.elementwise_lr {
@@ -110,7 +100,7 @@ impl<B: Backend> Optimizer<B> {
     /// The recipe of parameter `index`, `None` if frozen or unknown.
     pub fn recipe(&self, index: usize) -> Option<&Recipe> {
         let member = self.members.get(index)?;
-        (member.spec.group != Group::Frozen).then_some(&member.state.recipe)
+        (member.spec.rule != Rule::Frozen).then_some(&member.state.recipe)
     }
 
     /// The state of parameter `index`, for diagnostics (spectra of the momentum and the like).
@@ -120,7 +110,7 @@ impl<B: Backend> Optimizer<B> {
 
     /// Bytes of state once every parameter has taken a step.
     pub fn state_bytes(&self) -> usize {
-        let live = self.members.iter().filter(|m| m.spec.group != Group::Frozen);
+        let live = self.members.iter().filter(|m| m.spec.rule != Rule::Frozen);
         let numbers: usize = live.map(|m| m.state.recipe.state_numbers(m.spec.rows, m.spec.cols)).sum();
         numbers * core::mem::size_of::<B::Element>()
     }
@@ -179,7 +169,7 @@ impl<B: Backend> Optimizer<B> {
             let spec = self.spec(index)?;
             check_shape("prepare", (spec.rows, spec.cols), gradient.shape())
                 .map_err(|error| error.for_parameter(&spec.name))?;
-            if measure && spec.group != Group::Frozen {
+            if measure && spec.rule != Rule::Frozen {
                 square = combine(ScalarOp::Add, &square, &gradient.dot(gradient)?)?;
             }
         }
@@ -212,10 +202,10 @@ impl<B: Backend> Optimizer<B> {
     ) -> Result<StepInfo> {
         self.spec(index)?;
         let Member { spec, state } = &mut self.members[index];
-        let lr = match spec.group {
-            Group::Spectral => self.lr,
-            Group::Elementwise => self.lr * self.elementwise_ratio,
-            Group::Frozen => return Ok(StepInfo::default()),
+        let lr = match spec.rule {
+            Rule::Spectral => self.lr,
+            Rule::Elementwise => self.lr * self.elementwise_ratio,
+            Rule::Frozen => return Ok(StepInfo::default()),
         };
         let gradient = match &prepared.scale {
             Some((factor, squared)) => Gradient::scaled(gradient, factor, squared),
@@ -270,7 +260,7 @@ impl<B: Backend> Optimizer<B> {
         let error = Error::new("prepare", ErrorKind::NonFinite { what: "gradient (or its norm)" });
         for (index, gradient) in gradients {
             let spec = self.spec(index)?;
-            if spec.group != Group::Frozen && !gradient.dot(gradient)?.read()?.is_finite() {
+            if spec.rule != Rule::Frozen && !gradient.dot(gradient)?.read()?.is_finite() {
                 return Ok(error.for_parameter(&spec.name));
             }
         }
