@@ -14,13 +14,17 @@
 //! ```
 
 mod array;
+mod baselines;
 mod case;
 mod error;
 mod files;
 mod hyper;
+mod replay;
 mod tolerance;
 
 pub use array::{Array, Values};
+pub use baselines::replay_baseline;
 pub use case::{Arrays, Golden};
 pub use error::GoldenError;
 pub use files::{DIRECTORY_VARIABLE, directory, names};
+pub use replay::{Rule, replay};
