@@ -163,6 +163,6 @@ fn check_len(operation: &'static str, shape: (usize, usize), len: usize) -> Resu
     if shape.0 * shape.1 == len {
         Ok(())
     } else {
-        Err(Error::shape(operation, shape, (if shape.1 == 0 { 0 } else { len / shape.1 }, shape.1)))
+        Err(Error::shape(operation, shape, (len.checked_div(shape.1).unwrap_or(0), shape.1)))
     }
 }

@@ -44,7 +44,7 @@ pub fn orthonormalize<B: Backend>(
     loop {
         gram.gemm_symmetric(Coefficient::ZERO, Coefficient::ONE, p, Op::Transposed, p, Op::Plain)?;
         let info = inverse.small_factor(SmallFactor::CholeskyInverse, &gram, &mut workspace.scratch)?;
-        if info.is_some_and(|info| info.dead > 0 || !(info.condition <= limit)) {
+        if info.is_some_and(|info| info.dead > 0 || info.condition > limit || info.condition.is_nan()) {
             p.gram_schmidt(&mut workspace.scratch)?;
             method = Orthonormalization::GramSchmidt;
             break;

@@ -148,7 +148,7 @@ fn jacobi(k: usize, a: &mut [f64], b: &mut [f64], norm: &mut [f64]) {
                     qq += row[q] * row[q];
                     pq += row[p] * row[q];
                 }
-                if pq == 0.0 || !(pq * pq > f64::EPSILON * f64::EPSILON * pp * qq) {
+                if pq * pq <= f64::EPSILON * f64::EPSILON * pp * qq || pq.is_nan() {
                     continue;
                 }
                 rotated = true;
@@ -245,21 +245,25 @@ mod tests {
 
     #[test]
     fn diagonalizer_keeps_relative_accuracy() {
-        let c = gram(4, 3, &BADLY_SCALED);
+        // C = D K D with lengths D = 1, 1e-5, 1e-10 and cosines of 0.5 in K: eigenvalues over 20 orders of
+        // magnitude. B^T C B must be diagonal relative to its own diagonal, not to its largest entry.
+        let d = [1.0, 1e-5, 1e-10];
+        let c: Vec<f64> =
+            (0..9).map(|i| d[i / 3] * d[i % 3] * if i / 3 == i % 3 { 1.0 } else { 0.5 }).collect();
         let (b, _) = compute(SmallFactor::Diagonalizer, 3, &c);
-        let orthogonal = gram(3, 3, &b);
-        assert!((orthogonal[0] - 1.0).abs() < 1e-14 && orthogonal[1].abs() < 1e-14);
-        let rotated = gram(4, 3, &product(3, &BADLY_SCALED, &b));
-        for i in 0..3 {
-            for j in 0..3 {
-                if i != j {
-                    let cosine = rotated[i * 3 + j] / libm::sqrt(rotated[i * 4] * rotated[j * 4]);
-                    // Forming A B again loses eps * (ratio of lengths), which is the caller's rounding.
-                    assert!(cosine.abs() < 1.0, "{cosine}");
-                }
-            }
+        let identity = gram(3, 3, &b);
+        for i in 0..9 {
+            let expected = if i % 4 == 0 { 1.0 } else { 0.0 };
+            assert!((identity[i] - expected).abs() < 16.0 * f64::EPSILON, "{identity:?}");
         }
-        assert!(rotated[0] >= rotated[4] && rotated[4] >= rotated[8]);
+        // Exact eigenvalues to first order in the ratios: 1, (1 - 1/4) 1e-10, (1 - 1/4 - 1/12) 1e-20.
+        let (mut values, mut numbers) = (c.clone(), vec![0.0; 27]);
+        SmallFactor::Diagonalizer.compute(3, &mut values, &mut numbers);
+        let norms = &numbers[18..21];
+        for (norm, exact) in norms.iter().zip([1.0, 0.75e-10, 2.0 / 3.0 * 1e-20]) {
+            // The neglected terms are the squares of the ratios, 1e-10.
+            assert!((norm * norm / exact - 1.0).abs() < 1e-9, "{norms:?}");
+        }
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub fn tail_shrink<B: Backend>(
         *cache = Some(v);
         return shaped;
     };
-    if step % options.refresh_every == 0 {
+    if step.is_multiple_of(options.refresh_every) {
         let subspace = options.power.iterate(m, update, v, workspace)?;
         shape(m, Side::Left, subspace, v, workspace)
     } else {
