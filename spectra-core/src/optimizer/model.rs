@@ -30,8 +30,8 @@ pub(super) struct Member<B: Backend> {
 
 /// Gradients that were checked, and the factor of the global norm clip; valid for one step.
 #[derive(Debug)]
-pub struct Prepared<S> {
-    scale: Option<(S, S)>,
+pub struct Prepared<B: Backend> {
+    scale: Option<(B::Scalar, B::Scalar)>,
 }
 
 /// The optimizer of a model on any backend.
@@ -155,9 +155,9 @@ impl<B: Backend> Optimizer<B> {
     /// # Errors
     /// Shapes, an unknown index, a NaN or an infinity: each names the parameter.
     pub fn prepare<'g>(
-        &self,
+        &mut self,
         gradients: impl Iterator<Item = (usize, &'g B::Matrix)> + Clone,
-    ) -> Result<Prepared<B::Scalar>>
+    ) -> Result<Prepared<B>>
     where
         B::Matrix: 'g,
     {
@@ -198,7 +198,7 @@ impl<B: Backend> Optimizer<B> {
         index: usize,
         weights: &mut B::Matrix,
         gradient: &B::Matrix,
-        prepared: &Prepared<B::Scalar>,
+        prepared: &Prepared<B>,
     ) -> Result<StepInfo> {
         self.spec(index)?;
         let Member { spec, state } = &mut self.members[index];
@@ -217,8 +217,9 @@ impl<B: Backend> Optimizer<B> {
             .map_err(|error| error.for_parameter(&spec.name))
     }
 
-    /// Counts the step.
-    pub fn finish(&mut self) {
+    /// Counts the step; call it after the last [`update`](Self::update).
+    pub fn finish(&mut self, prepared: Prepared<B>) {
+        drop(prepared);
         self.steps += 1;
     }
 
@@ -239,7 +240,7 @@ impl<B: Backend> Optimizer<B> {
         for (index, (weights, gradient)) in parameters.iter_mut().enumerate() {
             self.update(index, weights, gradient, &prepared)?;
         }
-        self.finish();
+        self.finish(prepared);
         Ok(())
     }
 
