@@ -1,15 +1,35 @@
 //! The backend and its matrices: shape checks, then the loops of the other files.
 
+use super::low_rank::LowRank;
+use super::scratch::Buffers;
+use super::sweep::{self, Sweep, Update};
 use super::{adam::Adam, elementwise, gemm, reduce};
-use crate::backend::{Backend, Coef, Element, Gradient, Matrix, Op, Result, check_gemm, check_same};
+use crate::backend::{
+    Backend, Coef, Coefficient, Element, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
+};
 use crate::dense::{Dense, DenseMatrix};
 use core::marker::PhantomData;
 
 /// The elements of this backend: `f32` and `f64`.
-pub trait FaerElement: Element + faer::traits::RealField {}
+pub trait FaerElement: Element + faer::traits::RealField {
+    /// Working memory of this element type.
+    #[doc(hidden)]
+    fn buffers() -> &'static Buffers<Self>;
+}
 
-impl FaerElement for f32 {}
-impl FaerElement for f64 {}
+impl FaerElement for f32 {
+    fn buffers() -> &'static Buffers<Self> {
+        static BUFFERS: Buffers<f32> = Buffers::new();
+        &BUFFERS
+    }
+}
+
+impl FaerElement for f64 {
+    fn buffers() -> &'static Buffers<Self> {
+        static BUFFERS: Buffers<f64> = Buffers::new();
+        &BUFFERS
+    }
+}
 
 /// The fast CPU backend for `f32` or `f64`.
 ///
@@ -202,7 +222,7 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
     ) -> Result<()> {
         check_gemm(self.shape(), a.shape(), op_a, b.shape(), op_b)?;
         let (m, n) = self.shape();
-        crate::backend::check_shape("gemm_symmetric", (m, m), (m, n))?;
+        check_shape("gemm_symmetric", (m, m), (m, n))?;
         let alpha = E::narrow(alpha.value());
         gemm::gemm_symmetric(self.values_mut(), beta_of(beta), alpha, a.view(op_a), b.view(op_b));
         Ok(())
@@ -232,6 +252,60 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
             eps: E::narrow(eps),
         };
         step.apply(self.values_mut(), first.values_mut(), second.values_mut(), gradient.values.values());
+        Ok(())
+    }
+
+    fn power_sweep(
+        &mut self,
+        update: Option<(f64, &Gradient<'_, Self>)>,
+        alpha: f64,
+        v: &Self,
+        p: &mut Self,
+        gram: &mut Self,
+        z: &mut Self,
+    ) -> Result<f64> {
+        let ((m, n), (_, k)) = (self.shape(), v.shape());
+        check_shape("power_sweep", (n, k), v.shape())?;
+        check_shape("power_sweep", (m, k), p.shape())?;
+        check_shape("power_sweep", (k, k), gram.shape())?;
+        check_shape("power_sweep", (n, k), z.shape())?;
+        if let Some((_, gradient)) = update {
+            check_same("power_sweep", self, gradient.values)?;
+        }
+        let Some(parts) = sweep::parts((m, n), k) else {
+            if let Some((mu, gradient)) = update {
+                self.scale_add(mu.into(), gradient.scale, gradient.values)?;
+            }
+            let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+            p.gemm(zero, alpha.into(), self, Op::Plain, v, Op::Plain)?;
+            gram.gemm_symmetric(zero, one, p, Op::Transposed, p, Op::Plain)?;
+            z.gemm(zero, alpha.into(), self, Op::Transposed, p, Op::Plain)?;
+            return self.dot(self);
+        };
+        let update = update.map(|(mu, gradient)| Update {
+            mu: beta_of::<E>(mu.into()),
+            scale: E::narrow(gradient.scale.value()),
+            gradient: gradient.values.values(),
+        });
+        let sweep = Sweep { alpha: E::narrow(alpha), v: v.view(Op::Plain) };
+        Ok(sweep.run(parts, self.values_mut(), update, p.values_mut(), gram.values_mut(), z.values_mut()))
+    }
+
+    fn low_rank_add(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        x: &Self,
+        left: &Self,
+        right: &Self,
+    ) -> Result<()> {
+        let ((m, n), (_, k)) = (self.shape(), left.shape());
+        check_same("low_rank_add", self, x)?;
+        check_shape("low_rank_add", (m, k), left.shape())?;
+        check_shape("low_rank_add", (n, k), right.shape())?;
+        let update =
+            LowRank { beta: beta_of(beta), alpha: E::narrow(alpha.value()), right: right.view(Op::Plain) };
+        update.add(self.values_mut(), x.values(), left.values());
         Ok(())
     }
 }

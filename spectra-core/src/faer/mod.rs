@@ -12,10 +12,14 @@
 mod adam;
 mod elementwise;
 mod gemm;
+mod low_rank;
 mod matrix;
 mod parallel;
 mod reduce;
+mod scratch;
 mod simd;
+mod sweep;
+mod transposed;
 
 pub use matrix::{Faer, FaerElement, FaerMatrix};
 

@@ -84,3 +84,18 @@ pub(super) fn reduce<S: Split>(
     };
     combine(a, b)
 }
+
+/// Runs `f(first row, rows)` on runs of whole rows of a row-major matrix with `cols` columns, on all threads. A
+/// run starts at a multiple of 16 rows.
+pub(super) fn for_each_rows<E: Send>(values: &mut [E], cols: usize, f: &(impl Fn(usize, &mut [E]) + Sync)) {
+    fn run<E: Send>(first: usize, values: &mut [E], cols: usize, f: &(impl Fn(usize, &mut [E]) + Sync)) {
+        let rows = values.len() / cols;
+        if values.len() <= GRAIN || rows < 32 {
+            return f(first, values);
+        }
+        let at = (rows / 2).next_multiple_of(16);
+        let (a, b) = values.split_at_mut(at * cols);
+        rayon::join(|| run(first, a, cols, f), || run(first + at, b, cols, f));
+    }
+    run(0, values, cols, f);
+}

@@ -33,6 +33,32 @@ fn dot_leaf<E: Element>(x: &[E], y: &[E]) -> f64 {
     )
 }
 
+/// Sum of squares in `f64` of a short piece, added up without the tree.
+pub(super) fn squares<E: Element>(x: &[E]) -> f64 {
+    dot_leaf(x, x)
+}
+
+/// A running sum with Neumaier's correction: its error does not grow with the number of terms.
+#[derive(Debug, Default)]
+pub(super) struct Sum {
+    sum: f64,
+    correction: f64,
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, x: f64) {
+        let sum = self.sum + x;
+        let (large, small) = if self.sum.abs() >= x.abs() { (self.sum, x) } else { (x, self.sum) };
+        self.correction += (large - sum) + small;
+        self.sum = sum;
+    }
+
+    pub(super) fn value(&self) -> f64 {
+        // An infinite or NaN sum has a NaN correction.
+        if self.sum.is_finite() { self.sum + self.correction } else { self.sum }
+    }
+}
+
 /// The largest magnitude, NaN if there is one.
 pub(super) fn max_abs<E: Element>(x: &[E]) -> f64 {
     reduce(x, LEAF, &|x| max_abs_leaf(x), &|a, b| larger(a, b))

@@ -1,6 +1,7 @@
 //! Every method against the portable backend, within bounds proved from eps and the inner dimension.
 
 mod elementwise;
+mod fused;
 mod products;
 
 use super::{FaerElement, FaerMatrix};

@@ -1,0 +1,44 @@
+//! Working memory that outlives a call.
+
+use alloc::vec::Vec;
+use std::sync::{Mutex, PoisonError};
+
+/// Buffers that are not in use. They belong to the element type, not to a thread or a matrix: any thread of
+/// the pool may run a call, and matrices change roles between steps, but the sizes asked for repeat. So a call
+/// like an earlier one finds its buffer here and allocates nothing; calls at the same time get different ones.
+#[derive(Debug)]
+pub struct Buffers<E>(Mutex<Vec<Vec<E>>>);
+
+impl<E: Copy> Buffers<E> {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// Runs `f` with `len` elements of unspecified contents.
+    pub(super) fn with<R>(&self, len: usize, zero: E, f: impl FnOnce(&mut [E]) -> R) -> R {
+        let mut buffer = self.take(len);
+        if buffer.len() < len {
+            buffer.resize(len, zero);
+        }
+        let result = f(&mut buffer[..len]);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        result
+    }
+
+    /// The smallest buffer that is large enough, else the largest (it will grow), else a new one.
+    fn take(&self, len: usize) -> Vec<E> {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let enough = |buffer: &Vec<E>| buffer.len() >= len;
+        let sizes = free.iter().enumerate();
+        let best =
+            sizes.min_by_key(
+                |(_, buffer)| {
+                    if enough(buffer) { (0, buffer.len()) } else { (1, usize::MAX - buffer.len()) }
+                },
+            );
+        match best.map(|(i, _)| i) {
+            Some(i) => free.swap_remove(i),
+            None => Vec::new(),
+        }
+    }
+}
