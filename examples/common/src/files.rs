@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::Failure;
 
 /// Makes sure that files can be created in `folder`, which is made if it is missing.
-pub fn make_writable(folder: &Path) -> Result<(), Failure> {
+pub(crate) fn make_writable(folder: &Path) -> Result<(), Failure> {
     let refused = |error: std::io::Error| {
         Failure::input(format!(
             "cannot write to the output folder {}: {error}; name another with --out",

@@ -1,7 +1,7 @@
 //! Numbers a user may pass, with what is wrong with the others.
 
 /// A whole number, at least 1.
-pub fn count(text: &str) -> Result<usize, String> {
+pub(crate) fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("pass a whole number, at least 1".into()),
         Ok(number) => Ok(number),
@@ -9,17 +9,17 @@ pub fn count(text: &str) -> Result<usize, String> {
 }
 
 /// A finite number above zero.
-pub fn positive(text: &str) -> Result<f64, String> {
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
     number(text, |x| x > 0.0, "pass a finite number above 0")
 }
 
 /// A finite number, zero or above.
-pub fn nonnegative(text: &str) -> Result<f64, String> {
+pub(crate) fn nonnegative(text: &str) -> Result<f64, String> {
     number(text, |x| x >= 0.0, "pass a finite number, 0 or above")
 }
 
 /// A number from 0 to 1.
-pub fn fraction(text: &str) -> Result<f64, String> {
+pub(crate) fn fraction(text: &str) -> Result<f64, String> {
     number(text, |x| (0.0..=1.0).contains(&x), "pass a number from 0 to 1")
 }
 

@@ -8,9 +8,10 @@ use candle_core::{Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarMap};
 use spectra_examples::{Batch, Failure, Learner, Observation, Parameter, Settings, Step};
 
-use crate::model::{Decoder, cross_entropy};
+use crate::fused::cross_entropy;
+use crate::model::Decoder;
 
-pub struct CandleLearner {
+pub(crate) struct CandleLearner {
     weights: VarMap,
     named: Vec<(String, Var)>,
     decoder: Decoder,
@@ -75,7 +76,7 @@ impl CandleLearner {
                 named.push((name.clone(), var));
             }
         }
-        let decoder = Decoder::new(settings.sizes(), &weights, &device)?;
+        let decoder = Decoder::new(settings.sizes(), &weights)?;
         let params = ParamsAdamW {
             lr: settings.lr,
             beta1: 0.9,

@@ -2,7 +2,9 @@
 //!
 //! `cargo run --release -p spectra-candle --example train_lm -- --help`
 
+mod fused;
 mod learner;
+mod memory;
 mod model;
 
 use std::process::ExitCode;
@@ -10,5 +12,6 @@ use std::process::ExitCode;
 use learner::CandleLearner;
 
 fn main() -> ExitCode {
+    memory::keep_freed();
     spectra_examples::report(spectra_examples::run::<CandleLearner>("train_lm"))
 }
