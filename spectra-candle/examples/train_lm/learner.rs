@@ -89,15 +89,9 @@ impl CandleLearner {
     }
 
     fn step(&mut self, batch: &Batch, learning_rate: f64) -> candle_core::Result<Step> {
-        let begun = Instant::now();
         let logits = self.decoder.forward(&batch.inputs, batch.sequences)?;
         let loss = cross_entropy(&logits, &batch.targets)?;
-        let forward = begun.elapsed();
         let mut gradients = loss.backward()?;
-        let backward = begun.elapsed() - forward;
-        if std::env::var("PROFILE").is_ok() {
-            eprintln!("forward {forward:?} backward {backward:?}");
-        }
         let begun = Instant::now();
         let gradient_norm = self.clip(&mut gradients)?;
         self.optimizer.set_learning_rate(learning_rate);

@@ -62,10 +62,10 @@ fn derivatives(gate: &[f32], up: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let outputs = (dgate.par_chunks_mut(CHUNK), dup.par_chunks_mut(CHUNK));
     let inputs = (gate.par_chunks(CHUNK), up.par_chunks(CHUNK), dy.par_chunks(CHUNK));
     (outputs, inputs).into_par_iter().for_each(|((dgate, dup), (gate, up, dy))| {
-        for i in 0..gate.len() {
-            let s = sigmoid(gate[i]);
-            dup[i] = gate[i] * s * dy[i];
-            dgate[i] = s * (1.0 + gate[i] * (1.0 - s)) * up[i] * dy[i];
+        for (((dgate, dup), gate), (up, dy)) in dgate.iter_mut().zip(dup).zip(gate).zip(up.iter().zip(dy)) {
+            let s = sigmoid(*gate);
+            *dup = gate * s * dy;
+            *dgate = s * (1.0 + gate * (1.0 - s)) * up * dy;
         }
     });
     (dgate, dup)
