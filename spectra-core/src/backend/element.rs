@@ -20,9 +20,11 @@ pub trait Element: num_traits::Float + Send + Sync + fmt::Debug + 'static {
 impl Element for f32 {
     const NAME: &'static str = "f32";
     const EPSILON: f64 = f32::EPSILON as f64;
+    #[inline]
     fn narrow(value: f64) -> Self {
         value as f32
     }
+    #[inline]
     fn widen(self) -> f64 {
         f64::from(self)
     }
@@ -31,9 +33,11 @@ impl Element for f32 {
 impl Element for f64 {
     const NAME: &'static str = "f64";
     const EPSILON: f64 = f64::EPSILON;
+    #[inline]
     fn narrow(value: f64) -> Self {
         value
     }
+    #[inline]
     fn widen(self) -> f64 {
         self
     }
