@@ -39,7 +39,7 @@ impl<E: Element> Adam<E> {
             #[inline(always)]
             || {
                 let Self { beta, alpha, b1, b2, first, second, eps, .. } = self;
-                for (((o, m), v), g) in out.iter_mut().zip(m).zip(v).zip(g) {
+                for (((o, m), v), g) in out.iter_mut().zip(m.iter_mut()).zip(v.iter_mut()).zip(g) {
                     *m = b1 * *m + first * *g;
                     *v = b2 * *v + second * (*g * *g);
                     *o = beta * *o + alpha * (*m / (v.sqrt() + eps));

@@ -58,7 +58,14 @@ fn gemm_on_all_sizes() {
 #[test]
 fn gemm_in_parts() {
     // Above the grain: tall, wide, deep, square.
-    for (m, n, l) in [(1025, 61, 130), (61, 1025, 130), (65, 61, 1500), (257, 255, 129), (1, 1 << 12, 513)] {
+    for (m, n, l) in [
+        (1025, 61, 130),
+        (1025, 31, 300),
+        (61, 1025, 130),
+        (65, 61, 1500),
+        (257, 255, 129),
+        (1, 1 << 12, 513),
+    ] {
         check_gemm::<f32>(m, n, l);
         check_gemm::<f64>(m, n, l);
     }
