@@ -2,10 +2,14 @@
 
 use super::Scratch;
 use crate::backend::{Backend, Matrix, Result};
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
+use num_traits::{One, Zero};
 
 /// Rows, columns, layout.
 type Key = (usize, usize, usize);
+
+/// Stands for the layout under which identity matrices are kept.
+const IDENTITY: usize = usize::MAX;
 
 /// A pool of temporary matrices, shared by all parameters of an optimizer.
 ///
@@ -56,11 +60,31 @@ impl<B: Backend> Workspace<B> {
     /// Takes a temporary back.
     pub fn give(&mut self, matrix: B::Matrix) {
         let (rows, cols) = matrix.shape();
-        let key = (rows, cols, matrix.layout());
+        self.put((rows, cols, matrix.layout()), matrix);
+    }
+
+    fn put(&mut self, key: Key, matrix: B::Matrix) {
         match self.pool.iter_mut().find(|(k, _)| *k == key) {
             Some((_, free)) => free.push(matrix),
             None => self.pool.push((key, Vec::from([matrix]))),
         }
+    }
+
+    /// The n x n identity, uploaded once and kept; to be given back, unchanged, by
+    /// [`give_identity`](Self::give_identity).
+    pub(crate) fn identity(&mut self, n: usize) -> Result<B::Matrix> {
+        if let Some(matrix) = self.reuse((n, n, IDENTITY)) {
+            return Ok(matrix);
+        }
+        let mut values = vec![B::Element::zero(); n * n];
+        values.iter_mut().step_by(n + 1).for_each(|x| *x = B::Element::one());
+        self.backend.upload(n, n, &values)
+    }
+
+    /// Takes an identity back.
+    pub(crate) fn give_identity(&mut self, matrix: B::Matrix) {
+        let n = matrix.shape().0;
+        self.put((n, n, IDENTITY), matrix);
     }
 
     fn reuse(&mut self, key: Key) -> Option<B::Matrix> {
