@@ -1,14 +1,26 @@
 //! Linear algebra by matrix products and small host factorisations.
 
+mod deflation;
 mod gram_schmidt;
+mod inverse_sqrt;
+mod iteration;
+mod minimax;
 mod orthonormalize;
+mod polar;
 mod power_iteration;
 mod random;
 mod scratch;
 mod small;
 mod workspace;
 
+pub(crate) use deflation::{Directions, MAX_DEFLATED};
 pub use gram_schmidt::gram_schmidt;
+pub use inverse_sqrt::InverseSqrt;
+pub(crate) use inverse_sqrt::{Coupled, add_polynomial};
+pub use iteration::{Info, Steps};
+pub(crate) use iteration::{power_of_two, tiny};
+pub use minimax::{MAX_STEPS, OddPolynomial, Polynomials, Schedule};
+pub use polar::{GramForm, Normalization, Polar};
 pub use orthonormalize::{Orthonormalization, orthonormalize};
 pub(crate) use power_iteration::safe_scale;
 pub use power_iteration::{PowerIteration, Subspace, SubspaceForm};

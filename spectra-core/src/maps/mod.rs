@@ -1,8 +1,15 @@
 //! Spectral maps: what an optimizer does to the singular values of its direction.
 
+mod hard_clip;
+mod separate;
+mod soft_clip;
 mod tail_shrink;
+mod threshold;
 
+pub use hard_clip::{HardClip, HardClipMethod};
+pub use soft_clip::{AlphaBound, SoftClip, SoftClipMethod, VectorRule};
 pub use tail_shrink::{Shaped, TailShrink, tail_shrink};
+pub use threshold::Threshold;
 
 use crate::backend::{Backend, Gradient, Matrix, Result};
 use crate::linalg::Workspace;

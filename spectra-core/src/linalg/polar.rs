@@ -1,0 +1,297 @@
+//! The polar factor `U V^T` of `X = U diag(sigma) V^T` by matrix products.
+
+use super::{Info, OddPolynomial, Schedule, Steps, Workspace, add_polynomial, tiny};
+use crate::backend::{
+    Backend, Coefficient, Element, Error, ErrorKind, Matrix, Op, Result, Scalar, ScalarOp, check_same,
+    require,
+};
+
+/// How the input is brought to spectral norm <= 1. In every form X is first divided by its largest entry, so
+/// that squares of 1e30 or 1e-30 stay in the range of `f32`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Normalization {
+    /// `X / ||X||_F`: the result does not depend on the scale of X. A zero matrix stays zero.
+    #[default]
+    Frobenius,
+    /// `X / (factor ||X||_F + eps)`: KellerJordan/Muon has factor 1 and eps 1e-7, Polar Express 1.02 and 1e-6.
+    Added {
+        /// Of the norm.
+        factor: f64,
+        /// Added.
+        eps: f64,
+    },
+    /// `X / max(||X||_F, eps)`: torch.optim.Muon, with eps 1e-7.
+    Clamped {
+        /// The least divisor.
+        eps: f64,
+    },
+}
+
+/// Whether the steps work on `X X^T` alone and apply their product to X now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum GramForm {
+    /// Where it saves products: the long side at least twice the short one.
+    #[default]
+    Auto,
+    /// Never.
+    Never,
+    /// Always.
+    Always,
+}
+
+/// The iteration `X <- X (a + b X^T X + c (X^T X)^2)`, on the short side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Polar {
+    /// The polynomials.
+    pub schedule: Schedule,
+    /// How many.
+    pub steps: Steps,
+    /// Singular values below `lower` times the divisor of the [`normalization`](Self::normalization) are not
+    /// promised to have arrived; in (0, 1].
+    pub lower: f64,
+    /// The first division.
+    pub normalization: Normalization,
+    /// See there.
+    pub gram: GramForm,
+}
+
+impl Polar {
+    /// Muon as published: five quintic steps, `X / (||X||_F + 1e-7)`.
+    pub const MUON: Self = Self {
+        schedule: Schedule::Muon,
+        steps: Steps::Fixed(5),
+        lower: 1e-3,
+        normalization: Normalization::Added { factor: 1.0, eps: 1e-7 },
+        gram: GramForm::Auto,
+    };
+
+    /// Muon as `torch.optim.Muon` has it: `X / max(||X||_F, 1e-7)`.
+    pub const MUON_TORCH: Self = Self { normalization: Normalization::Clamped { eps: 1e-7 }, ..Self::MUON };
+
+    /// Polar Express as published: five steps for `[1e-3, 1]`, `X / (1.02 ||X||_F + 1e-6)`.
+    pub const POLAR_EXPRESS: Self = Self {
+        schedule: Schedule::POLAR_EXPRESS,
+        normalization: Normalization::Added { factor: 1.02, eps: 1e-6 },
+        ..Self::MUON
+    };
+
+    /// To rounding error: as many minimax steps as the element type can make use of.
+    pub fn exact<E: Element>() -> Self {
+        Self {
+            schedule: Schedule::Minimax,
+            steps: Steps::Auto { tolerance: E::EPSILON },
+            // Noise of size eps in the null space of a rank-deficient matrix is driven to 1 as well.
+            lower: E::EPSILON / 64.0,
+            normalization: Normalization::Frobenius,
+            gram: GramForm::Never,
+        }
+    }
+
+    /// An error if a setting is outside its domain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] with the setting's name.
+    pub fn validate(&self) -> Result<()> {
+        require(self.lower > 0.0 && self.lower <= 1.0, "polar", "lower", self.lower, "in (0, 1]")?;
+        if let Steps::Auto { tolerance } = self.steps {
+            require(tolerance > 0.0, "polar", "tolerance", tolerance, "> 0")?;
+        }
+        match self.normalization {
+            Normalization::Frobenius => Ok(()),
+            Normalization::Clamped { eps } => require(eps >= 0.0, "polar", "eps", eps, ">= 0"),
+            Normalization::Added { factor, eps } => {
+                require(factor >= 1.0, "polar", "factor", factor, ">= 1")?;
+                require(eps >= 0.0, "polar", "eps", eps, ">= 0")
+            }
+        }
+    }
+
+    /// Writes the polar factor of `x` (m x n) to `out` (m x n).
+    ///
+    /// The device is not read. A zero or empty matrix gives zero; a NaN or an infinity in `x` makes every entry
+    /// NaN, or an error where the host knows the largest entry without waiting. Per step two products with
+    /// the long side (2 m n r flops each, r the short side) and one r x r x r (none for the cubic).
+    ///
+    /// # Errors
+    /// Shapes; settings; [`ErrorKind::NonFinite`].
+    pub fn apply<B: Backend>(
+        &self,
+        x: &B::Matrix,
+        out: &mut B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Info> {
+        self.validate()?;
+        check_same("polar", x, out)?;
+        let (m, n) = x.shape();
+        if m == 0 || n == 0 {
+            return Ok(Info { accuracy: Some(0.0), ..Info::default() });
+        }
+        let (steps, error) = self.steps.count(self.schedule, self.lower)?;
+        self.normalize(x, out, workspace)?;
+        let mut iteration = OnShortSide::new(out, workspace)?;
+        let gram = match self.gram {
+            GramForm::Auto => m.max(n) >= 2 * m.min(n),
+            GramForm::Never => false,
+            GramForm::Always => true,
+        };
+        let mut polynomials = self.schedule.polynomials(self.lower, steps).peekable();
+        while let Some(p) = polynomials.next() {
+            // Two steps on the Gram matrix, then a new one: after three its rounding errors, which may be
+            // negative eigenvalues of size eps, would have grown 8^6-fold.
+            match polynomials.next_if(|_| gram) {
+                Some(second) => iteration.two_steps(out, &p, &second, workspace)?,
+                None => iteration.step(out, &p)?,
+            }
+        }
+        let products = iteration.products;
+        iteration.release(workspace);
+        Ok(Info { steps, products, accuracy: Some(error), ..Info::default() })
+    }
+
+    /// `out = X / divisor`.
+    fn normalize<B: Backend>(
+        &self,
+        x: &B::Matrix,
+        out: &mut B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        let backend = workspace.backend();
+        let largest = x.max_abs()?;
+        if largest.known().is_some_and(|value| !value.is_finite()) {
+            return Err(Error::new("polar", ErrorKind::NonFinite { what: "matrix" }));
+        }
+        // X / s has entries <= 1 and a Frobenius norm f in [1, sqrt(mn)]: with s f = ||X||_F
+        // X / (factor ||X||_F + eps) = (X / s) / (factor f + eps / s).
+        let s = B::Scalar::combine(ScalarOp::Max, &largest, &backend.scalar(tiny::<B::Element>())?)?;
+        let one = backend.scalar(1.0)?;
+        let inverse = B::Scalar::combine(ScalarOp::Div, &one, &s)?;
+        out.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), x)?;
+        let f = out.dot(out)?.sqrt()?;
+        let over_s = |eps: f64| B::Scalar::combine(ScalarOp::Div, &backend.scalar(eps)?, &s);
+        let divisor = match self.normalization {
+            // A zero matrix: f = 0, and 0 / tiny stays 0.
+            Normalization::Frobenius => {
+                B::Scalar::combine(ScalarOp::Max, &f, &backend.scalar(tiny::<B::Element>())?)?
+            }
+            Normalization::Clamped { eps } => {
+                let divisor = B::Scalar::combine(ScalarOp::Max, &f, &over_s(eps)?)?;
+                B::Scalar::combine(ScalarOp::Max, &divisor, &backend.scalar(tiny::<B::Element>())?)?
+            }
+            Normalization::Added { factor, eps } => {
+                let scaled = B::Scalar::combine(ScalarOp::Mul, &f, &backend.scalar(factor)?)?;
+                let sum = B::Scalar::combine(ScalarOp::Add, &scaled, &over_s(eps)?)?;
+                B::Scalar::combine(ScalarOp::Max, &sum, &backend.scalar(tiny::<B::Element>())?)?
+            }
+        };
+        let inverse =
+            B::Scalar::combine(ScalarOp::Mul, &inverse, &B::Scalar::combine(ScalarOp::Div, &one, &divisor)?)?;
+        // From X again: one rounding. Where 1 / (s divisor) leaves the range the two factors are applied in turn.
+        match (inverse.known(), divisor.known()) {
+            (Some(both), _) if both.is_finite() && both >= tiny::<B::Element>() => {
+                out.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), x)
+            }
+            _ => {
+                let inverse = B::Scalar::combine(ScalarOp::Div, &one, &divisor)?;
+                let mut scaled = workspace.take_like(out, out.shape().1)?;
+                scaled.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), out)?;
+                core::mem::swap(out, &mut scaled);
+                workspace.give(scaled);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The temporaries of a polynomial iteration on X with the Gram matrix on its short side.
+#[derive(Debug)]
+struct OnShortSide<B: Backend> {
+    wide: bool,
+    gram: B::Matrix,
+    factor: B::Matrix,
+    next: B::Matrix,
+    products: usize,
+}
+
+impl<B: Backend> OnShortSide<B> {
+    fn new(x: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Self> {
+        let (m, n) = x.shape();
+        let r = m.min(n);
+        Ok(Self {
+            wide: m <= n,
+            gram: workspace.take(r, r)?,
+            factor: workspace.take(r, r)?,
+            next: workspace.take_like(x, n)?,
+            products: 0,
+        })
+    }
+
+    fn release(self, workspace: &mut Workspace<B>) {
+        workspace.give(self.gram);
+        workspace.give(self.factor);
+        workspace.give(self.next);
+    }
+
+    /// `gram = X X^T` or `X^T X`.
+    fn form(&mut self, x: &B::Matrix) -> Result<()> {
+        let (one, zero) = (Coefficient::ONE, Coefficient::ZERO);
+        let (left, right) = if self.wide { (Op::Plain, Op::Transposed) } else { (Op::Transposed, Op::Plain) };
+        self.products += 1;
+        self.gram.gemm_symmetric(zero, one, x, left, x, right)
+    }
+
+    /// `X <- a X + F X` or `a X + X F`.
+    fn multiply(&mut self, a: f64, x: &mut B::Matrix) -> Result<()> {
+        let (one, mut beta) = (Coefficient::ONE, Coefficient::ZERO);
+        if a != 0.0 {
+            self.next.scale_add(beta, a.into(), x)?;
+            beta = one;
+        }
+        if self.wide {
+            self.next.gemm(beta, one, &self.factor, Op::Plain, x, Op::Plain)?;
+        } else {
+            self.next.gemm(beta, one, x, Op::Plain, &self.factor, Op::Plain)?;
+        }
+        self.products += 1;
+        core::mem::swap(x, &mut self.next);
+        Ok(())
+    }
+
+    /// `X <- p(X)`.
+    fn step(&mut self, x: &mut B::Matrix, p: &OddPolynomial) -> Result<()> {
+        self.form(x)?;
+        self.products += add_polynomial(&mut self.factor, p, &self.gram)?;
+        self.multiply(p.a, x)
+    }
+
+    /// `X <- q(p(X))` from one Gram matrix `R`: with `P = a I + b R + c R^2` the second step sees `R' = P R P`,
+    /// and X is multiplied once, by `(a' I + b' R' + c' R'^2) P`.
+    fn two_steps(
+        &mut self,
+        x: &mut B::Matrix,
+        p: &OddPolynomial,
+        q: &OddPolynomial,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        let (one, zero) = (Coefficient::ONE, Coefficient::ZERO);
+        let r = self.gram.shape().0;
+        self.form(x)?;
+        self.products += add_polynomial(&mut self.factor, p, &self.gram)?;
+        let identity = workspace.identity(r)?;
+        self.factor.scale_add(one, p.a.into(), &identity)?;
+        workspace.give_identity(identity);
+        let mut product = workspace.take(r, r)?;
+        product.gemm_symmetric(zero, one, &self.factor, Op::Plain, &self.gram, Op::Plain)?;
+        self.gram.gemm_symmetric(zero, one, &product, Op::Plain, &self.factor, Op::Plain)?;
+        let mut second = workspace.take(r, r)?;
+        self.products += 3 + add_polynomial(&mut second, q, &self.gram)?;
+        product.scale_add(zero, q.a.into(), &self.factor)?;
+        product.gemm_symmetric(one, one, &second, Op::Plain, &self.factor, Op::Plain)?;
+        core::mem::swap(&mut self.factor, &mut product);
+        workspace.give(product);
+        workspace.give(second);
+        self.multiply(0.0, x)
+    }
+}

@@ -1,0 +1,164 @@
+//! The directions above a threshold, and a proof that no other is.
+
+use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, Scalar};
+use crate::linalg::{Directions, Info, MAX_DEFLATED, Workspace};
+use num_traits::Float;
+
+/// `X = U diag(s) V^T + rest` with every `s >= c`, and, where [`complete`](Self::complete),
+/// `||rest|| <= certificate <= (1 + slack) c`.
+#[derive(Debug)]
+pub(super) struct Separated<B: Backend> {
+    /// U, s and V; `None` if nothing is above c.
+    pub(super) above: Option<Directions<B>>,
+    /// Everything else, m x n.
+    pub(super) rest: B::Matrix,
+    /// Whether nothing above c is left in the rest; false where too many values exceed c, or lie too close to it.
+    pub(super) complete: bool,
+    /// Products, directions and certificate.
+    pub(super) info: Info,
+}
+
+impl<B: Backend> Separated<B> {
+    /// Returns the temporaries.
+    pub(super) fn release(self, workspace: &mut Workspace<B>) {
+        if let Some(above) = self.above {
+            above.release(workspace);
+        }
+        workspace.give(self.rest);
+    }
+}
+
+/// Separates `x` at `c`. The block of the power iteration grows from 8 fourfold, up to 256, until its smallest
+/// value is below c, every direction above c has a residual of at most `tolerance sigma`, and the certificate
+/// holds. **Waits** for the device. Squares of x must be in range, see [`in_range`].
+pub(super) fn separate<B: Backend>(
+    x: &B::Matrix,
+    c: f64,
+    tolerance: f64,
+    slack: f64,
+    workspace: &mut Workspace<B>,
+) -> Result<Separated<B>> {
+    let (m, n) = x.shape();
+    let r = m.min(n);
+    let limit = c * (1.0 + slack);
+    let mut rest = workspace.take_like(x, n)?;
+    rest.copy_from(x)?;
+    let mut verdict = certify(&rest, c, limit, workspace)?;
+    let mut info = Info { products: verdict.products, ..Info::default() };
+    if verdict.proven {
+        info.certificate = Some(verdict.upper);
+        return Ok(Separated { above: None, rest, complete: true, info });
+    }
+    let most = MAX_DEFLATED.min(r);
+    let mut k = most.min(8);
+    loop {
+        rest.copy_from(x)?;
+        let above = Directions::leading(&mut rest, k, c, tolerance, workspace)?;
+        // A block of full rank holds everything; otherwise its last value says that no wanted one is outside.
+        let candidate = above.converged && (above.smallest < c || k == r);
+        if candidate || k == most {
+            above.remainder(x, &mut rest, workspace)?;
+            info.deflated = above.kept;
+            if candidate {
+                verdict = certify(&rest, c, limit, workspace)?;
+                info.products += verdict.products;
+            }
+            let complete = candidate && verdict.proven;
+            if complete {
+                info.certificate = Some(verdict.upper);
+                info.accuracy = Some(tolerance);
+            }
+            if complete || k == most {
+                return Ok(Separated { above: Some(above), rest, complete, info });
+            }
+        }
+        above.release(workspace);
+        k = most.min(4 * k);
+    }
+}
+
+/// What is known of `||X||`.
+struct Verdict {
+    /// `||X|| <= limit` is proven.
+    proven: bool,
+    /// A proven upper bound.
+    upper: f64,
+    /// A proven lower bound.
+    lower: f64,
+    products: usize,
+}
+
+/// Squarings of the Gram matrix: the bound is at most `r^(1 / 2^13)` too large after twelve, 0.1 % for r = 4096.
+const SQUARINGS: usize = 12;
+
+/// Bounds `||X||` by `(tr G^(2^j))^(1 / 2^(j+1))` with `G = X X^T` on the short side, for j = 0 (the Frobenius norm,
+/// no product), 1, 2, ..., until it is below `limit`, or the lower bound `tr G^(2q) / tr G^q <= ||G||^q` is above
+/// it. One product and one number read for each j.
+fn certify<B: Backend>(x: &B::Matrix, c: f64, limit: f64, workspace: &mut Workspace<B>) -> Result<Verdict> {
+    let (m, n) = x.shape();
+    let r = m.min(n);
+    let zero = Coefficient::ZERO;
+    // Rounding errors of a product relative to the trace.
+    let margin = 1.0 + 4.0 * B::Element::EPSILON * libm::sqrt(n.max(m) as f64);
+    let frobenius = libm::sqrt(x.dot(x)?.read()?);
+    let mut verdict = Verdict {
+        proven: frobenius * margin <= limit,
+        upper: frobenius * margin,
+        lower: frobenius / libm::sqrt(r as f64),
+        products: 0,
+    };
+    if verdict.proven || !frobenius.is_finite() || frobenius == 0.0 {
+        return Ok(verdict);
+    }
+    let mut power = workspace.take(r, r)?;
+    let mut next = workspace.take(r, r)?;
+    let (left, right) = if m <= n { (Op::Plain, Op::Transposed) } else { (Op::Transposed, Op::Plain) };
+    // power = (G / ||X||_F^2)^q / scale, log_scale the logarithm of ||X||_F^(2q) scale.
+    power.gemm_symmetric(zero, (1.0 / (frobenius * frobenius)).into(), x, left, x, right)?;
+    let (mut q, mut log_scale) = (1.0, 2.0 * libm::log(frobenius));
+    // ln tr G^q; G itself has trace ||X||_F^2.
+    let mut log_trace = log_scale;
+    verdict.products += 1;
+    for _ in 0..SQUARINGS {
+        let norm = libm::sqrt(power.dot(&power)?.read()?);
+        // tr G^(2q) = ||G^q||_F^2, and tr G^(2q) / tr G^q <= ||G||^q.
+        let log_square = 2.0 * (libm::log(norm) + log_scale);
+        verdict.upper = verdict.upper.min(libm::exp(log_square / (4.0 * q)) * margin);
+        verdict.lower = verdict.lower.max(libm::exp((log_square - log_trace) / (2.0 * q)) / margin);
+        verdict.proven = verdict.upper <= limit;
+        if verdict.proven || verdict.lower > c || !norm.is_finite() {
+            break;
+        }
+        next.gemm_symmetric(zero, (1.0 / (norm * norm)).into(), &power, Op::Plain, &power, Op::Plain)?;
+        core::mem::swap(&mut power, &mut next);
+        verdict.products += 1;
+        log_scale = 2.0 * (log_scale + libm::log(norm));
+        log_trace = log_square;
+        q *= 2.0;
+    }
+    workspace.give(power);
+    workspace.give(next);
+    Ok(verdict)
+}
+
+/// 1, or the power of two that brings the largest entry next to 1 where squares of `||X||_F` might leave the
+/// range; 0 for a zero matrix. **Waits** for one number.
+///
+/// # Errors
+/// A NaN or an infinity.
+pub(super) fn in_range<B: Backend>(operation: &'static str, x: &B::Matrix) -> Result<f64> {
+    use crate::backend::{Error, ErrorKind};
+    let largest = x.max_abs()?.read()?;
+    if !largest.is_finite() {
+        return Err(Error::new(operation, ErrorKind::NonFinite { what: "matrix" }));
+    }
+    if largest == 0.0 {
+        return Ok(0.0);
+    }
+    let high = libm::cbrt(B::Element::max_value().widen());
+    if largest < high && largest > 1.0 / high {
+        return Ok(1.0);
+    }
+    let tiny = crate::linalg::tiny::<B::Element>();
+    Ok(1.0 / crate::linalg::power_of_two(largest.max(tiny)))
+}

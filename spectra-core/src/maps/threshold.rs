@@ -1,0 +1,238 @@
+//! The other spectral maps of 2603.14315, section 3.1: what the proximal regularisers do to singular values.
+
+use super::HardClip;
+use super::separate::{in_range, separate};
+use super::soft_clip::default_tolerance;
+use crate::backend::{
+    Backend, Coefficient, Element, Error, ErrorKind, Matrix, Op, Result, check_same, require,
+};
+use crate::linalg::{Directions, Info, MAX_DEFLATED, Polar, Workspace};
+
+/// A map of singular values that is zero up to a threshold, or a power.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Threshold {
+    /// `max(sigma - t, 0)`: the proximal map of `t ||.||_*`.
+    Soft {
+        /// > 0.
+        t: f64,
+    },
+    /// `min(max(sigma - t, 0) / b, radius)`: nuclear plus Frobenius norm on the ball of that radius.
+    Elastic {
+        /// Strength of the nuclear norm, > 0.
+        t: f64,
+        /// Strength of the squared Frobenius norm, > 0.
+        b: f64,
+        /// > 0.
+        radius: f64,
+    },
+    /// `radius` where `sigma > t`, else 0: the nuclear norm alone on the ball. Discontinuous at t.
+    BangBang {
+        /// Strength of the nuclear norm, > 0.
+        t: f64,
+        /// > 0.
+        radius: f64,
+    },
+    /// `min((sigma / (b p))^(1 / (p - 1)), radius)`: `b ||.||_p^p` on the ball. For p = 2 this is a hard clip.
+    /// Any other p is a fractional power of `X X^T`, which no fixed composition of products gives: the whole
+    /// singular value decomposition is taken, with its k x k part on the host, up to a short side of 256.
+    SchattenP {
+        /// > 1.
+        p: f64,
+        /// > 0.
+        b: f64,
+        /// > 0.
+        radius: f64,
+    },
+}
+
+impl Threshold {
+    /// What becomes of one singular value.
+    pub fn at(&self, sigma: f64) -> f64 {
+        match *self {
+            Self::Soft { t } => (sigma - t).max(0.0),
+            Self::Elastic { t, b, radius } => ((sigma - t).max(0.0) / b).min(radius),
+            Self::BangBang { t, radius } => {
+                if sigma > t {
+                    radius
+                } else {
+                    0.0
+                }
+            }
+            Self::SchattenP { p, b, radius } => libm::pow(sigma / (b * p), 1.0 / (p - 1.0)).min(radius),
+        }
+    }
+
+    /// An error if a setting is outside its domain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] with the setting's name.
+    pub fn validate(&self) -> Result<()> {
+        let positive = |name, value: f64| {
+            require(value > 0.0 && value.is_finite(), "threshold", name, value, "positive and finite")
+        };
+        match *self {
+            Self::Soft { t } => positive("t", t),
+            Self::Elastic { t, b, radius } => {
+                positive("t", t)?;
+                positive("b", b)?;
+                positive("radius", radius)
+            }
+            Self::BangBang { t, radius } => {
+                positive("t", t)?;
+                positive("radius", radius)
+            }
+            Self::SchattenP { p, b, radius } => {
+                require(p > 1.0 && p.is_finite(), "threshold", "p", p, "> 1 and finite")?;
+                positive("b", b)?;
+                positive("radius", radius)
+            }
+        }
+    }
+
+    /// Writes the mapped matrix to `out`; both m x n. **Waits** for the device.
+    ///
+    /// Where few values exceed the threshold t they are found one by one (O(mnk), and a certificate that no other
+    /// does); elsewhere by matrix products:
+    ///
+    /// * soft: `X - clip_t(X)`;
+    /// * elastic: `(clip_{t + b radius}(X) - clip_t(X)) / b`, all zero if `||X||_F <= t`;
+    /// * bang-bang: `radius (Q + S Q^T Q) / 2` with the polar factors Q of X and S of `X - t Q`;
+    /// * Schatten p = 2: `clip_{2 b radius}(X) / (2 b)`.
+    ///
+    /// A zero or empty matrix gives zero.
+    ///
+    /// # Errors
+    /// Shapes; settings; [`ErrorKind::NonFinite`]; [`ErrorKind::Unsupported`] for Schatten with p other than 2
+    /// and `min(m, n) > 256`.
+    pub fn apply<B: Backend>(
+        &self,
+        x: &B::Matrix,
+        out: &mut B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Info> {
+        self.validate()?;
+        check_same("threshold", x, out)?;
+        let (m, n) = x.shape();
+        if m == 0 || n == 0 {
+            return Ok(Info { accuracy: Some(0.0), ..Info::default() });
+        }
+        let clip = HardClip::default();
+        if let Self::SchattenP { p, b, radius } = *self {
+            if p != 2.0 {
+                return self.decomposed(x, out, workspace);
+            }
+            let info = clip.apply(x, 2.0 * b * radius, out, workspace)?;
+            scale(out, 1.0 / (2.0 * b), workspace)?;
+            return Ok(info);
+        }
+        let t = match *self {
+            Self::Soft { t } | Self::Elastic { t, .. } | Self::BangBang { t, .. } => t,
+            Self::SchattenP { .. } => 0.0,
+        };
+        let tolerance = default_tolerance::<B::Element>();
+        let range = in_range::<B>("threshold", x)?;
+        if range == 1.0 {
+            let parts = separate(x, t, tolerance, clip.slack, workspace)?;
+            let (info, complete) = (parts.info, parts.complete);
+            if complete {
+                // The rest is zero after the map, up to the slack of the certificate.
+                out.scale_add(Coefficient::ZERO, Coefficient::ZERO, x)?;
+                if let Some(above) = &parts.above {
+                    above.add(|s| self.at(s), out, workspace)?;
+                }
+            }
+            parts.release(workspace);
+            if complete {
+                return Ok(info);
+            }
+        }
+        match *self {
+            Self::BangBang { t, radius } => bang_bang(x, t, radius, out, workspace),
+            Self::Elastic { t, b, radius } => {
+                let first = clip.apply(x, t + b * radius, out, workspace)?;
+                let mut lower = workspace.take_like(x, n)?;
+                let second = clip.apply(x, t, &mut lower, workspace)?;
+                out.scale_add((1.0 / b).into(), (-1.0 / b).into(), &lower)?;
+                workspace.give(lower);
+                Ok(first.and(second))
+            }
+            _ => {
+                let info = clip.apply(x, t, out, workspace)?;
+                out.scale_add((-1.0).into(), Coefficient::ONE, x)?;
+                Ok(info)
+            }
+        }
+    }
+
+    /// Through the whole singular value decomposition: a block of full rank converges at once.
+    fn decomposed<B: Backend>(
+        &self,
+        x: &B::Matrix,
+        out: &mut B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Info> {
+        let (m, n) = x.shape();
+        let r = m.min(n);
+        if r > MAX_DEFLATED {
+            let what = "Schatten p other than 2 beyond a short side of 256";
+            return Err(Error::new("threshold", ErrorKind::Unsupported { what }));
+        }
+        let scale = in_range::<B>("threshold", x)?;
+        out.scale_add(Coefficient::ZERO, scale.max(1e-300).into(), x)?;
+        if scale == 0.0 {
+            return Ok(Info { accuracy: Some(0.0), ..Info::default() });
+        }
+        // The power iteration wants k <= m; a tall matrix has k = n columns anyway.
+        let all = Directions::leading(out, r, 0.0, f64::INFINITY, workspace)?;
+        out.scale_add(Coefficient::ZERO, Coefficient::ZERO, x)?;
+        all.add(|s| self.at(s / scale), out, workspace)?;
+        let deflated = all.kept;
+        all.release(workspace);
+        Ok(Info { deflated, accuracy: Some(16.0 * B::Element::EPSILON), ..Info::default() })
+    }
+}
+
+/// `out = radius P Q`, `P = (I + S Q^T) / 2` the projector on the directions with `sigma > t`.
+fn bang_bang<B: Backend>(
+    x: &B::Matrix,
+    t: f64,
+    radius: f64,
+    out: &mut B::Matrix,
+    workspace: &mut Workspace<B>,
+) -> Result<Info> {
+    let (m, n) = x.shape();
+    let r = m.min(n);
+    let (one, zero) = (Coefficient::ONE, Coefficient::ZERO);
+    let polar = Polar::exact::<B::Element>();
+    let mut q = workspace.take_like(x, n)?;
+    let mut s = workspace.take_like(x, n)?;
+    let first = polar.apply(x, &mut q, workspace)?;
+    out.copy_from(x)?;
+    out.scale_add(one, (-t).into(), &q)?;
+    let second = polar.apply(out, &mut s, workspace)?;
+    let mut p = workspace.take(r, r)?;
+    let identity = workspace.identity(r)?;
+    p.scale_add(zero, 0.5.into(), &identity)?;
+    workspace.give_identity(identity);
+    if m <= n {
+        p.gemm(one, 0.5.into(), &s, Op::Plain, &q, Op::Transposed)?;
+        out.gemm(zero, radius.into(), &p, Op::Plain, &q, Op::Plain)?;
+    } else {
+        p.gemm(one, 0.5.into(), &q, Op::Transposed, &s, Op::Plain)?;
+        out.gemm(zero, radius.into(), &q, Op::Plain, &p, Op::Plain)?;
+    }
+    for matrix in [q, s, p] {
+        workspace.give(matrix);
+    }
+    Ok(first.and(second).and(Info { products: 2, ..Info::default() }))
+}
+
+/// `out = f out`
+fn scale<B: Backend>(out: &mut B::Matrix, f: f64, workspace: &mut Workspace<B>) -> Result<()> {
+    let mut scaled = workspace.take_like(out, out.shape().1)?;
+    scaled.scale_add(Coefficient::ZERO, f.into(), out)?;
+    core::mem::swap(out, &mut scaled);
+    workspace.give(scaled);
+    Ok(())
+}
