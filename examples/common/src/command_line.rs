@@ -1,5 +1,6 @@
 //! The command line of the training examples.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -12,7 +13,7 @@ use crate::numbers::{count, fraction, nonnegative, positive};
 ///
 /// Writes a table, loss.png, spectrum.png, metrics.csv, a sample of text and a checkpoint of each optimizer.
 #[derive(Parser, Debug, Clone)]
-#[command(version, max_term_width = 110, next_line_help = false)]
+#[command(version, max_term_width = 110, args_override_self = true)]
 pub struct CommandLine {
     /// Text to train on, taken as bytes [default: the King James Bible]
     #[arg(long, value_name = "FILE")]
@@ -22,10 +23,22 @@ pub struct CommandLine {
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["adamw", "spectra"])]
     pub optimizer: Vec<String>,
 
-    /// Learning rate for all (0.001) or for one (spectra=0.002), separated by commas or by repeating the flag
-    /// [default: tuned for each, see --sweep]
+    /// Peak learning rate of the hidden matrices, for all optimizers (0.001) or for one (spectra=0.002), separated by
+    /// commas or by repeating the flag [default: tuned for each, see --sweep]
     #[arg(long, value_name = "[NAME=]RATE", value_delimiter = ',', allow_hyphen_values = true)]
     pub lr: Vec<String>,
+
+    /// Peak learning rate of embedding, head and norms, which all optimizers give to AdamW [default: tuned]
+    #[arg(long, value_name = "[NAME=]RATE", value_delimiter = ',', allow_hyphen_values = true)]
+    pub elementwise_lr: Vec<String>,
+
+    /// Adam's decay of the squared gradient, wherever Adam is used [default: tuned]
+    #[arg(long, value_name = "[NAME=]NUMBER", value_delimiter = ',', allow_hyphen_values = true)]
+    pub beta2: Vec<String>,
+
+    /// Share of a matrix's singular directions that tail shrink takes for the spike [default: tuned]
+    #[arg(long, value_name = "[NAME=]FRACTION", value_delimiter = ',', allow_hyphen_values = true)]
+    pub rank_ratio: Vec<String>,
 
     /// Training steps, one batch each
     #[arg(long, value_name = "COUNT", default_value = "400", value_parser = count, allow_hyphen_values = true)]
@@ -59,9 +72,9 @@ pub struct CommandLine {
     #[arg(long, value_name = "COUNT", default_value = "16", value_parser = count, allow_hyphen_values = true)]
     pub batch: usize,
 
-    /// Steps over which the learning rate rises from zero
-    #[arg(long, value_name = "STEPS", default_value_t = 30)]
-    pub warmup: usize,
+    /// Share of the steps, at the beginning, over which the learning rate rises
+    #[arg(long, value_name = "FRACTION", default_value = "0.075", value_parser = fraction, allow_hyphen_values = true)]
+    pub warmup: f64,
 
     /// Share of the steps, at the end, over which the learning rate falls to zero (1 - square root)
     #[arg(long, value_name = "FRACTION", default_value = "0.2", value_parser = fraction, allow_hyphen_values = true)]
@@ -103,20 +116,17 @@ pub struct CommandLine {
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
 
-    /// Train once for each learning rate of a grid and write sweep.csv and sweep.png instead of the comparison
-    #[arg(long, conflicts_with_all = ["resume", "lr"])]
+    /// Tune each optimizer instead: change one setting after the other, train, keep what is best.
+    /// Takes hours; writes sweep/sweep.csv and sweep/sweep.txt in --out
+    #[arg(long, conflicts_with = "resume")]
     pub sweep: bool,
 }
 
 impl CommandLine {
-    /// Reads the process's arguments. `Ok(None)`: help or version was asked for and has been printed.
-    pub fn read(program: &'static str) -> Result<Option<Self>, Failure> {
-        Self::read_from(program, std::env::args_os().skip(1))
-    }
-
-    fn read_from(
+    /// Reads what follows the program's name. `Ok(None)`: help or version was asked for and has been printed.
+    pub fn read(
         program: &'static str,
-        arguments: impl IntoIterator<Item = std::ffi::OsString>,
+        arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Option<Self>, Failure> {
         let arguments = std::iter::once(program.into()).chain(arguments);
         let matches = Self::command().name(program).try_get_matches_from(arguments);
@@ -134,7 +144,7 @@ impl CommandLine {
 #[cfg(test)]
 impl CommandLine {
     pub(crate) fn try_for_tests(flags: &[&str]) -> Self {
-        let line = Self::read_from("train_lm", flags.iter().map(Into::into));
+        let line = Self::read("train_lm", flags.iter().map(Into::into));
         line.ok().flatten().expect("sound flags")
     }
 }
@@ -151,7 +161,7 @@ mod tests {
     use super::*;
 
     fn read(arguments: &str) -> Result<Option<CommandLine>, Failure> {
-        CommandLine::read_from("train_lm", arguments.split_whitespace().map(Into::into))
+        CommandLine::read("train_lm", arguments.split_whitespace().map(Into::into))
     }
 
     #[test]

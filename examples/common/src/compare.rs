@@ -1,17 +1,23 @@
 //! The job of the training examples: train, compare, write.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 
 use crate::generate::generate;
 use crate::optimizers::choose;
-use crate::output::Output;
+use crate::output::{Existing, Output};
+use crate::sweep::sweep;
 use crate::training::{Saving, train};
 use crate::{CommandLine, Failure, Learner, Record, Settings, Text, metrics, pictures, table};
 
-/// Runs the whole program for a framework. `program` is the name the help shows.
-pub fn run<L: Learner>(program: &'static str) -> Result<(), Failure> {
-    let Some(command_line) = CommandLine::read(program)? else { return Ok(()) };
-    let choices = choose(&command_line.optimizer, &command_line.lr)?;
+/// Runs the whole program for a framework. `program` is the name the help shows, `arguments` what follows it on the
+/// command line.
+pub fn run<L: Learner>(
+    program: &'static str,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(), Failure> {
+    let Some(command_line) = CommandLine::read(program, arguments)? else { return Ok(()) };
+    let choices = choose(&command_line)?;
     let text = match &command_line.text {
         Some(path) => Text::read(path)?,
         None => Text::king_james()?,
@@ -21,7 +27,16 @@ pub fn run<L: Learner>(program: &'static str) -> Result<(), Failure> {
         .map(|choice| Settings::new(&command_line, choice, &text))
         .collect::<Result<Vec<_>, _>>()?;
     let split = text.split(command_line.context)?;
-    let output = Output::open(&command_line, &runs)?;
+    let existing = match (command_line.resume, command_line.overwrite) {
+        (true, _) => Existing::Resume,
+        (false, true) => Existing::Replace,
+        (false, false) => Existing::Keep,
+    };
+    if command_line.sweep {
+        let output = Output::open(command_line.out.join("sweep"), existing, &runs)?;
+        return sweep::<L>(&command_line, &choices, &text, split, &output);
+    }
+    let output = Output::open(command_line.out.clone(), existing, &runs)?;
 
     let mut done: Vec<(Settings, Record)> = Vec::new();
     let mut samples = String::new();

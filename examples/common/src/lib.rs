@@ -27,6 +27,7 @@ mod progress;
 mod record;
 mod settings;
 mod spectrum;
+mod sweep;
 
 pub use batches::Batch;
 pub use command_line::CommandLine;

@@ -18,6 +18,16 @@ pub(crate) fn nonnegative(text: &str) -> Result<f64, String> {
     number(text, |x| x >= 0.0, "pass a finite number, 0 or above")
 }
 
+/// A share: above 0, at most 1.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    number(text, |x| x > 0.0 && x <= 1.0, "pass a number above 0, at most 1")
+}
+
+/// A decay: 0 or above, below 1.
+pub(crate) fn below_one(text: &str) -> Result<f64, String> {
+    number(text, |x| (0.0..1.0).contains(&x), "pass a number from 0 to below 1")
+}
+
 /// A number from 0 to 1.
 pub(crate) fn fraction(text: &str) -> Result<f64, String> {
     number(text, |x| (0.0..=1.0).contains(&x), "pass a number from 0 to 1")

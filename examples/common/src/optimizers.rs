@@ -1,84 +1,132 @@
-//! Which optimizers are compared, and at which learning rates.
+//! Which optimizers are compared, and with which of the settings that are tuned for each.
 
-use crate::Failure;
-use crate::numbers::positive;
+use spectra_core::directions::Direction;
+use spectra_core::maps::SpectralMap;
+use spectra_core::optimizer::{Config, Recipe};
 
-/// An optimizer the examples know, and the learning rate the sweep found for the default sizes.
-pub struct Known {
-    /// Preset name.
-    pub name: &'static str,
-    /// Its learning rate unless --lr says otherwise.
-    pub learning_rate: f64,
-}
+use crate::numbers::{below_one, positive, share};
+use crate::{CommandLine, Failure, Settings};
 
-/// The optimizers the examples know.
-pub const KNOWN: &[Known] = &[Known { name: "adamw", learning_rate: 2e-3 }];
-
-/// An optimizer to train with.
+/// An optimizer to train with, and the settings a sweep tunes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     /// Preset name.
     pub name: String,
-    /// Peak learning rate.
-    pub learning_rate: f64,
+    /// Peak learning rate of the hidden matrices.
+    pub lr: f64,
+    /// Peak learning rate of embedding, head and norms.
+    pub elementwise_lr: f64,
+    /// Adam's decay of the squared gradient, wherever Adam is used.
+    pub beta2: f64,
+    /// Share of the singular directions that tail shrink takes for the spike; `None` for other maps.
+    pub rank_ratio: Option<f64>,
 }
 
-/// Joins the values of --optimizer and --lr.
-pub fn choose(names: &[String], rates: &[String]) -> Result<Vec<Choice>, Failure> {
+/// Learning rate, that of embedding, head and norms, beta2, rank ratio: what `--sweep` found at the default sizes.
+const TUNED: &[(&str, f64, f64, f64, f64)] =
+    &[("adamw", 2e-3, 2e-3, 0.95, 0.0), ("spectra", 3e-3, 3e-3, 0.95, 0.3)];
+
+impl Choice {
+    /// The preset of this name with the settings the sweep found, or ordinary ones if it was not swept.
+    pub fn tuned(name: &str) -> Result<Self, Failure> {
+        let known: Vec<_> = Recipe::presets().map(|(preset, ..)| preset).collect();
+        let recipe = Recipe::preset(name).map_err(|_| {
+            Failure::input(format!("unknown optimizer {name:?}; the known ones are {}", known.join(", ")))
+        })?;
+        let tuned = TUNED.iter().find(|(tuned, ..)| *tuned == name);
+        let &(_, lr, elementwise_lr, beta2, ratio) = tuned.unwrap_or(&("", 1e-3, 3e-3, 0.95, 0.3));
+        let rank_ratio = matches!(recipe.map, SpectralMap::TailShrink(_)).then_some(ratio);
+        Ok(Self { name: name.into(), lr, elementwise_lr, beta2, rank_ratio })
+    }
+}
+
+/// The optimizers of a command line with what its flags say of them.
+pub fn choose(line: &CommandLine) -> Result<Vec<Choice>, Failure> {
     let mut choices: Vec<Choice> = Vec::new();
-    for name in names {
-        let known = find(name)?;
+    for name in &line.optimizer {
         if choices.iter().any(|choice| choice.name == *name) {
             return Err(Failure::input(format!("--optimizer {name} is given twice; name each once")));
         }
-        choices.push(Choice { name: name.clone(), learning_rate: known.learning_rate });
+        choices.push(Choice::tuned(name)?);
     }
-    for rate in rates {
-        let (name, number) =
-            rate.split_once('=').map_or((None, rate.as_str()), |(name, number)| (Some(name), number));
-        let learning_rate =
-            positive(number).map_err(|problem| Failure::input(format!("--lr {rate}: {problem}")))?;
-        let mut meant =
-            choices.iter_mut().filter(|choice| name.is_none_or(|name| choice.name == name)).peekable();
-        if meant.peek().is_none() {
-            return Err(Failure::input(format!(
-                "--lr {rate}: no such --optimizer in this run; it has {}",
-                names.join(", ")
-            )));
-        }
-        meant.for_each(|choice| choice.learning_rate = learning_rate);
-    }
+    set(&mut choices, "--lr", &line.lr, positive, |choice| Some(&mut choice.lr))?;
+    set(&mut choices, "--elementwise-lr", &line.elementwise_lr, positive, |c| Some(&mut c.elementwise_lr))?;
+    set(&mut choices, "--beta2", &line.beta2, below_one, |choice| Some(&mut choice.beta2))?;
+    set(&mut choices, "--rank-ratio", &line.rank_ratio, share, |choice| choice.rank_ratio.as_mut())?;
     Ok(choices)
 }
 
-fn find(name: &str) -> Result<&'static Known, Failure> {
-    KNOWN.iter().find(|known| known.name == name).ok_or_else(|| {
-        let names: Vec<_> = KNOWN.iter().map(|known| known.name).collect();
-        Failure::input(format!("unknown optimizer {name:?}; the known ones are {}", names.join(", ")))
-    })
+/// Reads the values of a flag, `0.1` for every optimizer or `name=0.1` for one.
+fn set(
+    choices: &mut [Choice],
+    flag: &str,
+    values: &[String],
+    read: fn(&str) -> Result<f64, String>,
+    field: fn(&mut Choice) -> Option<&mut f64>,
+) -> Result<(), Failure> {
+    for value in values {
+        let (name, number) = value.split_once('=').map_or((None, value.as_str()), |(n, x)| (Some(n), x));
+        let number = read(number).map_err(|problem| Failure::input(format!("{flag} {value}: {problem}")))?;
+        let mut meant = 0;
+        for choice in choices.iter_mut().filter(|choice| name.is_none_or(|name| choice.name == name)) {
+            if let Some(field) = field(choice) {
+                *field = number;
+                meant += 1;
+            }
+        }
+        if meant == 0 {
+            let names: Vec<_> = choices.iter().map(|choice| choice.name.as_str()).collect();
+            let names = names.join(", ");
+            return Err(Failure::input(format!(
+                "{flag} {value} fits no optimizer of this run ({names}); add --optimizer or drop the flag"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The configuration the frameworks build their optimizer from.
+pub fn config(settings: &Settings) -> Result<Config, Failure> {
+    let mut config = Config::preset(&settings.optimizer).map_err(Failure::input)?;
+    for recipe in [&mut config.spectral, &mut config.elementwise] {
+        if let Direction::Adam(adam) = &mut recipe.direction {
+            adam.beta2 = settings.beta2;
+        }
+        if let (SpectralMap::TailShrink(map), Some(ratio)) = (&mut recipe.map, settings.rank_ratio) {
+            map.rank_ratio = ratio;
+        }
+    }
+    let config = config
+        .lr(settings.lr)
+        .elementwise_lr(settings.elementwise_lr)
+        .weight_decay(settings.weight_decay)
+        .clip_norm(settings.clip_norm);
+    config.validate().map_err(Failure::input)?;
+    Ok(config)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chosen(names: &[&str], rates: &[&str]) -> Result<Vec<Choice>, Failure> {
-        let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
-        choose(&owned(names), &owned(rates))
+    fn chosen(flags: &[&str]) -> Result<Vec<Choice>, Failure> {
+        choose(&CommandLine::try_for_tests(flags))
     }
 
     #[test]
-    fn a_named_rate_beats_the_default() {
-        assert_eq!(chosen(&["adamw"], &["adamw=0.5"]).map(|c| c[0].learning_rate), Ok(0.5));
-        assert_eq!(chosen(&["adamw"], &["0.25"]).map(|c| c[0].learning_rate), Ok(0.25));
+    fn flags_beat_the_defaults() {
+        let choices = chosen(&["--lr", "0.5,spectra=0.25", "--rank-ratio", "0.1"]).expect("sound flags");
+        assert_eq!((choices[0].lr, choices[1].lr), (0.5, 0.25));
+        assert_eq!((choices[0].rank_ratio, choices[1].rank_ratio), (None, Some(0.1)));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(chosen(&["adam"], &[]).is_err());
-        assert!(chosen(&["adamw", "adamw"], &[]).is_err());
+        assert!(chosen(&["--optimizer", "adam"]).is_err());
+        assert!(chosen(&["--optimizer", "adamw,adamw"]).is_err());
+        assert!(chosen(&["--optimizer", "adamw", "--rank-ratio", "0.1"]).is_err());
         for rate in ["-1", "nan", "0", "inf", "x=1", "adamw=", "adamw=-1"] {
-            assert!(chosen(&["adamw"], &[rate]).is_err(), "{rate}");
+            assert!(chosen(&["--lr", rate]).is_err(), "{rate}");
         }
     }
 }

@@ -6,12 +6,23 @@ use std::path::PathBuf;
 
 use crate::checkpoints::Checkpoints;
 use crate::files::{make_writable, write_whole};
-use crate::{CommandLine, Failure, Settings};
+use crate::{Failure, Settings};
 
 const RUN: &str = "run.json";
 /// Files a comparison or a sweep writes beside [`RUN`].
 const RESULTS: &[&str] =
-    &["metrics.csv", "table.txt", "sample.txt", "loss.png", "spectrum.png", "sweep.csv", "sweep.png"];
+    &["metrics.csv", "table.txt", "sample.txt", "loss.png", "spectrum.png", "sweep.csv", "sweep.txt"];
+
+/// What may be done with results that are already in the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Those of the same runs are written again, others are left alone.
+    Keep,
+    /// Those of the same runs are gone on from.
+    Resume,
+    /// All may be replaced.
+    Replace,
+}
 
 /// The output folder of a run that may write there.
 pub struct Output {
@@ -19,21 +30,20 @@ pub struct Output {
 }
 
 impl Output {
-    /// Takes possession of --out for runs with these settings, or refuses and leaves it as it is.
+    /// Takes possession of a folder for runs with these settings, or refuses and leaves it as it is.
     ///
-    /// A folder that holds the results of the same runs is free to be written again; one that holds others is
-    /// not without --overwrite. Under --resume the runs in the folder must be among these, with equal settings.
-    pub fn open(command_line: &CommandLine, runs: &[Settings]) -> Result<Self, Failure> {
-        let output = Self { folder: command_line.out.clone() };
-        if !command_line.overwrite {
-            output.check(runs, command_line.resume)?;
+    /// Under [`Existing::Resume`] there may be more runs than the folder has, but none less.
+    pub fn open(folder: PathBuf, existing: Existing, runs: &[Settings]) -> Result<Self, Failure> {
+        let output = Self { folder };
+        if existing != Existing::Replace {
+            output.check(runs, existing == Existing::Resume)?;
         }
         make_writable(&output.folder)?;
         for settings in runs {
             let checkpoints = output.checkpoints(&settings.optimizer);
-            match command_line.resume {
-                true => checkpoints.clear_unfinished()?,
-                false => checkpoints.clear()?,
+            match existing {
+                Existing::Resume => checkpoints.clear_unfinished()?,
+                Existing::Keep | Existing::Replace => checkpoints.clear()?,
             }
         }
         let by_name: BTreeMap<_, _> = runs.iter().map(|settings| (&settings.optimizer, settings)).collect();
@@ -45,11 +55,6 @@ impl Output {
     /// Replaces one of the folder's files in one step.
     pub fn write(&self, name: &str, contents: &[u8]) -> Result<(), Failure> {
         write_whole(&self.folder.join(name), contents)
-    }
-
-    /// Where the folder's file of this name lies.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
     }
 
     /// The checkpoints of an optimizer.
@@ -94,10 +99,8 @@ mod tests {
     use super::*;
     use crate::settings::tests::settings;
 
-    fn open(folder: &std::path::Path, flags: &[&str], runs: &[Settings]) -> Result<Output, Failure> {
-        let mut command_line = CommandLine::try_for_tests(flags);
-        command_line.out = folder.into();
-        Output::open(&command_line, runs)
+    fn open(folder: &std::path::Path, existing: Existing, runs: &[Settings]) -> Result<Output, Failure> {
+        Output::open(folder.into(), existing, runs)
     }
 
     #[test]
@@ -106,25 +109,25 @@ mod tests {
         let out = folder.path().join("a/b");
         let other = Settings { steps: 30, ..settings() };
         let second = Settings { optimizer: "spectra".into(), ..settings() };
-        assert!(open(&out, &[], &[settings()]).is_ok());
-        assert!(open(&out, &[], &[settings()]).is_ok(), "the same run again");
-        assert!(open(&out, &[], std::slice::from_ref(&other)).is_err(), "other settings");
+        assert!(open(&out, Existing::Keep, &[settings()]).is_ok());
+        assert!(open(&out, Existing::Keep, &[settings()]).is_ok(), "the same run again");
+        assert!(open(&out, Existing::Keep, std::slice::from_ref(&other)).is_err(), "other settings");
         assert!(
-            open(&out, &["--resume"], std::slice::from_ref(&other)).is_err(),
+            open(&out, Existing::Resume, std::slice::from_ref(&other)).is_err(),
             "resumed with other settings"
         );
-        assert!(open(&out, &[], &[settings(), second.clone()]).is_err(), "one more");
-        assert!(open(&out, &["--resume"], &[settings(), second]).is_ok(), "one more, resumed");
-        assert!(open(&out, &["--resume"], &[settings()]).is_err(), "one less");
-        assert!(open(&out, &["--overwrite"], &[other]).is_ok());
+        assert!(open(&out, Existing::Keep, &[settings(), second.clone()]).is_err(), "one more");
+        assert!(open(&out, Existing::Resume, &[settings(), second]).is_ok(), "one more, resumed");
+        assert!(open(&out, Existing::Resume, &[settings()]).is_err(), "one less");
+        assert!(open(&out, Existing::Replace, &[other]).is_ok());
     }
 
     #[test]
     fn strange_files_stay() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("loss.png"), b"a holiday picture").expect("write");
-        assert!(matches!(open(folder.path(), &[], &[settings()]), Err(Failure::Input(_))));
+        assert!(matches!(open(folder.path(), Existing::Keep, &[settings()]), Err(Failure::Input(_))));
         fs::write(folder.path().join(RUN), b"{").expect("write");
-        assert!(matches!(open(folder.path(), &[], &[settings()]), Err(Failure::Input(_))));
+        assert!(matches!(open(folder.path(), Existing::Keep, &[settings()]), Err(Failure::Input(_))));
     }
 }

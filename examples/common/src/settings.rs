@@ -15,8 +15,14 @@ use crate::{CommandLine, Failure, ModelSizes};
 pub struct Settings {
     /// Preset name.
     pub optimizer: String,
-    /// Peak learning rate.
+    /// Peak learning rate of the hidden matrices.
     pub lr: f64,
+    /// Peak learning rate of everything else.
+    pub elementwise_lr: f64,
+    /// Adam's decay of the squared gradient.
+    pub beta2: f64,
+    /// Share of the singular directions taken for the spike, where there is tail shrink.
+    pub rank_ratio: Option<f64>,
     /// Title, length and fingerprint of the text.
     pub text: String,
     /// Training steps.
@@ -35,8 +41,8 @@ pub struct Settings {
     pub context: usize,
     /// Sequences in a batch.
     pub batch: usize,
-    /// Steps of rising learning rate.
-    pub warmup: usize,
+    /// Share of steps with rising learning rate.
+    pub warmup: f64,
     /// Share of steps with falling learning rate.
     pub decay: f64,
     /// Decoupled weight decay.
@@ -55,7 +61,10 @@ impl Settings {
         let line = command_line.clone();
         let settings = Self {
             optimizer: choice.name.clone(),
-            lr: choice.learning_rate,
+            lr: choice.lr,
+            elementwise_lr: choice.elementwise_lr,
+            beta2: choice.beta2,
+            rank_ratio: choice.rank_ratio,
             text: format!("{} ({} bytes, {:016x})", text.title, text.bytes.len(), text.fingerprint()),
             steps: line.steps,
             seed: line.seed,
@@ -76,6 +85,8 @@ impl Settings {
         };
         settings.sizes().check()?;
         settings.check_spectrum()?;
+        crate::schedule::schedule(&settings)?;
+        crate::optimizers::config(&settings)?;
         Ok(settings)
     }
 
@@ -126,6 +137,9 @@ pub(crate) mod tests {
         Settings {
             optimizer: "adamw".into(),
             lr: 1e-3,
+            elementwise_lr: 1e-3,
+            beta2: 0.95,
+            rank_ratio: None,
             text: "a text".into(),
             steps: 20,
             seed: 1,
@@ -135,7 +149,7 @@ pub(crate) mod tests {
             heads: 2,
             context: 4,
             batch: 2,
-            warmup: 4,
+            warmup: 0.2,
             decay: 0.5,
             weight_decay: 0.1,
             clip_norm: 1.0,
@@ -153,9 +167,11 @@ pub(crate) mod tests {
 
     #[test]
     fn the_learning_rate_rises_stays_and_falls() {
-        let rates: Vec<_> = (0..20).map(|step| crate::schedule::learning_rate(&settings(), step)).collect();
-        assert_eq!(rates[0], 0.25e-3);
-        assert!(rates[3..=10].iter().all(|rate| *rate == 1e-3));
-        assert!(rates[10..].windows(2).all(|pair| pair[1] < pair[0]) && rates[19] > 0.0);
+        let schedule = crate::schedule::schedule(&settings()).expect("a schedule");
+        let factors: Vec<_> = (0..20).map(|step| schedule.factor(step)).collect();
+        assert_eq!(factors[0], 0.25);
+        assert!(factors[4..=10].iter().all(|factor| *factor == 1.0));
+        assert!(factors[10..].windows(2).all(|pair| pair[1] < pair[0]) && factors[19] > 0.0);
+        assert_eq!(crate::schedule::last_step_at_peak(&settings()), 9);
     }
 }

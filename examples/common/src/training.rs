@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::batches::{training_batch, validation_batches};
 use crate::checkpoints::Checkpoints;
-use crate::schedule::{decay_steps, learning_rate};
+use crate::schedule::{last_step_at_peak, schedule};
 use crate::{Failure, Learner, Progress, Record, Row, Settings, Spectrum, Split};
 
 /// Batches over which the validation loss is averaged.
@@ -41,12 +41,13 @@ pub fn train<L: Learner>(
 
     let Settings { batch, context, steps, .. } = *settings;
     let validation = validation_batches(split.validation, batch, context, VALIDATION_BATCHES);
-    let watched_step = steps.saturating_sub(decay_steps(settings) + 1);
+    let watched_step = last_step_at_peak(settings);
+    let schedule = schedule(settings)?;
     let progress = Progress::start(name, steps, record.step(), record.seconds(), batch * context);
     for step in record.step()..steps {
         let begun = Instant::now();
         let seen = training_batch(split.train, batch, context, settings.seed, step);
-        let rate = learning_rate(settings, step);
+        let rate = settings.lr * schedule.factor(step as u64);
         let done = if step == watched_step {
             let (done, observation) = learner.train_watched(&seen, rate, &settings.spectrum)?;
             record.spectrum = Some(Spectrum::of(&settings.spectrum, step + 1, &observation)?);

@@ -6,6 +6,8 @@ mod fused;
 mod learner;
 mod memory;
 mod model;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 
@@ -13,5 +15,5 @@ use learner::CandleLearner;
 
 fn main() -> ExitCode {
     memory::keep_freed();
-    spectra_examples::report(spectra_examples::run::<CandleLearner>("train_lm"))
+    spectra_examples::report(spectra_examples::run::<CandleLearner>("train_lm", std::env::args_os().skip(1)))
 }

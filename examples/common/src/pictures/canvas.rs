@@ -33,7 +33,7 @@ pub(super) fn colour(number: usize) -> RGBColor {
 
 /// The same colour for what stays in the background.
 pub(super) fn faint(number: usize) -> RGBAColor {
-    colour(number).mix(0.25)
+    colour(number).mix(0.4)
 }
 
 /// Draws a picture of `width` x `height` pixels and returns the PNG file.

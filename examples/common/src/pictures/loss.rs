@@ -33,6 +33,7 @@ fn panel(area: &Area<'_>, runs: &Runs, across: &str, x: impl Fn(&Row) -> f64) ->
         .axis_desc_style((FONT, 22))
         .light_line_style(TRANSPARENT)
         .bold_line_style(BLACK.mix(0.1))
+        .x_label_formatter(&|x| format!("{x:.0}"))
         .y_label_formatter(&|loss| format!("{loss:.2}"))
         .draw()
         .map_err(failed)?;
@@ -45,7 +46,7 @@ fn panel(area: &Area<'_>, runs: &Runs, across: &str, x: impl Fn(&Row) -> f64) ->
         let points: Vec<_> = record.rows.iter().filter_map(measured).collect();
         let style = colour(number).stroke_width(3);
         chart
-            .draw_series(LineSeries::new(points, style).point_size(3))
+            .draw_series(LineSeries::new(points, style.filled()).point_size(4))
             .map_err(failed)?
             .label(label(settings, record))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 26, y)], style));

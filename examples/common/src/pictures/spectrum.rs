@@ -15,7 +15,7 @@ pub fn spectrum(runs: &[(Settings, Record)]) -> Result<Vec<u8>, Failure> {
     let values = || spectra.iter().flat_map(|(_, s)| s.gradient.iter().chain(&s.momentum).chain(&s.update));
     let highest = values().copied().fold(1.0, f64::max) * 1.5;
     let lowest = values().copied().filter(|value| *value > LOWEST).fold(1.0, f64::min) / 1.5;
-    png(560 * spectra.len().max(1) as u32, 620, |area| {
+    png((560 * spectra.len() as u32).max(840), 620, |area| {
         let Some((_, first)) = spectra.first() else { return Ok(()) };
         let title = format!("singular values of {}, step {}", first.weight, first.step);
         let area = area.titled(&title, (FONT, 26)).map_err(failed)?;
