@@ -3,8 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
+
+use spectra_core::optimizer::Recipe;
 
 use crate::Failure;
 use crate::numbers::{count, fraction, nonnegative, positive};
@@ -20,7 +23,8 @@ pub struct CommandLine {
     pub text: Option<PathBuf>,
 
     /// Optimizers to compare, separated by commas or by repeating the flag
-    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["adamw", "spectra"])]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["adamw", "spectra"],
+          value_parser = PossibleValuesParser::new(Recipe::presets().map(|(name, ..)| name)))]
     pub optimizer: Vec<String>,
 
     /// Peak learning rate of the hidden matrices, for all optimizers (0.001) or for one (spectra=0.002), separated by
@@ -173,14 +177,20 @@ mod tests {
     fn optimizers_may_be_repeated_and_separated() {
         let names = |arguments| read(arguments).ok().flatten().map(|line| line.optimizer).unwrap_or_default();
         assert_eq!(names(""), ["adamw", "spectra"]);
-        assert_eq!(names("--optimizer a,b --optimizer c"), ["a", "b", "c"]);
+        assert_eq!(names("--optimizer spectra --optimizer adamw,adamw"), ["spectra", "adamw", "adamw"]);
     }
 
     #[test]
     fn bad_numbers_are_one_line() {
-        for arguments in
-            ["--steps 0", "--steps -1", "--decay 2", "--clip-norm nan", "--nonsense", "--resume --overwrite"]
-        {
+        for arguments in [
+            "--steps 0",
+            "--steps -1",
+            "--optimizer sgd",
+            "--decay 2",
+            "--clip-norm nan",
+            "--nonsense",
+            "--resume --overwrite",
+        ] {
             let Err(Failure::Input(line)) = read(arguments) else { panic!("{arguments} was accepted") };
             assert!(!line.contains('\n') && line.ends_with("--help)"), "{line}");
         }

@@ -18,7 +18,7 @@ pub fn spectrum(runs: &[(Settings, Record)]) -> Result<Vec<u8>, Failure> {
     png((560 * spectra.len() as u32).max(840), 620, |area| {
         let Some((_, first)) = spectra.first() else { return Ok(()) };
         let title = format!("singular values of {}, step {}", first.weight, first.step);
-        let area = area.titled(&title, (FONT, 26)).map_err(failed)?;
+        let area = area.margin(12, 0, 0, 16).titled(&title, (FONT, 26)).map_err(failed)?;
         let panels = area.split_evenly((1, spectra.len()));
         panels
             .iter()
