@@ -3,14 +3,16 @@
 use std::error::Error;
 
 use spectra_core::backend::Backend;
-use spectra_core::directions::{AdEmaMix, Adam, Direction, Mars, Signum};
+use spectra_core::directions::{AdEmaMix, Adam, Direction, Mars, Momentum, Signum};
+use spectra_core::linalg::Polar;
 use spectra_core::maps::SpectralMap;
 use spectra_core::optimizer::{Rates, Recipe, StepScale};
 
 use super::Golden;
 use super::replay::{Rule, replay};
 
-/// Replays `baseline_adamw`, `baseline_ademamix*`, `baseline_signum_*` or `baseline_mars_adamw` on an `f64` backend;
+/// Replays `baseline_adamw`, `baseline_ademamix*`, `baseline_signum_*`, `baseline_mars_adamw` or `baseline_muon_*` on an
+/// `f64` backend;
 /// the largest error as a fraction of the case's tolerance.
 ///
 /// # Errors
@@ -61,6 +63,17 @@ pub fn replay_baseline<B: Backend<Element = f64>>(backend: &B, name: &str) -> Re
             }
             replay(backend, &case, |_, _| rule, rates)
         }
-        other => Err(format!("{other} is not the golden run of an elementwise optimizer").into()),
+        muon if muon.starts_with("baseline_muon_") => {
+            let (polar, scale) = match muon {
+                "baseline_muon_kellerjordan" => (Polar::MUON, StepScale::AspectRatio),
+                "baseline_muon_torch_original" => (Polar::MUON_TORCH, StepScale::AspectRatio),
+                _ => (Polar::MUON_TORCH, StepScale::MaxDimension { factor: 0.2 }),
+            };
+            let direction = Direction::Momentum(Momentum::muon(case.hyper_number("momentum")?));
+            let map = SpectralMap::Orthogonalize(polar);
+            let rule = Rule::new(Recipe { direction, map, scale, weight_decay });
+            replay(backend, &case, |_, _| rule, rates)
+        }
+        other => Err(format!("{other} is not the golden run of a baseline").into()),
     }
 }

@@ -21,6 +21,7 @@ mod files;
 mod hyper;
 mod replay;
 mod tolerance;
+mod wrapper;
 
 pub use array::{Array, Values};
 pub use baselines::replay_baseline;
@@ -28,3 +29,4 @@ pub use case::{Arrays, Golden};
 pub use error::GoldenError;
 pub use files::{DIRECTORY_VARIABLE, directory, names};
 pub use replay::{Rule, replay};
+pub use wrapper::replay_wrapper;

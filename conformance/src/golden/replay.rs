@@ -6,7 +6,7 @@ use spectra_core::backend::{Backend, Element, Gradient, Matrix};
 use spectra_core::linalg::Workspace;
 use spectra_core::optimizer::{ParameterState, Rates, Recipe};
 
-use super::Golden;
+use super::{Golden, GoldenError};
 use crate::{HostMatrix, distance::max_error};
 
 /// How one parameter of a golden run is updated.
@@ -51,7 +51,12 @@ pub fn replay<B: Backend>(
         let start = format!("P{j}_0");
         let is_vector = case.inputs().array(&start)?.shape.len() == 1;
         let rule = rule(j, is_vector);
-        let initial = case.inputs().parameter(&start)?;
+        let load = |name: &str| -> Result<HostMatrix, GoldenError> {
+            let matrix = case.inputs().parameter(name)?;
+            // A vector is one row, as the parameter plan has it.
+            Ok(if is_vector { matrix.transposed() } else { matrix })
+        };
+        let initial = load(&start)?;
         let mut weights = upload(backend, &initial)?;
         let mut state = ParameterState::<B>::new(rule.recipe)?;
         if rule.momentum_start != 0.0 {
@@ -59,7 +64,7 @@ pub fn replay<B: Backend>(
             state.slots.momentum = Some(upload(backend, &momentum)?);
         }
         let mut t = 1;
-        while let Ok(gradient) = case.inputs().parameter(&format!("G{j}_{t}")) {
+        while let Ok(gradient) = load(&format!("G{j}_{t}")) {
             let gradient = upload(backend, &gradient)?;
             let rates = rates(t);
             let rates = Rates { lr: rates.lr * rule.lr_ratio, ..rates };

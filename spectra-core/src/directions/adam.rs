@@ -17,10 +17,15 @@ pub struct Adam {
     pub eps: f64,
 }
 
-impl Default for Adam {
+impl Adam {
     /// 0.9, 0.999, 1e-8: PyTorch's.
+    pub const PYTORCH: Self = Self { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+}
+
+impl Default for Adam {
+    /// [`PYTORCH`](Self::PYTORCH).
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8 }
+        Self::PYTORCH
     }
 }
 

@@ -23,10 +23,16 @@ pub struct AdEmaMix {
     pub beta3_warmup: u64,
 }
 
-impl Default for AdEmaMix {
+impl AdEmaMix {
     /// 2603.14315's tables: b1 0.9, b2 0.999, b3 0.999, alpha 8, no warm-up (give the run's length there).
+    pub const PAPER: Self =
+        Self { adam: Adam::PYTORCH, beta3: 0.999, alpha: 8.0, alpha_warmup: 0, beta3_warmup: 0 };
+}
+
+impl Default for AdEmaMix {
+    /// [`PAPER`](Self::PAPER).
     fn default() -> Self {
-        Self { adam: Adam::default(), beta3: 0.999, alpha: 8.0, alpha_warmup: 0, beta3_warmup: 0 }
+        Self::PAPER
     }
 }
 

@@ -16,10 +16,15 @@ pub struct Mars {
     pub gamma: f64,
 }
 
-impl Default for Mars {
+impl Mars {
     /// b1 0.95, b2 0.99, gamma 0.025: the authors'.
+    pub const PAPER: Self = Self { adam: Adam { beta1: 0.95, beta2: 0.99, eps: 1e-8 }, gamma: 0.025 };
+}
+
+impl Default for Mars {
+    /// [`PAPER`](Self::PAPER).
     fn default() -> Self {
-        Self { adam: Adam { beta1: 0.95, beta2: 0.99, eps: 1e-8 }, gamma: 0.025 }
+        Self::PAPER
     }
 }
 

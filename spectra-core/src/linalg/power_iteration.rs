@@ -29,10 +29,15 @@ pub struct PowerIteration {
     pub seed: u64,
 }
 
-impl Default for PowerIteration {
+impl PowerIteration {
     /// The paper's: T = 1, column norms; seed 2602.
+    pub const PAPER: Self = Self { iterations: 1, form: SubspaceForm::ColumnNorms, seed: 2602 };
+}
+
+impl Default for PowerIteration {
+    /// [`PAPER`](Self::PAPER).
     fn default() -> Self {
-        Self { iterations: 1, form: SubspaceForm::ColumnNorms, seed: 2602 }
+        Self::PAPER
     }
 }
 

@@ -12,7 +12,7 @@ pub use tail_shrink::{Shaped, TailShrink, tail_shrink};
 pub use threshold::Threshold;
 
 use crate::backend::{Backend, Gradient, Matrix, Result};
-use crate::linalg::Workspace;
+use crate::linalg::{Polar, Workspace};
 
 /// The spectral map of a recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +22,15 @@ pub enum SpectralMap {
     Identity,
     /// Dominant singular values to the tail's scale.
     TailShrink(TailShrink),
+    /// `sigma -> sigma / sqrt(1 + sigma^2 / c^2)`; vectors by their norm.
+    SoftClip {
+        /// How it is computed.
+        clip: SoftClip,
+        /// c > 0, before the schedule's factor.
+        threshold: f64,
+    },
+    /// `sigma -> 1`.
+    Orthogonalize(Polar),
 }
 
 /// A mapped direction, in the cheapest form that says what it is.
@@ -31,36 +40,18 @@ pub enum Mapped<B: Backend> {
     Unchanged,
     /// The direction minus a low-rank matrix.
     Shaped(Shaped<B>),
+    /// A matrix of its own, a temporary of the workspace.
+    Dense(B::Matrix),
 }
 
 impl SpectralMap {
-    /// Maps `direction`, after `direction = mu direction + G` if `update` is given. `cache` and `step` (from 0):
-    /// as in [`tail_shrink`].
-    ///
-    /// # Errors
-    /// Those of the map.
-    pub fn apply<B: Backend>(
-        &self,
-        direction: &mut B::Matrix,
-        update: Option<(f64, &Gradient<'_, B::Matrix>)>,
-        cache: &mut Option<B::Matrix>,
-        step: u64,
-        workspace: &mut Workspace<B>,
-    ) -> Result<Mapped<B>> {
-        if let Self::TailShrink(map) = self {
-            return tail_shrink(map, direction, update, cache, step, workspace).map(Mapped::Shaped);
-        }
-        if let Some((mu, gradient)) = update {
-            direction.scale_add(mu.into(), gradient.scale, gradient.values)?;
-        }
-        Ok(Mapped::Unchanged)
-    }
-
     /// The name used in printed plans and saved states.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Identity => "identity",
             Self::TailShrink(_) => "tail shrink",
+            Self::SoftClip { .. } => "soft clip",
+            Self::Orthogonalize(_) => "orthogonalize",
         }
     }
 
@@ -71,7 +62,7 @@ impl SpectralMap {
                 let k = map.rank(rows, cols);
                 if k < rows.min(cols) { cols * k } else { 0 }
             }
-            Self::Identity => 0,
+            Self::Identity | Self::SoftClip { .. } | Self::Orthogonalize(_) => 0,
         }
     }
 
@@ -83,6 +74,50 @@ impl SpectralMap {
         match self {
             Self::Identity => Ok(()),
             Self::TailShrink(map) => map.validate(),
+            Self::SoftClip { clip, threshold } => {
+                soft_clip::check_threshold("soft_clip", *threshold)?;
+                clip.validate()
+            }
+            Self::Orthogonalize(polar) => polar.validate(),
         }
+    }
+
+    /// Maps `direction`, after `direction = mu direction + G` if `update` is given. `cache` and `step` (from 0):
+    /// as in [`tail_shrink`]. `clip_factor` multiplies a clip's threshold.
+    ///
+    /// # Errors
+    /// Those of the map.
+    pub fn apply<B: Backend>(
+        &self,
+        direction: &mut B::Matrix,
+        update: Option<(f64, &Gradient<'_, B::Matrix>)>,
+        (cache, step): (&mut Option<B::Matrix>, u64),
+        clip_factor: f64,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Mapped<B>> {
+        if let Self::TailShrink(map) = self {
+            return tail_shrink(map, direction, update, cache, step, workspace).map(Mapped::Shaped);
+        }
+        if let Some((mu, gradient)) = update {
+            direction.scale_add(mu.into(), gradient.scale, gradient.values)?;
+        }
+        if *self == Self::Identity {
+            return Ok(Mapped::Unchanged);
+        }
+        let (rows, cols) = direction.shape();
+        let mut out = workspace.take_like(direction, cols)?;
+        match self {
+            Self::SoftClip { clip, threshold } if rows.min(cols) == 1 => {
+                clip.apply_vector(direction, threshold * clip_factor, &mut out, workspace)?;
+            }
+            Self::SoftClip { clip, threshold } => {
+                clip.apply(direction, threshold * clip_factor, &mut out, workspace)?;
+            }
+            Self::Orthogonalize(polar) => {
+                polar.apply(direction, &mut out, workspace)?;
+            }
+            Self::Identity | Self::TailShrink(_) => {}
+        }
+        Ok(Mapped::Dense(out))
     }
 }

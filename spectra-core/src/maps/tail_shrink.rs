@@ -20,10 +20,15 @@ pub struct TailShrink {
     pub refresh_every: u64,
 }
 
-impl Default for TailShrink {
+impl TailShrink {
     /// The paper's: ratio 0.015, T = 1, column norms, every step.
+    pub const PAPER: Self = Self { rank_ratio: 0.015, power: PowerIteration::PAPER, refresh_every: 1 };
+}
+
+impl Default for TailShrink {
+    /// [`PAPER`](Self::PAPER).
     fn default() -> Self {
-        Self { rank_ratio: 0.015, power: PowerIteration::default(), refresh_every: 1 }
+        Self::PAPER
     }
 }
 

@@ -103,13 +103,14 @@ impl<B: Backend> ParameterState<B> {
         };
         let update = update.as_ref().map(|(mu, gradient)| (*mu, gradient));
         let subspace = &mut slots.subspace;
-        let mapped = recipe.map.apply(direction, update, subspace, *steps, workspace)?;
+        let mapped = recipe.map.apply(direction, update, (subspace, *steps), rates.clip_factor, workspace)?;
 
         let scale = match recipe.scale {
             StepScale::MatchRms { rms, eps } => {
                 let norm_squared = match &mapped {
                     Mapped::Unchanged => direction.dot(direction)?,
                     Mapped::Shaped(shaped) => shaped.norm_squared.clone(),
+                    Mapped::Dense(out) => out.dot(out)?,
                 };
                 Some(StepScale::of_norm(rms, eps, weights.shape(), &norm_squared, workspace.backend())?)
             }
@@ -124,6 +125,10 @@ impl<B: Backend> ParameterState<B> {
         let mut info = StepInfo::default();
         match mapped {
             Mapped::Unchanged => weights.scale_add(decay, alpha, direction)?,
+            Mapped::Dense(out) => {
+                weights.scale_add(decay, alpha, &out)?;
+                workspace.give(out);
+            }
             Mapped::Shaped(shaped) => {
                 info.one_sweep = Some(shaped.one_sweep);
                 match &shaped.correction {

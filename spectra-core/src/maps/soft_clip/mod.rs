@@ -62,10 +62,16 @@ pub struct SoftClip {
     pub vectors: VectorRule,
 }
 
-impl Default for SoftClip {
+impl SoftClip {
     /// To the element type's accuracy, vectors by the matrix rule.
+    pub const AUTO: Self =
+        Self { method: SoftClipMethod::Auto { tolerance: None }, vectors: VectorRule::Smooth };
+}
+
+impl Default for SoftClip {
+    /// [`AUTO`](Self::AUTO).
     fn default() -> Self {
-        Self { method: SoftClipMethod::Auto { tolerance: None }, vectors: VectorRule::Smooth }
+        Self::AUTO
     }
 }
 

@@ -1,0 +1,58 @@
+//! The golden runs of the SPECTRA wrapper (2603.14315, Algorithm 3), as recipes.
+
+use std::error::Error;
+
+use spectra_core::backend::Backend;
+use spectra_core::directions::{AdEmaMix, Adam, Direction, Signum};
+use spectra_core::maps::{SoftClip, SpectralMap, VectorRule};
+use spectra_core::optimizer::{Rates, Recipe, StepScale};
+
+use super::Golden;
+use super::replay::{Rule, replay};
+
+/// Replays `spectra_wrapper_*` on an `f64` backend; the largest error as a fraction of the case's tolerance.
+///
+/// Matrices are clipped to rounding error (the recorded program takes thirty Newton-Schulz steps), vectors by the
+/// authors' rule where the case applies the clip to all parameters, else they are left to the base optimizer.
+///
+/// # Errors
+/// A case that is none of these, a missing array, or an error of the backend.
+pub fn replay_wrapper<B: Backend<Element = f64>>(backend: &B, name: &str) -> Result<f64, Box<dyn Error>> {
+    let case = Golden::load(name)?;
+    let weight_decay = case.hyper_number("weight_decay")?;
+    let threshold = case.hyper_number("clip_c")?;
+    let lr = case.inputs().vector("lr")?;
+    let c = case.outputs().vector("effective_c")?;
+    let adam = || -> Result<Adam, Box<dyn Error>> {
+        let betas = case.hyper_numbers("betas")?;
+        Ok(Adam { beta1: betas[0], beta2: betas[1], eps: case.hyper_number("eps")? })
+    };
+    let mut momentum_start = 0.0;
+    let direction = match case.hyper_text("base")? {
+        "adamw" => Direction::Adam(adam()?),
+        "signum" => {
+            momentum_start = 1.0 - lr[0] * weight_decay;
+            Direction::Signum(Signum {
+                mu: case.hyper_number("momentum")?,
+                nesterov: case.hyper_flag("nesterov")?,
+            })
+        }
+        _ => Direction::AdEmaMix(AdEmaMix {
+            adam: adam()?,
+            beta3: case.hyper_numbers("betas")?[2],
+            alpha: case.hyper_number("alpha")?,
+            alpha_warmup: case.hyper_count("alpha_warmup").unwrap_or(0) as u64,
+            beta3_warmup: case.hyper_count("beta3_warmup").unwrap_or(0) as u64,
+        }),
+    };
+    let clip = SoftClip { vectors: VectorRule::Official, ..SoftClip::AUTO };
+    let map = SpectralMap::SoftClip { clip, threshold };
+    let clipped = Recipe { direction, map, scale: StepScale::AspectRatio, weight_decay };
+    let plain = Recipe { map: SpectralMap::Identity, scale: StepScale::One, ..clipped };
+    let all = case.hyper_text("apply_to")? == "all";
+    let rule = |_, is_vector: bool| {
+        let recipe = if is_vector && !all { plain } else { clipped };
+        Rule { momentum_start, ..Rule::new(recipe) }
+    };
+    replay(backend, &case, rule, |t| Rates { lr: lr[t - 1], clip_factor: c[t - 1] / threshold })
+}
