@@ -188,3 +188,32 @@ fn wrong_arguments_are_refused() {
     let error = step(&mut optimizer, &mut x, &gradients(0)).expect_err("shape");
     assert_eq!(error.parameter(), Some("mlp"));
 }
+
+#[test]
+fn the_pre_clip_bounds_the_gradient_and_comes_before_the_norm_clip() {
+    use spectra_core::linalg::Workspace;
+    use spectra_core::maps::SoftClip;
+    use spectra_core::optimizer::PreClip;
+    // SGD without momentum shows the gradient that was used: X - X' = lr G.
+    let mut config = Config::preset("sgd-m").expect("preset").lr(1.0);
+    config.elementwise = config.spectral;
+    let mut workspace = Workspace::new(Dense::<f64>::new());
+    let mut clipped = gradients(0);
+    let c = 0.25;
+    SoftClip::AUTO.apply(&gradients(0)[0], c, &mut clipped[0], &mut workspace).expect("finite");
+    let norm = (0..2).map(|i| clipped[i].dot(&clipped[i]).expect("host")).sum::<f64>().sqrt();
+    for clip_norm in [None, Some(0.5)] {
+        let factor = clip_norm.map_or(1.0, |limit: f64| (limit / (norm + 1e-6)).min(1.0));
+        let mut optimizer = optimizer(Config { clip_norm, ..config.pre_clip(PreClip::new(2.0 * c)) });
+        optimizer.set_pre_clip_factor(0.5).expect("valid");
+        let mut x = weights();
+        step(&mut optimizer, &mut x, &gradients(0)).expect("finite");
+        for i in 0..2 {
+            for ((new, old), g) in x[i].values().iter().zip(weights()[i].values()).zip(clipped[i].values()) {
+                // Rounding of weights and gradients of size one.
+                assert!((old - new - factor * g).abs() <= 8.0 * f64::EPSILON, "{new} {old} {g}");
+            }
+        }
+    }
+    assert!(Config::preset("sgd-m").expect("preset").pre_clip(PreClip::new(0.0)).validate().is_err());
+}

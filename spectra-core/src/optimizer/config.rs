@@ -1,6 +1,6 @@
 //! What a user sets: two recipes, two learning rates, the safety switches.
 
-use super::Recipe;
+use super::{PreClip, Recipe};
 use crate::backend::{Result, require};
 
 /// The settings of an [`Optimizer`](super::Optimizer).
@@ -28,6 +28,8 @@ pub struct Config {
     /// All gradients are multiplied by `min(1, clip_norm / (||G|| + 1e-6))`, with the norm over all parameters
     /// that are not frozen (PyTorch's `clip_grad_norm_`). `None`: off.
     pub clip_norm: Option<f64>,
+    /// Spectral clipping of the raw gradients, before the norm clip. `None`: off.
+    pub pre_clip: Option<PreClip>,
     /// Refuse a step if any gradient holds a NaN or an infinity, before anything has changed. On a device this
     /// reads one number per step, that is, it **waits**.
     pub check_finite: bool,
@@ -38,7 +40,15 @@ impl Config {
     /// finite check on, no norm clip.
     pub fn new(spectral: Recipe) -> Self {
         let elementwise = Recipe::adamw().with_weight_decay(spectral.weight_decay);
-        Self { spectral, elementwise, lr: 1e-3, elementwise_lr: None, clip_norm: None, check_finite: true }
+        Self {
+            spectral,
+            elementwise,
+            lr: 1e-3,
+            elementwise_lr: None,
+            clip_norm: None,
+            pre_clip: None,
+            check_finite: true,
+        }
     }
 
     /// The [preset](Recipe::preset) of this name.
@@ -78,6 +88,21 @@ impl Config {
         self
     }
 
+    /// Sets [`pre_clip`](Self::pre_clip).
+    #[must_use]
+    pub fn pre_clip(mut self, clip: PreClip) -> Self {
+        self.pre_clip = Some(clip);
+        self
+    }
+
+    /// The spectral recipe for every parameter, also embeddings, heads and vectors (whose map goes by their norm):
+    /// `apply_to = all` of 2603.14315's program. Without it, matrices only.
+    #[must_use]
+    pub fn apply_to_all(mut self) -> Self {
+        self.elementwise = self.spectral;
+        self
+    }
+
     /// Sets [`check_finite`](Self::check_finite).
     #[must_use]
     pub fn check_finite(mut self, check: bool) -> Self {
@@ -104,6 +129,9 @@ impl Config {
                 self.lr,
                 "positive when elementwise_lr is, because both are scaled together",
             )?;
+        }
+        if let Some(clip) = &self.pre_clip {
+            clip.validate()?;
         }
         match self.clip_norm {
             Some(norm) => require(norm > 0.0, "config", "clip_norm", norm, "positive"),

@@ -1,9 +1,9 @@
 //! The optimizer of a whole model: checks, norm clip, and one state per parameter.
 
 use super::plan::Rule;
-use super::{Config, ParameterState, Rates, Recipe, StepInfo};
+use super::{Config, ParameterState, Prepared, Rates, Recipe, StepInfo};
 use crate::backend::{
-    Backend, Error, ErrorKind, Gradient, Matrix, Result, Scalar, ScalarOp, check_shape, require,
+    Backend, Error, ErrorKind, Gradient, Matrix, Result, check_shape, require,
 };
 use crate::linalg::Workspace;
 use alloc::{boxed::Box, vec::Vec};
@@ -28,25 +28,22 @@ pub(super) struct Member<B: Backend> {
     pub(super) state: ParameterState<B>,
 }
 
-/// Gradients that were checked, and the factor of the global norm clip; valid for one step.
-#[derive(Debug)]
-pub struct Prepared<B: Backend> {
-    scale: Option<(B::Scalar, B::Scalar)>,
-}
-
 /// The optimizer of a model on any backend.
 ///
 /// A framework calls [`prepare`](Self::prepare) with all gradients, then [`update`](Self::update) for each
 /// parameter, then [`finish`](Self::finish); [`step`](Self::step) does the three.
 #[derive(Debug)]
 pub struct Optimizer<B: Backend> {
-    config: Config,
+    pub(super) config: Config,
     pub(super) members: Vec<Member<B>>,
-    workspace: Workspace<B>,
+    pub(super) workspace: Workspace<B>,
     pub(super) steps: u64,
     lr: f64,
     elementwise_ratio: f64,
     clip_factor: f64,
+    pub(super) pre_clip_factor: f64,
+    /// An empty vector that keeps its capacity between steps.
+    pub(super) spare: Vec<(usize, B::Matrix)>,
 }
 
 impl<B: Backend> Optimizer<B> {
@@ -74,7 +71,17 @@ impl<B: Backend> Optimizer<B> {
             Some(_) | None => 1.0,
         };
         let workspace = Workspace::new(backend);
-        Ok(Self { config, members, workspace, steps: 0, lr: config.lr, elementwise_ratio, clip_factor: 1.0 })
+        Ok(Self {
+            config,
+            members,
+            workspace,
+            steps: 0,
+            lr: config.lr,
+            elementwise_ratio,
+            clip_factor: 1.0,
+            pre_clip_factor: 1.0,
+            spare: Vec::new(),
+        })
     }
 
     /// The settings it was made with.
@@ -147,46 +154,15 @@ impl<B: Backend> Optimizer<B> {
         Ok(())
     }
 
-    /// Checks the gradients `(parameter index, G)` of a step, and computes the factor of the norm clip. Nothing
-    /// is changed. Frozen parameters are ignored; a parameter may be absent (it had no gradient).
-    ///
-    /// Waits for the device once if [`Config::check_finite`] is set.
+    /// Sets the factor of the pre-clip's threshold from its own schedule; 1 at first.
     ///
     /// # Errors
-    /// Shapes, an unknown index, a NaN or an infinity: each names the parameter.
-    pub fn prepare<'g>(
-        &mut self,
-        gradients: impl Iterator<Item = (usize, &'g B::Matrix)> + Clone,
-    ) -> Result<Prepared<B>>
-    where
-        B::Matrix: 'g,
-    {
-        let combine = <B::Scalar as Scalar>::combine;
-        let backend = self.workspace.backend();
-        let measure = self.config.check_finite || self.config.clip_norm.is_some();
-        let mut square = backend.scalar(0.0)?;
-        for (index, gradient) in gradients.clone() {
-            let spec = self.spec(index)?;
-            check_shape("prepare", (spec.rows, spec.cols), gradient.shape())
-                .map_err(|error| error.for_parameter(&spec.name))?;
-            if measure && spec.rule != Rule::Frozen {
-                square = combine(ScalarOp::Add, &square, &gradient.dot(gradient)?)?;
-            }
-        }
-        if self.config.check_finite && !square.read()?.is_finite() {
-            return Err(self.find_non_finite(gradients)?);
-        }
-        let scale = match self.config.clip_norm {
-            Some(limit) => {
-                let norm = combine(ScalarOp::Add, &square.sqrt()?, &backend.scalar(1e-6)?)?;
-                let factor = combine(ScalarOp::Div, &backend.scalar(limit)?, &norm)?;
-                let factor = combine(ScalarOp::Min, &factor, &backend.scalar(1.0)?)?;
-                let squared = combine(ScalarOp::Mul, &factor, &factor)?;
-                Some((factor, squared))
-            }
-            None => None,
-        };
-        Ok(Prepared { scale })
+    /// Not positive, or non-finite.
+    pub fn set_pre_clip_factor(&mut self, factor: f64) -> Result<()> {
+        let operation = "set_pre_clip_factor";
+        require(factor > 0.0 && factor.is_finite(), operation, "factor", factor, "positive and finite")?;
+        self.pre_clip_factor = factor;
+        Ok(())
     }
 
     /// One step of parameter `index`; `X <- (1 - lr wd) X - lr scale map(direction(G))`. Frozen: nothing.
@@ -207,6 +183,7 @@ impl<B: Backend> Optimizer<B> {
             Rule::Elementwise => self.lr * self.elementwise_ratio,
             Rule::Frozen => return Ok(StepInfo::default()),
         };
+        let gradient = prepared.clipped(index).unwrap_or(gradient);
         let gradient = match &prepared.scale {
             Some((factor, squared)) => Gradient::scaled(gradient, factor, squared),
             None => Gradient::new(gradient),
@@ -218,8 +195,11 @@ impl<B: Backend> Optimizer<B> {
     }
 
     /// Counts the step; call it after the last [`update`](Self::update).
-    pub fn finish(&mut self, prepared: Prepared<B>) {
-        drop(prepared);
+    pub fn finish(&mut self, mut prepared: Prepared<B>) {
+        for (_, matrix) in prepared.clipped.drain(..) {
+            self.workspace.give(matrix);
+        }
+        self.spare = prepared.clipped;
         self.steps += 1;
     }
 
@@ -244,27 +224,12 @@ impl<B: Backend> Optimizer<B> {
         Ok(())
     }
 
-    fn spec(&self, index: usize) -> Result<&ParameterSpec> {
+    pub(super) fn spec(&self, index: usize) -> Result<&ParameterSpec> {
         match self.members.get(index) {
             Some(member) => Ok(&member.spec),
             None => {
                 Err(Error::argument("optimizer", "index", index as f64, "less than the number of parameters"))
             }
         }
-    }
-
-    /// The error that names the first parameter with a non-finite gradient.
-    fn find_non_finite<'g>(&self, gradients: impl Iterator<Item = (usize, &'g B::Matrix)>) -> Result<Error>
-    where
-        B::Matrix: 'g,
-    {
-        let error = Error::new("prepare", ErrorKind::NonFinite { what: "gradient (or its norm)" });
-        for (index, gradient) in gradients {
-            let spec = self.spec(index)?;
-            if spec.rule != Rule::Frozen && !gradient.dot(gradient)?.read()?.is_finite() {
-                return Ok(error.for_parameter(&spec.name));
-            }
-        }
-        Ok(error)
     }
 }

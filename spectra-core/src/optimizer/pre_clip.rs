@@ -1,0 +1,54 @@
+//! Spectral clipping of the raw gradients (2603.14315, section 5), before the global norm clip.
+
+use super::plan::Rule;
+use crate::backend::{Backend, Matrix, Result, require};
+use crate::linalg::Workspace;
+use crate::maps::SoftClip;
+
+/// Each gradient `G` is replaced by `H_c(G)`, the soft spectral clip, before anything else sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct PreClip {
+    /// How it is computed.
+    pub clip: SoftClip,
+    /// c > 0, before the factor of its own schedule.
+    pub threshold: f64,
+    /// Also the gradients of elementwise parameters (vectors by their norm).
+    pub all: bool,
+}
+
+impl PreClip {
+    /// Hidden matrices only, to rounding error.
+    pub fn new(threshold: f64) -> Self {
+        Self { clip: SoftClip::AUTO, threshold, all: false }
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let c = self.threshold;
+        require(c > 0.0 && c.is_finite(), "pre_clip", "threshold", c, "positive and finite")?;
+        self.clip.validate()
+    }
+
+    pub(super) fn concerns(&self, rule: Rule) -> bool {
+        rule == Rule::Spectral || (self.all && rule == Rule::Elementwise)
+    }
+
+    /// The clipped gradient, in a temporary.
+    pub(super) fn apply<B: Backend>(
+        &self,
+        gradient: &B::Matrix,
+        factor: f64,
+        workspace: &mut Workspace<B>,
+    ) -> Result<B::Matrix> {
+        let (rows, cols) = gradient.shape();
+        let mut clipped = workspace.take_like(gradient, cols)?;
+        let c = self.threshold * factor;
+        if rows.min(cols) == 1 {
+            self.clip.apply_vector(gradient, c, &mut clipped, workspace)?;
+        } else {
+            self.clip.apply(gradient, c, &mut clipped, workspace)?;
+        }
+        Ok(clipped)
+    }
+}

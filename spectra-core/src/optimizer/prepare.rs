@@ -1,0 +1,113 @@
+//! What happens to the gradients of a step before any parameter is updated: checks, pre-clip, norm clip.
+
+use super::Optimizer;
+use super::plan::Rule;
+use crate::backend::{Backend, Error, ErrorKind, Matrix, Result, Scalar, ScalarOp, check_shape};
+use alloc::vec::Vec;
+
+/// Gradients that were checked, and the factor of the global norm clip; valid for one step.
+#[derive(Debug)]
+pub struct Prepared<B: Backend> {
+    /// The gradients that the pre-clip changed, by parameter index.
+    pub(super) clipped: Vec<(usize, B::Matrix)>,
+    pub(super) scale: Option<(B::Scalar, B::Scalar)>,
+}
+
+impl<B: Backend> Prepared<B> {
+    /// The pre-clipped gradient of parameter `index`, if there is one.
+    pub(super) fn clipped(&self, index: usize) -> Option<&B::Matrix> {
+        find(&self.clipped, index)
+    }
+}
+
+fn find<M>(clipped: &[(usize, M)], index: usize) -> Option<&M> {
+    clipped.iter().find(|(i, _)| *i == index).map(|(_, matrix)| matrix)
+}
+
+impl<B: Backend> Optimizer<B> {
+    /// Checks the gradients `(parameter index, G)` of a step, and computes the factor of the norm clip. Nothing
+    /// is changed. Frozen parameters are ignored; a parameter may be absent (it had no gradient).
+    ///
+    /// Waits for the device once if [`Config::check_finite`] is set.
+    ///
+    /// # Errors
+    /// Shapes, an unknown index, a NaN or an infinity: each names the parameter.
+    pub fn prepare<'g>(
+        &mut self,
+        gradients: impl Iterator<Item = (usize, &'g B::Matrix)> + Clone,
+    ) -> Result<Prepared<B>>
+    where
+        B::Matrix: 'g,
+    {
+        for (index, gradient) in gradients.clone() {
+            let spec = self.spec(index)?;
+            check_shape("prepare", (spec.rows, spec.cols), gradient.shape())
+                .map_err(|error| error.for_parameter(&spec.name))?;
+        }
+        let mut square = None;
+        if self.config.check_finite {
+            let sum = self.squared_norm(gradients.clone())?;
+            if !sum.read()?.is_finite() {
+                return Err(self.find_non_finite(gradients)?);
+            }
+            square = Some(sum);
+        }
+        let mut clipped = core::mem::take(&mut self.spare);
+        if let Some(clip) = self.config.pre_clip {
+            for (index, gradient) in gradients.clone() {
+                let spec = &self.members[index].spec;
+                if clip.concerns(spec.rule) {
+                    let matrix = clip.apply(gradient, self.pre_clip_factor, &mut self.workspace);
+                    clipped.push((index, matrix.map_err(|error| error.for_parameter(&spec.name))?));
+                }
+            }
+            square = None;
+        }
+        let combine = <B::Scalar as Scalar>::combine;
+        let scale = match self.config.clip_norm {
+            Some(limit) => {
+                let square = match square {
+                    Some(square) => square,
+                    None => self.squared_norm(gradients.map(|(i, g)| (i, find(&clipped, i).unwrap_or(g))))?,
+                };
+                let backend = self.workspace.backend();
+                let norm = combine(ScalarOp::Add, &square.sqrt()?, &backend.scalar(1e-6)?)?;
+                let factor = combine(ScalarOp::Div, &backend.scalar(limit)?, &norm)?;
+                let factor = combine(ScalarOp::Min, &factor, &backend.scalar(1.0)?)?;
+                let squared = combine(ScalarOp::Mul, &factor, &factor)?;
+                Some((factor, squared))
+            }
+            None => None,
+        };
+        Ok(Prepared { clipped, scale })
+    }
+
+    /// The sum over all parameters that are not frozen of `||G||_F^2`.
+    fn squared_norm<'g>(&self, gradients: impl Iterator<Item = (usize, &'g B::Matrix)>) -> Result<B::Scalar>
+    where
+        B::Matrix: 'g,
+    {
+        let mut sum = self.workspace.backend().scalar(0.0)?;
+        for (index, gradient) in gradients {
+            if self.spec(index)?.rule != Rule::Frozen {
+                sum = <B::Scalar as Scalar>::combine(ScalarOp::Add, &sum, &gradient.dot(gradient)?)?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The error that names the first parameter with a non-finite gradient.
+    fn find_non_finite<'g>(&self, gradients: impl Iterator<Item = (usize, &'g B::Matrix)>) -> Result<Error>
+    where
+        B::Matrix: 'g,
+    {
+        let error = Error::new("prepare", ErrorKind::NonFinite { what: "gradient (or its norm)" });
+        for (index, gradient) in gradients {
+            let spec = self.spec(index)?;
+            if spec.rule != Rule::Frozen && !gradient.dot(gradient)?.read()?.is_finite() {
+                return Ok(error.for_parameter(&spec.name));
+            }
+        }
+        Ok(error)
+    }
+}
