@@ -2,9 +2,7 @@
 
 use super::plan::Rule;
 use super::{Config, ParameterState, Prepared, Rates, Recipe, StepInfo};
-use crate::backend::{
-    Backend, Error, ErrorKind, Gradient, Matrix, Result, check_shape, require,
-};
+use crate::backend::{Backend, Error, ErrorKind, Gradient, Matrix, Result, check_shape, require};
 use crate::linalg::Workspace;
 use alloc::{boxed::Box, vec::Vec};
 

@@ -1,0 +1,65 @@
+//! After the first steps a step of any preset allocates nothing: counted by the global allocator.
+
+use spectra_core::backend::Error;
+use spectra_core::dense::{Dense, DenseMatrix};
+use spectra_core::linalg::uniform;
+use spectra_core::maps::{SpectralMap, TailShrink};
+use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, Recipe, plan::Rule};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+struct Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on to the system's allocator; the other methods default to these.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The calls to the allocator of each of the steps.
+fn calls_per_step(config: Config, steps: u64) -> Result<Vec<usize>, Error> {
+    let shapes = [
+        ("tall", 40, 24, Rule::Spectral),
+        ("wide", 24, 40, Rule::Spectral),
+        ("norm", 1, 40, Rule::Elementwise),
+    ];
+    let specs = shapes.map(|(name, rows, cols, rule)| ParameterSpec { name: name.into(), rows, cols, rule });
+    let mut optimizer = Optimizer::new(Dense::<f32>::new(), config, specs)?;
+    let random = |seed, rows, cols| DenseMatrix::from_fn(rows, cols, |i, j| uniform(seed, i, j) as f32);
+    let mut weights = shapes.map(|(_, rows, cols, _)| random(1, rows, cols));
+    let mut calls = Vec::new();
+    for t in 0..steps {
+        let gradients = shapes.map(|(_, rows, cols, _)| random(2 + t, rows, cols));
+        let [a, b, c] = &mut weights;
+        let [g, h, i] = &gradients;
+        let mut parameters = [(a, g), (b, h), (c, i)];
+        let before = CALLS.load(Relaxed);
+        optimizer.step(&mut parameters)?;
+        calls.push(CALLS.load(Relaxed) - before);
+    }
+    Ok(calls)
+}
+
+#[test]
+fn every_preset_stops_allocating() {
+    let stale = Recipe::preset("spectra").expect("preset");
+    let stale = stale.with_map(SpectralMap::TailShrink(TailShrink { refresh_every: 2, ..TailShrink::PAPER }));
+    let configs = Recipe::presets().map(|(name, recipe, _)| (name, Config::new(recipe)));
+    for (name, config) in configs.chain([("spectra, every other step", Config::new(stale))]) {
+        let calls = calls_per_step(config.clip_norm(1.0), 6).expect(name);
+        assert!(calls[0] > 0, "{name}: the counter does not count");
+        assert_eq!(calls[2..], [0; 4], "{name}: {calls:?}");
+    }
+}
