@@ -32,13 +32,16 @@ pub struct HardClip {
 }
 
 impl Default for HardClip {
-    /// Automatic, to the element type's accuracy, slack 1 %.
+    /// [`AUTO`](Self::AUTO).
     fn default() -> Self {
-        Self { method: HardClipMethod::Auto, tolerance: None, slack: 0.01 }
+        Self::AUTO
     }
 }
 
 impl HardClip {
+    /// Automatic, to the element type's accuracy, slack 1 %.
+    pub const AUTO: Self = Self { method: HardClipMethod::Auto, tolerance: None, slack: 0.01 };
+
     /// An error if a setting is outside its domain.
     ///
     /// # Errors

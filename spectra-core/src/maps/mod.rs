@@ -29,6 +29,13 @@ pub enum SpectralMap {
         /// c > 0, before the schedule's factor.
         threshold: f64,
     },
+    /// `sigma -> min(sigma, c)`.
+    HardClip {
+        /// How it is computed.
+        clip: HardClip,
+        /// c > 0, before the schedule's factor.
+        threshold: f64,
+    },
     /// `sigma -> 1`.
     Orthogonalize(Polar),
 }
@@ -51,6 +58,7 @@ impl SpectralMap {
             Self::Identity => "identity",
             Self::TailShrink(_) => "tail shrink",
             Self::SoftClip { .. } => "soft clip",
+            Self::HardClip { .. } => "hard clip",
             Self::Orthogonalize(_) => "orthogonalize",
         }
     }
@@ -62,7 +70,7 @@ impl SpectralMap {
                 let k = map.rank(rows, cols);
                 if k < rows.min(cols) { cols * k } else { 0 }
             }
-            Self::Identity | Self::SoftClip { .. } | Self::Orthogonalize(_) => 0,
+            _ => 0,
         }
     }
 
@@ -76,6 +84,10 @@ impl SpectralMap {
             Self::TailShrink(map) => map.validate(),
             Self::SoftClip { clip, threshold } => {
                 soft_clip::check_threshold("soft_clip", *threshold)?;
+                clip.validate()
+            }
+            Self::HardClip { clip, threshold } => {
+                soft_clip::check_threshold("hard_clip", *threshold)?;
                 clip.validate()
             }
             Self::Orthogonalize(polar) => polar.validate(),
@@ -111,6 +123,9 @@ impl SpectralMap {
                 clip.apply_vector(direction, threshold * clip_factor, &mut out, workspace)?;
             }
             Self::SoftClip { clip, threshold } => {
+                clip.apply(direction, threshold * clip_factor, &mut out, workspace)?;
+            }
+            Self::HardClip { clip, threshold } => {
                 clip.apply(direction, threshold * clip_factor, &mut out, workspace)?;
             }
             Self::Orthogonalize(polar) => {
