@@ -4,7 +4,7 @@ use super::{Recipe, StepScale};
 use crate::backend::{Error, ErrorKind, Result};
 use crate::directions::{AdEmaMix, Adam, Direction, Mars, Momentum, Signum};
 use crate::linalg::Polar;
-use crate::maps::{SoftClip, SpectralMap, TailShrink};
+use crate::maps::{HardClip, SoftClip, SpectralMap, TailShrink};
 
 /// Name, direction, spectral map, step scale, weight decay, source of the defaults.
 type Row = (&'static str, Direction, SpectralMap, StepScale, f64, &'static str);
@@ -41,6 +41,8 @@ const PRESETS: &[Row] = &[
         "Pagliardini et al. 2025; 2603.14315, appendix F.3"),
     ("mars", Direction::Mars(Mars::PAPER), SpectralMap::Identity, StepScale::One, 0.1,
         "Yuan et al. 2024; 2603.14315, appendix F.3"),
+    ("frank-wolfe", Direction::Momentum(Momentum::polyak(0.95)), SpectralMap::HardClip { clip: HardClip::AUTO, threshold: 10.0 },
+        StepScale::One, 0.1, "2603.14315, Proposition 1: radius D = c / wd on the spectral norm of the weights"),
     ("sgd-m", Direction::Momentum(Momentum::polyak(0.9)), SpectralMap::Identity, StepScale::One, 0.0,
         "Polyak 1964; mu 0.9"),
 ];
