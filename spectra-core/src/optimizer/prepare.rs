@@ -28,7 +28,7 @@ impl<B: Backend> Optimizer<B> {
     /// Checks the gradients `(parameter index, G)` of a step, and computes the factor of the norm clip. Nothing
     /// is changed. Frozen parameters are ignored; a parameter may be absent (it had no gradient).
     ///
-    /// Waits for the device once if [`Config::check_finite`] is set.
+    /// Waits for the device once if [`Config::check_finite`](super::Config::check_finite) is set.
     ///
     /// # Errors
     /// Shapes, an unknown index, a NaN or an infinity: each names the parameter.
