@@ -1,1 +1,6 @@
-//! Work in progress.
+//! Spectral optimizers for candle.
+#![forbid(unsafe_code)]
+
+mod backend;
+
+pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};

@@ -112,7 +112,7 @@ fn operations<E: FaerElement>(table: &mut Table<'_>, m: usize, n: usize, k: usiz
     table.line("<M, M>", 2 * all, all, || momentum.dot(&momentum).map(drop))?;
     table.line("max |M|", all, all, || momentum.max_abs().map(drop))?;
     table.line("M = mu M + G", 3 * all, 3 * all, || momentum.scale_add(0.95.into(), one, gradient.values))?;
-    let sweep = table.line("power_sweep with momentum", 3 * product, 3 * all, || {
+    let sweep = table.line("power_sweep with momentum", 2 * product, 3 * all, || {
         momentum.power_sweep(Some((0.95, &gradient)), 1.0, &v, &mut p, &mut gram, &mut z).map(drop)
     })?;
     let update = table.line("low_rank_add", product, 3 * all, || {

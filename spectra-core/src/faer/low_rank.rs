@@ -4,16 +4,15 @@ use super::FaerElement;
 use super::parallel::GRAIN;
 use super::simd::vectorized;
 use faer::linalg::matmul::matmul;
+use faer::prelude::ReborrowMut;
 use faer::{Accum, MatMut, MatRef, Par};
 
-/// The most rows in one product: `R`, which every product packs anew, is small against them.
-const ROWS: usize = 256;
+/// The most rows in one block: `R`, which every product packs anew, is small against them, and the block is
+/// still in the shared cache when the product is added to it.
+const ROWS: usize = 128;
 
-/// Columns of a tile: `ROWS` rows of `out` fill the private cache (1 MiB) in `f32` and stay there between
-/// adding X and adding the product.
-fn tile_cols<E>() -> usize {
-    4096 / size_of::<E>()
-}
+/// Columns in one product: that many rows of `R` fill half the private cache (1 MiB) in `f32`.
+const COLS: usize = 1024;
 
 /// What all blocks share.
 pub(super) struct LowRank<'a, E> {
@@ -52,16 +51,14 @@ impl<E: FaerElement> LowRank<'_, E> {
     }
 
     fn block(&self, out: &mut [E], x: &[E], left: &[E], (n, k): (usize, usize)) {
-        let (m, tile) = (out.len() / n, tile_cols::<E>());
+        // All of the block first: in the order of memory, which is what a core reads fastest.
+        self.scale_add(out, x);
+        let m = out.len() / n;
         let left = MatRef::from_row_major_slice(left, m, k);
-        for j in (0..n).step_by(tile) {
-            let end = n.min(j + tile);
-            for i in 0..m {
-                let range = i * n + j..i * n + end;
-                self.scale_add(&mut out[range.clone()], &x[range]);
-            }
-            let out = MatMut::from_row_major_slice_mut(out, m, n).subcols_mut(j, end - j);
-            let right = self.right.subrows(j, end - j);
+        let mut out = MatMut::from_row_major_slice_mut(out, m, n);
+        for j in (0..n).step_by(COLS) {
+            let width = COLS.min(n - j);
+            let (out, right) = (out.rb_mut().subcols_mut(j, width), self.right.subrows(j, width));
             matmul(out, Accum::Add, left, right.transpose(), -self.alpha, Par::Seq);
         }
     }

@@ -1,12 +1,8 @@
-//! The backend and its matrices: shape checks, then the loops of the other files.
+//! The backend and its matrices, which own what `borrowed.rs` operates on.
 
-use super::low_rank::LowRank;
 use super::scratch::Buffers;
-use super::sweep::{self, Sweep, Update};
-use super::{adam::Adam, elementwise, gemm, reduce};
-use crate::backend::{
-    Backend, Coef, Coefficient, Element, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
-};
+use super::{MatrixMut, MatrixRef};
+use crate::backend::{Backend, Coef, Element, Gradient, Matrix, Op, Result};
 use crate::dense::{Dense, DenseMatrix};
 use core::marker::PhantomData;
 
@@ -99,9 +95,15 @@ impl<E: FaerElement> FaerMatrix<E> {
         self.0.values_mut()
     }
 
-    /// `op(self)` as faer sees it.
-    fn view(&self, op: Op) -> faer::MatRef<'_, E> {
-        gemm::view(self.values(), self.shape(), op)
+    /// The values where they are, to read.
+    pub fn borrow(&self) -> MatrixRef<'_, E> {
+        MatrixRef { values: self.0.values(), shape: self.0.shape() }
+    }
+
+    /// The values where they are, to change.
+    pub fn borrow_mut(&mut self) -> MatrixMut<'_, E> {
+        let shape = self.0.shape();
+        MatrixMut { values: self.0.values_mut(), shape }
     }
 }
 
@@ -131,11 +133,6 @@ impl<E: FaerElement> Backend for Faer<E> {
     }
 }
 
-/// What faer is told: `None` if the output is not to be read.
-fn beta_of<E: FaerElement>(beta: Coef<'_, FaerMatrix<E>>) -> Option<E> {
-    if beta.is_zero() { None } else { Some(E::narrow(beta.value())) }
-}
-
 impl<E: FaerElement> Matrix for FaerMatrix<E> {
     type Element = E;
     type Scalar = f64;
@@ -153,16 +150,11 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
     }
 
     fn scale_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
-        check_same("scale_add", self, x)?;
-        elementwise::map1(self.values_mut(), beta, alpha, x.values(), |x| x);
-        Ok(())
+        self.borrow_mut().scale_add(beta, alpha, x.borrow())
     }
 
     fn product_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self, y: &Self) -> Result<()> {
-        check_same("product_add", self, x)?;
-        check_same("product_add", self, y)?;
-        elementwise::map2(self.values_mut(), beta, alpha, x.values(), y.values(), |x, y| x * y);
-        Ok(())
+        self.borrow_mut().product_add(beta, alpha, x.borrow(), y.borrow())
     }
 
     fn quotient_add(
@@ -173,18 +165,11 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
         y: &Self,
         eps: f64,
     ) -> Result<()> {
-        check_same("quotient_add", self, x)?;
-        check_same("quotient_add", self, y)?;
-        let eps = E::narrow(eps);
-        let quotient = move |x: E, y: E| x / (num_traits::Float::sqrt(y) + eps);
-        elementwise::map2(self.values_mut(), beta, alpha, x.values(), y.values(), quotient);
-        Ok(())
+        self.borrow_mut().quotient_add(beta, alpha, x.borrow(), y.borrow(), eps)
     }
 
     fn sign_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
-        check_same("sign_add", self, x)?;
-        elementwise::map1(self.values_mut(), beta, alpha, x.values(), elementwise::sign);
-        Ok(())
+        self.borrow_mut().sign_add(beta, alpha, x.borrow())
     }
 
     fn gemm(
@@ -196,19 +181,15 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
         b: &Self,
         op_b: Op,
     ) -> Result<()> {
-        check_gemm(self.shape(), a.shape(), op_a, b.shape(), op_b)?;
-        let alpha = E::narrow(alpha.value());
-        gemm::gemm(self.values_mut(), beta_of(beta), alpha, a.view(op_a), b.view(op_b));
-        Ok(())
+        self.borrow_mut().gemm(beta, alpha, (a.borrow(), op_a), (b.borrow(), op_b))
     }
 
     fn dot(&self, x: &Self) -> Result<f64> {
-        check_same("dot", self, x)?;
-        Ok(reduce::dot(self.values(), x.values()))
+        self.borrow().dot(x.borrow())
     }
 
     fn max_abs(&self) -> Result<f64> {
-        Ok(reduce::max_abs(self.values()))
+        Ok(self.borrow().max_abs())
     }
 
     fn gemm_symmetric(
@@ -220,12 +201,7 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
         b: &Self,
         op_b: Op,
     ) -> Result<()> {
-        check_gemm(self.shape(), a.shape(), op_a, b.shape(), op_b)?;
-        let (m, n) = self.shape();
-        check_shape("gemm_symmetric", (m, m), (m, n))?;
-        let alpha = E::narrow(alpha.value());
-        gemm::gemm_symmetric(self.values_mut(), beta_of(beta), alpha, a.view(op_a), b.view(op_b));
-        Ok(())
+        self.borrow_mut().gemm_symmetric(beta, alpha, (a.borrow(), op_a), (b.borrow(), op_b))
     }
 
     fn adam_add(
@@ -235,24 +211,12 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
         first: &mut Self,
         second: &mut Self,
         gradient: &Gradient<'_, Self>,
-        (b1, b2): (f64, f64),
+        betas: (f64, f64),
         eps: f64,
     ) -> Result<()> {
-        check_same("adam_add", self, first)?;
-        check_same("adam_add", self, second)?;
-        check_same("adam_add", self, gradient.values)?;
-        let step = Adam {
-            read: !beta.is_zero(),
-            beta: E::narrow(beta.value()),
-            alpha: E::narrow(alpha.value()),
-            b1: E::narrow(b1),
-            b2: E::narrow(b2),
-            first: E::narrow(gradient.scale.times(1.0 - b1).value()),
-            second: E::narrow(gradient.square.times(1.0 - b2).value()),
-            eps: E::narrow(eps),
-        };
-        step.apply(self.values_mut(), first.values_mut(), second.values_mut(), gradient.values.values());
-        Ok(())
+        let (mut first, mut second) = (first.borrow_mut(), second.borrow_mut());
+        let (values, scales) = (gradient.values.borrow(), (gradient.scale, gradient.square));
+        self.borrow_mut().adam_add((beta, alpha), &mut first, &mut second, values, scales, betas, eps)
     }
 
     fn power_sweep(
@@ -264,31 +228,9 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
         gram: &mut Self,
         z: &mut Self,
     ) -> Result<f64> {
-        let ((m, n), (_, k)) = (self.shape(), v.shape());
-        check_shape("power_sweep", (n, k), v.shape())?;
-        check_shape("power_sweep", (m, k), p.shape())?;
-        check_shape("power_sweep", (k, k), gram.shape())?;
-        check_shape("power_sweep", (n, k), z.shape())?;
-        if let Some((_, gradient)) = update {
-            check_same("power_sweep", self, gradient.values)?;
-        }
-        let Some(parts) = sweep::parts((m, n), k) else {
-            if let Some((mu, gradient)) = update {
-                self.scale_add(mu.into(), gradient.scale, gradient.values)?;
-            }
-            let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-            p.gemm(zero, alpha.into(), self, Op::Plain, v, Op::Plain)?;
-            gram.gemm_symmetric(zero, one, p, Op::Transposed, p, Op::Plain)?;
-            z.gemm(zero, alpha.into(), self, Op::Transposed, p, Op::Plain)?;
-            return self.dot(self);
-        };
-        let update = update.map(|(mu, gradient)| Update {
-            mu: beta_of::<E>(mu.into()),
-            scale: E::narrow(gradient.scale.value()),
-            gradient: gradient.values.values(),
-        });
-        let sweep = Sweep { alpha: E::narrow(alpha), v: v.view(Op::Plain) };
-        Ok(sweep.run(parts, self.values_mut(), update, p.values_mut(), gram.values_mut(), z.values_mut()))
+        let update = update.map(|(mu, gradient)| (mu, gradient.values.borrow(), gradient.scale));
+        let (mut p, mut gram, mut z) = (p.borrow_mut(), gram.borrow_mut(), z.borrow_mut());
+        self.borrow_mut().power_sweep(update, alpha, v.borrow(), &mut p, &mut gram, &mut z)
     }
 
     fn low_rank_add(
@@ -299,13 +241,6 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
         left: &Self,
         right: &Self,
     ) -> Result<()> {
-        let ((m, n), (_, k)) = (self.shape(), left.shape());
-        check_same("low_rank_add", self, x)?;
-        check_shape("low_rank_add", (m, k), left.shape())?;
-        check_shape("low_rank_add", (n, k), right.shape())?;
-        let update =
-            LowRank { beta: beta_of(beta), alpha: E::narrow(alpha.value()), right: right.view(Op::Plain) };
-        update.add(self.values_mut(), x.values(), left.values());
-        Ok(())
+        self.borrow_mut().low_rank_add(beta, alpha, x.borrow(), left.borrow(), right.borrow())
     }
 }

@@ -10,6 +10,7 @@
 //! * **Precision.** Products accumulate in the element type, reductions in `f64`.
 
 mod adam;
+mod borrowed;
 mod elementwise;
 mod gemm;
 mod low_rank;
@@ -21,6 +22,7 @@ mod simd;
 mod sweep;
 mod transposed;
 
+pub use borrowed::{MatrixMut, MatrixRef};
 pub use matrix::{Faer, FaerElement, FaerMatrix};
 
 #[cfg(test)]

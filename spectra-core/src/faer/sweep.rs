@@ -2,15 +2,14 @@
 //! pass over `M` from memory.
 //!
 //! The rows are dealt to as many parts as the pool has threads. A part goes through its rows by blocks: it
-//! updates the block tile by tile, multiplying each tile by its rows of `V` while it is in the private cache;
-//! then, with the block's `P` complete, it reads the block a second time, from the shared cache as far as it
-//! fits, for `Z`. Each part has its own accumulators, added at the end in the order of the parts: the bits
+//! updates the block in the order of memory, then multiplies it by `V`, then, with the block's `P` complete, by
+//! `P`; the block comes from memory once and from the shared cache afterwards. Each part has its own accumulators, added at the end in the order of the parts: the bits
 //! depend on the number of threads, never on timing.
 
 use super::FaerElement;
 use super::reduce::{Sum, squares};
 use super::simd::vectorized;
-use super::transposed::{ROWS, accumulate, add_transposed, tile_cols};
+use super::transposed::{ROWS, accumulate, add_transposed};
 use faer::linalg::matmul::{matmul, triangular};
 use faer::prelude::ReborrowMut;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -111,9 +110,17 @@ impl<E: FaerElement> Sweep<'_, E> {
             let m = &mut part.m[i * n..end * n];
             let p = &mut part.p[i * k..end * k];
             let update = part.update.map(|u| Update { gradient: &u.gradient[i * n..end * n], ..u });
-            self.update_and_project(m, update, p, &mut square);
-            let (m, p) =
-                (MatRef::from_row_major_slice(m, end - i, n), MatRef::from_row_major_slice(p, end - i, k));
+            update_rows(m, update, &mut square);
+            let m = MatRef::from_row_major_slice(m, end - i, n);
+            matmul(
+                MatMut::from_row_major_slice_mut(p, end - i, k),
+                Accum::Replace,
+                m,
+                self.v,
+                self.alpha,
+                Par::Seq,
+            );
+            let p = MatRef::from_row_major_slice(p, end - i, k);
             let (full, lower) = (Rectangular, TriangularLower);
             triangular::matmul(gram.rb_mut(), lower, beta, p.transpose(), full, p, full, E::one(), Par::Seq);
             accumulate(z.rb_mut(), beta, self.alpha, m, p);
@@ -121,26 +128,20 @@ impl<E: FaerElement> Sweep<'_, E> {
         }
         square.value()
     }
+}
 
-    /// Updates a block of rows and computes its `P`, tile by tile.
-    fn update_and_project(&self, m: &mut [E], update: Option<Update<'_, E>>, p: &mut [E], square: &mut Sum) {
-        let (n, k) = self.v.shape();
-        let (rows, tile) = (p.len() / k, tile_cols::<E>());
-        let mut beta = Accum::Replace;
-        for j in (0..n).step_by(tile) {
-            let end = n.min(j + tile);
-            for i in 0..rows {
-                let range = i * n + j..i * n + end;
-                if let Some(update) = update {
-                    update.apply(&mut m[range.clone()], &update.gradient[range.clone()]);
-                }
-                square.add(squares(&m[range]));
+/// Updates a block and adds its squares, in the order of memory, which is what a core reads fastest.
+fn update_rows<E: FaerElement>(m: &mut [E], update: Option<Update<'_, E>>, square: &mut Sum) {
+    /// Entries that stay in the first cache between the two loops.
+    const PIECE: usize = 2048;
+    match update {
+        Some(update) => {
+            for (m, g) in m.chunks_mut(PIECE).zip(update.gradient.chunks(PIECE)) {
+                update.apply(m, g);
+                square.add(squares(m));
             }
-            let block = MatRef::from_row_major_slice(m, rows, n).subcols(j, end - j);
-            let p = MatMut::from_row_major_slice_mut(p, rows, k);
-            matmul(p, beta, block, self.v.subrows(j, end - j), self.alpha, Par::Seq);
-            beta = Accum::Add;
         }
+        None => m.chunks(PIECE).for_each(|m| square.add(squares(m))),
     }
 }
 

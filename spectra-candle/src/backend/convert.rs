@@ -1,0 +1,73 @@
+//! From a user's tensors and variables to matrices and back.
+
+use super::element::CandleElement;
+use super::matrix::{CandleMatrix, Memory, at, check_len};
+use super::{CandleBackend, memory};
+use candle_core::{DType, Tensor, Var};
+use spectra_core::backend::{Error, ErrorKind, Result};
+use std::marker::PhantomData;
+
+impl<E: CandleElement> CandleBackend<E> {
+    /// A user's tensor of any rank as a `rows x cols` matrix, to read; the tensor never changes.
+    ///
+    /// No copy if the tensor is contiguous and of type `E`; it is then copied before a first write. A transposed
+    /// or otherwise strided view is copied; bf16, f16 and f32 are widened to `E`.
+    ///
+    /// # Errors
+    /// If the tensor lies on another device, its type is not contained in `E`, or it does not have `rows * cols`
+    /// elements.
+    pub fn matrix(&self, tensor: &Tensor, (rows, cols): (usize, usize)) -> Result<CandleMatrix<E>> {
+        self.check("matrix", tensor, (rows, cols))?;
+        let matrix = tensor.detach().to_dtype(E::DTYPE).and_then(|t| t.contiguous()?.reshape((rows, cols)));
+        Ok(self.wrap(at("matrix", matrix)?, Memory::Shared))
+    }
+
+    /// A variable as a `rows x cols` matrix, to change: as with `Var::set`, every tensor that shares the
+    /// variable's memory sees the changes.
+    ///
+    /// A variable of another type than `E` is widened into a matrix of its own;
+    /// [`write_back`](Self::write_back) rounds the result into the variable.
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix).
+    pub fn variable(&self, var: &Var, (rows, cols): (usize, usize)) -> Result<CandleMatrix<E>> {
+        if var.dtype() != E::DTYPE || !var.is_contiguous() {
+            return self.matrix(var, (rows, cols));
+        }
+        self.check("variable", var, (rows, cols))?;
+        let view = var.as_detached_tensor().reshape((rows, cols));
+        Ok(self.wrap(at("variable", view)?, Memory::Variable(var.clone())))
+    }
+
+    /// Rounds the values once to the variable's type and sets it. Nothing to do for a matrix that already
+    /// writes into this variable.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn write_back(&self, matrix: &CandleMatrix<E>, var: &Var) -> Result<()> {
+        if memory::same_storage(&matrix.tensor, var) {
+            return Ok(());
+        }
+        let rounded = matrix.tensor.reshape(var.shape()).and_then(|t| t.to_dtype(var.dtype()));
+        at("write_back", rounded.and_then(|t| var.set(&t)))
+    }
+
+    pub(super) fn wrap(&self, tensor: Tensor, memory: Memory) -> CandleMatrix<E> {
+        CandleMatrix { tensor, memory, on_memory: !self.tensor_operations, element: PhantomData }
+    }
+
+    fn check(&self, operation: &'static str, tensor: &Tensor, shape: (usize, usize)) -> Result<()> {
+        let refuse = |what| Err(Error::new(operation, ErrorKind::Unsupported { what }));
+        if !tensor.device().same_device(&self.device) {
+            return refuse("a tensor on another device");
+        }
+        let contained = match tensor.dtype() {
+            DType::BF16 | DType::F16 | DType::F32 => true,
+            dtype => dtype == E::DTYPE,
+        };
+        if !contained {
+            return refuse("an integer or 8-bit tensor, or f64 in f32 arithmetic,");
+        }
+        check_len(operation, shape, tensor.elem_count())
+    }
+}

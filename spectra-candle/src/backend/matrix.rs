@@ -1,0 +1,127 @@
+//! A matrix in a candle tensor, and who else may see its memory.
+
+use super::element::CandleElement;
+use super::memory;
+use candle_core::{Error as CandleError, Result as CandleResult, Tensor, Var};
+use spectra_core::backend::{Error, Result};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A contiguous two-dimensional tensor of type `E`.
+///
+/// Made by [`CandleBackend`](crate::CandleBackend): [`zeros`](spectra_core::backend::Backend::zeros) and
+/// `upload` own their memory; [`matrix`](crate::CandleBackend::matrix) borrows a user's tensor and copies it
+/// before the first write, [`variable`](crate::CandleBackend::variable) writes into a `Var` as `Var::set` does.
+/// There is no `Clone`: a handle that escapes does so through [`share`](Self::share), which gives up ownership.
+pub struct CandleMatrix<E> {
+    pub(super) tensor: Tensor,
+    pub(super) memory: Memory,
+    /// Operate on CPU memory, not by tensor operations.
+    pub(super) on_memory: bool,
+    pub(super) element: PhantomData<E>,
+}
+
+/// Who may see a write into the tensor's memory.
+pub(super) enum Memory {
+    /// Nobody else has a handle.
+    Own,
+    /// Others may: copy before the first write.
+    Shared,
+    /// Others may, and are meant to.
+    Variable(Var),
+}
+
+impl<E> fmt::Debug for CandleMatrix<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let memory = match self.memory {
+            Memory::Own => "own",
+            Memory::Shared => "shared",
+            Memory::Variable(_) => "variable",
+        };
+        f.debug_struct("CandleMatrix")
+            .field("shape", &self.tensor.dims())
+            .field("dtype", &self.tensor.dtype())
+            .field("device", &self.tensor.device().location())
+            .field("memory", &memory)
+            .finish()
+    }
+}
+
+impl<E: CandleElement> CandleMatrix<E> {
+    /// The matrix as a tensor, without a copy.
+    ///
+    /// Later changes of a matrix from [`variable`](crate::CandleBackend::variable) show in the tensor; any
+    /// other matrix copies itself before it changes again.
+    pub fn share(&mut self) -> Tensor {
+        if matches!(self.memory, Memory::Own) {
+            self.memory = Memory::Shared;
+        }
+        self.tensor.clone()
+    }
+
+    /// The matrix's tensor.
+    pub fn into_tensor(self) -> Tensor {
+        self.tensor
+    }
+
+    /// Makes the memory safe to write: a copy if others share it.
+    pub(super) fn writable(&mut self) -> CandleResult<()> {
+        if matches!(self.memory, Memory::Shared) {
+            self.tensor = self.tensor.force_contiguous()?;
+            self.memory = Memory::Own;
+        }
+        Ok(())
+    }
+
+    /// Replaces the values by those of `fresh`, a tensor that nobody else holds.
+    pub(super) fn assign(&mut self, fresh: Tensor) -> CandleResult<()> {
+        if let Memory::Variable(var) = &self.memory {
+            return var.set(&fresh.reshape(var.shape())?);
+        }
+        self.tensor = fresh;
+        self.memory = Memory::Own;
+        Ok(())
+    }
+
+    /// Prepares for writing to `written` while reading `operands` (on the CPU, where both are held at once):
+    /// shared memory is copied, and so is an operand in the memory of a variable that is written.
+    ///
+    /// # Errors
+    /// If two of `written` are the same variable.
+    pub(super) fn prepare<'a, const W: usize, const R: usize>(
+        written: &mut [&mut Self; W],
+        operands: [&'a Tensor; R],
+    ) -> CandleResult<[Cow<'a, Tensor>; R]> {
+        let mut operands = operands.map(Cow::Borrowed);
+        for i in 0..W {
+            written[i].writable()?;
+            if !matches!(written[i].memory, Memory::Variable(_)) {
+                continue;
+            }
+            let tensor = &written[i].tensor;
+            if written[..i].iter().any(|other| memory::same_storage(tensor, &other.tensor)) {
+                return Err(CandleError::Msg("one variable is written as two matrices at once".into()));
+            }
+            for operand in &mut operands {
+                if memory::same_storage(tensor, operand) {
+                    *operand = Cow::Owned(operand.force_contiguous()?);
+                }
+            }
+        }
+        Ok(operands)
+    }
+}
+
+/// Wraps candle's errors, naming the operation.
+pub(super) fn at<T>(operation: &'static str, result: CandleResult<T>) -> Result<T> {
+    result.map_err(|e| Error::device(operation, e))
+}
+
+/// An error unless `len` numbers fill a matrix of `shape`.
+pub(super) fn check_len(operation: &'static str, (rows, cols): (usize, usize), len: usize) -> Result<()> {
+    if rows * cols == len {
+        return Ok(());
+    }
+    Err(Error::shape(operation, (rows, cols), (len.checked_div(cols).unwrap_or(0), cols)))
+}

@@ -1,0 +1,141 @@
+//! Operations on the memory of CPU tensors, by the loops and products of `spectra_core::faer`.
+
+use super::element::CandleElement;
+use super::matrix::{CandleMatrix, at};
+use super::memory;
+use super::scalar::CandleScalar;
+use spectra_core::backend::{Coefficient, Gradient, Matrix, Result, Scalar};
+use spectra_core::faer::{MatrixMut, MatrixRef};
+
+type Coef<'a> = Coefficient<'a, CandleScalar>;
+type Host<'a> = Coefficient<'a, f64>;
+
+/// A coefficient with its device part, if any, on the host (where it is anyway).
+struct OnHost(f64, Option<f64>);
+
+impl OnHost {
+    fn new(coefficient: Coef<'_>) -> Result<Self> {
+        Ok(Self(coefficient.factor, coefficient.scalar.map(Scalar::read).transpose()?))
+    }
+
+    fn get(&self) -> Host<'_> {
+        Coefficient { factor: self.0, scalar: self.1.as_ref() }
+    }
+}
+
+impl<E: CandleElement> CandleMatrix<E> {
+    /// Runs `f(self, (beta, alpha), operands)` on memory.
+    pub(super) fn change<const R: usize>(
+        &mut self,
+        operation: &'static str,
+        beta: Coef<'_>,
+        alpha: Coef<'_>,
+        operands: [&Self; R],
+        f: impl FnOnce(MatrixMut<'_, E>, (Host<'_>, Host<'_>), [MatrixRef<'_, E>; R]) -> Result<()>,
+    ) -> Result<()> {
+        let (beta, alpha) = (OnHost::new(beta)?, OnHost::new(alpha)?);
+        Self::change_several(operation, [self], operands, |[out], operands| {
+            f(out, (beta.get(), alpha.get()), operands)
+        })
+    }
+
+    /// Runs `f(written, operands)` on memory.
+    fn change_several<R, const W: usize, const N: usize>(
+        operation: &'static str,
+        mut written: [&mut Self; W],
+        operands: [&Self; N],
+        f: impl FnOnce([MatrixMut<'_, E>; W], [MatrixRef<'_, E>; N]) -> Result<R>,
+    ) -> Result<R> {
+        let out_shapes = written.each_ref().map(|x| x.shape());
+        let shapes = operands.map(Matrix::shape);
+        let tensors = at(operation, Self::prepare(&mut written, operands.map(|x| &x.tensor)))?;
+        let done = memory::read(tensors.each_ref().map(|t| &**t), |values| {
+            memory::write(written.each_ref().map(|x| &x.tensor), |out| {
+                f(borrow_mut(out, out_shapes)?, borrow(values, shapes)?)
+            })
+        });
+        at(operation, done.and_then(|r| r))?
+    }
+
+    /// Runs `f` on the memory of matrices.
+    pub(super) fn inspect<R, const N: usize>(
+        operation: &'static str,
+        matrices: [&Self; N],
+        f: impl FnOnce([MatrixRef<'_, E>; N]) -> Result<R>,
+    ) -> Result<R> {
+        let shapes = matrices.map(Matrix::shape);
+        let tensors = matrices.map(|x| &x.tensor);
+        at(operation, memory::read(tensors, |values| f(borrow(values, shapes)?)))?
+    }
+
+    /// [`Matrix::adam_add`] in one pass over memory.
+    pub(super) fn adam(
+        &mut self,
+        beta: Coef<'_>,
+        alpha: Coef<'_>,
+        first: &mut Self,
+        second: &mut Self,
+        gradient: &Gradient<'_, Self>,
+        betas: (f64, f64),
+        eps: f64,
+    ) -> Result<()> {
+        const NAME: &str = "adam_add";
+        let (beta, alpha) = (OnHost::new(beta)?, OnHost::new(alpha)?);
+        let (scale, square) = (OnHost::new(gradient.scale)?, OnHost::new(gradient.square)?);
+        let values = gradient.values;
+        Self::change_several(NAME, [self, first, second], [values], |[mut x, mut m, mut v], [g]| {
+            let (coefficients, scales) = ((beta.get(), alpha.get()), (scale.get(), square.get()));
+            x.adam_add(coefficients, &mut m, &mut v, g, scales, betas, eps)
+        })
+    }
+
+    /// [`Matrix::power_sweep`] in one pass over memory.
+    pub(super) fn sweep(
+        &mut self,
+        update: Option<(f64, &Gradient<'_, Self>)>,
+        alpha: f64,
+        v: &Self,
+        p: &mut Self,
+        gram: &mut Self,
+        z: &mut Self,
+    ) -> Result<CandleScalar> {
+        const NAME: &str = "power_sweep";
+        let written = [self, p, gram, z];
+        let square = if let Some((mu, gradient)) = update {
+            let scale = OnHost::new(gradient.scale)?;
+            let operands = [v, gradient.values];
+            Self::change_several(NAME, written, operands, |[mut m, mut p, mut gram, mut z], [v, g]| {
+                m.power_sweep(Some((mu, g, scale.get())), alpha, v, &mut p, &mut gram, &mut z)
+            })
+        } else {
+            Self::change_several(NAME, written, [v], |[mut m, mut p, mut gram, mut z], [v]| {
+                m.power_sweep(None, alpha, v, &mut p, &mut gram, &mut z)
+            })
+        };
+        square.map(CandleScalar::host)
+    }
+}
+
+/// Row-major slices as matrices of these shapes.
+fn borrow<'a, E: CandleElement, const N: usize>(
+    values: [&'a [E]; N],
+    shapes: [(usize, usize); N],
+) -> Result<[MatrixRef<'a, E>; N]> {
+    let mut matrices = [MatrixRef::default(); N];
+    for ((matrix, values), (rows, cols)) in matrices.iter_mut().zip(values).zip(shapes) {
+        *matrix = MatrixRef::new(values, rows, cols)?;
+    }
+    Ok(matrices)
+}
+
+/// Row-major slices as matrices of these shapes, to change.
+fn borrow_mut<'a, E: CandleElement, const N: usize>(
+    values: [&'a mut [E]; N],
+    shapes: [(usize, usize); N],
+) -> Result<[MatrixMut<'a, E>; N]> {
+    let mut matrices = std::array::from_fn(|_| MatrixMut::default());
+    for ((matrix, values), (rows, cols)) in matrices.iter_mut().zip(values).zip(shapes) {
+        *matrix = MatrixMut::new(values, rows, cols)?;
+    }
+    Ok(matrices)
+}

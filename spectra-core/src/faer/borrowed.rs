@@ -1,0 +1,289 @@
+//! The operations on borrowed row-major memory: those of [`FaerMatrix`](super::FaerMatrix), and of a framework
+//! that owns the values (candle, burn).
+
+use super::low_rank::LowRank;
+use super::sweep::{self, Sweep, Update};
+use super::{FaerElement, adam::Adam, elementwise, gemm, reduce};
+use crate::backend::{Coefficient, Error, Op, Result, check_gemm, check_shape};
+
+type Coef<'a> = Coefficient<'a, f64>;
+
+/// A borrowed row-major matrix.
+#[derive(Debug, Clone, Copy)]
+pub struct MatrixRef<'a, E> {
+    pub(super) values: &'a [E],
+    pub(super) shape: (usize, usize),
+}
+
+/// A borrowed row-major matrix, to change. Each method is the method of that name of
+/// [`Matrix`](crate::backend::Matrix), whose documentation says what it does.
+#[derive(Debug)]
+pub struct MatrixMut<'a, E> {
+    pub(super) values: &'a mut [E],
+    pub(super) shape: (usize, usize),
+}
+
+impl<E> Default for MatrixRef<'_, E> {
+    /// 0 x 0.
+    fn default() -> Self {
+        Self { values: &[], shape: (0, 0) }
+    }
+}
+
+impl<E> Default for MatrixMut<'_, E> {
+    /// 0 x 0.
+    fn default() -> Self {
+        Self { values: &mut [], shape: (0, 0) }
+    }
+}
+
+fn check_len((rows, cols): (usize, usize), len: usize) -> Result<()> {
+    if rows.checked_mul(cols) == Some(len) {
+        return Ok(());
+    }
+    Err(Error::shape("borrow", (rows, cols), (len.checked_div(cols).unwrap_or(0), cols)))
+}
+
+impl<'a, E: FaerElement> MatrixRef<'a, E> {
+    /// These values as a `rows x cols` matrix.
+    ///
+    /// # Errors
+    /// If `values.len() != rows * cols`.
+    pub fn new(values: &'a [E], rows: usize, cols: usize) -> Result<Self> {
+        check_len((rows, cols), values.len())?;
+        Ok(Self { values, shape: (rows, cols) })
+    }
+
+    /// `<self, X>`
+    ///
+    /// # Errors
+    /// Shapes.
+    pub fn dot(self, x: Self) -> Result<f64> {
+        check_shape("dot", self.shape, x.shape)?;
+        Ok(reduce::dot(self.values, x.values))
+    }
+
+    /// The largest magnitude, NaN if there is one.
+    pub fn max_abs(self) -> f64 {
+        reduce::max_abs(self.values)
+    }
+
+    fn view(self, op: Op) -> faer::MatRef<'a, E> {
+        gemm::view(self.values, self.shape, op)
+    }
+}
+
+impl<'a, E: FaerElement> MatrixMut<'a, E> {
+    /// These values as a `rows x cols` matrix.
+    ///
+    /// # Errors
+    /// If `values.len() != rows * cols`.
+    pub fn new(values: &'a mut [E], rows: usize, cols: usize) -> Result<Self> {
+        check_len((rows, cols), values.len())?;
+        Ok(Self { values, shape: (rows, cols) })
+    }
+
+    /// `self = beta self + alpha X`
+    ///
+    /// # Errors
+    /// Shapes.
+    pub fn scale_add(&mut self, beta: Coef<'_>, alpha: Coef<'_>, x: MatrixRef<'_, E>) -> Result<()> {
+        check_shape("scale_add", self.shape, x.shape)?;
+        elementwise::map1(self.values, beta, alpha, x.values, |x| x);
+        Ok(())
+    }
+
+    /// `self = beta self + alpha sign(X)`
+    ///
+    /// # Errors
+    /// Shapes.
+    pub fn sign_add(&mut self, beta: Coef<'_>, alpha: Coef<'_>, x: MatrixRef<'_, E>) -> Result<()> {
+        check_shape("sign_add", self.shape, x.shape)?;
+        elementwise::map1(self.values, beta, alpha, x.values, elementwise::sign);
+        Ok(())
+    }
+
+    /// `self = beta self + alpha X o Y`
+    ///
+    /// # Errors
+    /// Shapes.
+    pub fn product_add(
+        &mut self,
+        beta: Coef<'_>,
+        alpha: Coef<'_>,
+        x: MatrixRef<'_, E>,
+        y: MatrixRef<'_, E>,
+    ) -> Result<()> {
+        check_shape("product_add", self.shape, x.shape)?;
+        check_shape("product_add", self.shape, y.shape)?;
+        elementwise::map2(self.values, beta, alpha, x.values, y.values, |x, y| x * y);
+        Ok(())
+    }
+
+    /// `self = beta self + alpha X / (sqrt(Y) + eps)`
+    ///
+    /// # Errors
+    /// Shapes.
+    pub fn quotient_add(
+        &mut self,
+        beta: Coef<'_>,
+        alpha: Coef<'_>,
+        x: MatrixRef<'_, E>,
+        y: MatrixRef<'_, E>,
+        eps: f64,
+    ) -> Result<()> {
+        check_shape("quotient_add", self.shape, x.shape)?;
+        check_shape("quotient_add", self.shape, y.shape)?;
+        let eps = E::narrow(eps);
+        let quotient = move |x: E, y: E| x / (num_traits::Float::sqrt(y) + eps);
+        elementwise::map2(self.values, beta, alpha, x.values, y.values, quotient);
+        Ok(())
+    }
+
+    /// `self = beta self + alpha op_a(A) op_b(B)`
+    ///
+    /// # Errors
+    /// Shapes.
+    pub fn gemm(
+        &mut self,
+        beta: Coef<'_>,
+        alpha: Coef<'_>,
+        (a, op_a): (MatrixRef<'_, E>, Op),
+        (b, op_b): (MatrixRef<'_, E>, Op),
+    ) -> Result<()> {
+        check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
+        gemm::gemm(self.values, beta_of(beta), E::narrow(alpha.value()), a.view(op_a), b.view(op_b));
+        Ok(())
+    }
+
+    /// [`gemm`](Self::gemm) for a symmetric result: one triangle, mirrored.
+    ///
+    /// # Errors
+    /// Shapes.
+    pub fn gemm_symmetric(
+        &mut self,
+        beta: Coef<'_>,
+        alpha: Coef<'_>,
+        (a, op_a): (MatrixRef<'_, E>, Op),
+        (b, op_b): (MatrixRef<'_, E>, Op),
+    ) -> Result<()> {
+        check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
+        let (m, n) = self.shape;
+        check_shape("gemm_symmetric", (m, m), (m, n))?;
+        gemm::gemm_symmetric(
+            self.values,
+            beta_of(beta),
+            E::narrow(alpha.value()),
+            a.view(op_a),
+            b.view(op_b),
+        );
+        Ok(())
+    }
+
+    /// One AdamW pass; `scale` and `square`: the gradient's factor and its square.
+    ///
+    /// # Errors
+    /// Shapes.
+    pub fn adam_add(
+        &mut self,
+        (beta, alpha): (Coef<'_>, Coef<'_>),
+        first: &mut Self,
+        second: &mut Self,
+        gradient: MatrixRef<'_, E>,
+        (scale, square): (Coef<'_>, Coef<'_>),
+        (b1, b2): (f64, f64),
+        eps: f64,
+    ) -> Result<()> {
+        for shape in [first.shape, second.shape, gradient.shape] {
+            check_shape("adam_add", self.shape, shape)?;
+        }
+        let step = Adam {
+            read: !beta.is_zero(),
+            beta: E::narrow(beta.value()),
+            alpha: E::narrow(alpha.value()),
+            b1: E::narrow(b1),
+            b2: E::narrow(b2),
+            first: E::narrow(scale.times(1.0 - b1).value()),
+            second: E::narrow(square.times(1.0 - b2).value()),
+            eps: E::narrow(eps),
+        };
+        step.apply(self.values, first.values, second.values, gradient.values);
+        Ok(())
+    }
+
+    /// The one-sweep half of the power iteration; `update`: `(mu, G, G's factor)`.
+    ///
+    /// # Errors
+    /// Shapes.
+    pub fn power_sweep(
+        &mut self,
+        update: Option<(f64, MatrixRef<'_, E>, Coef<'_>)>,
+        alpha: f64,
+        v: MatrixRef<'_, E>,
+        p: &mut Self,
+        gram: &mut Self,
+        z: &mut Self,
+    ) -> Result<f64> {
+        let ((m, n), (_, k)) = (self.shape, v.shape);
+        check_shape("power_sweep", (n, k), v.shape)?;
+        check_shape("power_sweep", (m, k), p.shape)?;
+        check_shape("power_sweep", (k, k), gram.shape)?;
+        check_shape("power_sweep", (n, k), z.shape)?;
+        if let Some((_, gradient, _)) = update {
+            check_shape("power_sweep", (m, n), gradient.shape)?;
+        }
+        let Some(parts) = sweep::parts((m, n), k) else {
+            if let Some((mu, gradient, scale)) = update {
+                self.scale_add(mu.into(), scale, gradient)?;
+            }
+            let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+            let m = self.reborrow();
+            p.gemm(zero, alpha.into(), (m, Op::Plain), (v, Op::Plain))?;
+            let p = p.reborrow();
+            gram.gemm_symmetric(zero, one, (p, Op::Transposed), (p, Op::Plain))?;
+            z.gemm(zero, alpha.into(), (m, Op::Transposed), (p, Op::Plain))?;
+            return m.dot(m);
+        };
+        let update = update.map(|(mu, gradient, scale)| Update {
+            mu: beta_of::<E>(mu.into()),
+            scale: E::narrow(scale.value()),
+            gradient: gradient.values,
+        });
+        let sweep = Sweep { alpha: E::narrow(alpha), v: v.view(Op::Plain) };
+        Ok(sweep.run(parts, self.values, update, p.values, gram.values, z.values))
+    }
+
+    /// `self = beta self + alpha (X - L R^T)`
+    ///
+    /// # Errors
+    /// Shapes.
+    pub fn low_rank_add(
+        &mut self,
+        beta: Coef<'_>,
+        alpha: Coef<'_>,
+        x: MatrixRef<'_, E>,
+        left: MatrixRef<'_, E>,
+        right: MatrixRef<'_, E>,
+    ) -> Result<()> {
+        let ((m, n), (_, k)) = (self.shape, left.shape);
+        check_shape("low_rank_add", (m, n), x.shape)?;
+        check_shape("low_rank_add", (m, k), left.shape)?;
+        check_shape("low_rank_add", (n, k), right.shape)?;
+        let alpha = E::narrow(alpha.value());
+        LowRank { beta: beta_of(beta), alpha, right: right.view(Op::Plain) }.add(
+            self.values,
+            x.values,
+            left.values,
+        );
+        Ok(())
+    }
+
+    fn reborrow(&self) -> MatrixRef<'_, E> {
+        MatrixRef { values: self.values, shape: self.shape }
+    }
+}
+
+/// `None` if the output is not to be read.
+fn beta_of<E: FaerElement>(beta: Coef<'_>) -> Option<E> {
+    if beta.is_zero() { None } else { Some(E::narrow(beta.value())) }
+}
