@@ -1,6 +1,62 @@
-//! Spectral optimizers for candle.
+//! Spectral optimizers for [candle](candle_core), in place of `candle_nn::AdamW`.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use candle_nn::{Module, Optimizer as _, VarBuilder, VarMap};
+//! use spectra_candle::{Config, Optimizer};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let varmap = VarMap::new();
+//! let layer = candle_nn::linear(16, 4, VarBuilder::from_varmap(&varmap, DType::F32, &Device::Cpu))?;
+//! // Was: let mut optimizer = AdamW::new_lr(varmap.all_vars(), 0.01)?;
+//! let mut optimizer = Optimizer::from_varmap(&varmap, Config::preset("spectra")?.lr(0.01))?;
+//! let (x, y) = (Tensor::randn(0f32, 1., (8, 16), &Device::Cpu)?, Tensor::zeros((8, 4), DType::F32, &Device::Cpu)?);
+//! for _ in 0..10 {
+//!     optimizer.backward_step(&candle_nn::loss::mse(&layer.forward(&x)?, &y)?)?;
+//! }
+//! optimizer.save(std::env::temp_dir().join("optimizer.safetensors"))?;
+//! # std::fs::remove_file(std::env::temp_dir().join("optimizer.safetensors"))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * [`Optimizer`]: names from a `VarMap` decide who gets the spectral rule and who AdamW
+//!   ([`plan_table`](Optimizer::plan_table) prints it; [`with_plan`](Optimizer::with_plan) changes it).
+//! * [`CandleBackend`]: the traits of `spectra-core` on candle's tensors, to call single algorithms.
+//!
+//! # What is supported
+//!
+//! | | |
+//! |---|---|
+//! | variables | f32, f64, bf16, f16; integers are ignored, as by candle's own optimizers; 8-bit floats are refused |
+//! | arithmetic and state | f32; f64 for the whole model if one variable is f64 |
+//! | bf16, f16 | widened to f32 for the step and rounded once, to nearest: a change below half a unit in the last place is lost, as with candle's own; all gradients are widened at once |
+//! | shapes | any rank; see the [plan](plan) for how a tensor becomes a matrix |
+//! | views | gradients may be transposed or narrowed views; they are copied then |
+//! | tied variables | one variable under two names is refused: it would be updated twice |
+//! | saved state | a [file](Optimizer::save), or [tensors](Optimizer::state_tensors) for a checkpoint of your own |
+//!
+//! **CPU**: a step works on the tensors' memory, by the kernels of `spectra_core::faer`, on all threads of rayon's
+//! pool. Resumed training has the bits of uninterrupted training with the same number of threads; with another
+//! number the sums of the power iteration are rounded differently.
+//!
+//! **CUDA and Metal** (features `cuda`, `metal`): by candle's tensor operations, with temporaries, and small
+//! factorisations on the host. This path is tested on the CPU, against the same reference. It has never run on
+//! a GPU, and nothing is known of its speed there.
+//!
+//! # Who else sees a change
+//!
+//! A step changes variables in place: every tensor that shares a variable's memory sees it, as after `Var::set`.
+//! Nothing else is ever changed: gradients are read only, and the optimizer's own buffers are copied before they
+//! are handed out.
 #![forbid(unsafe_code)]
 
 mod backend;
+mod files;
+mod optimizer;
 
 pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
+pub use optimizer::Optimizer;
+pub use spectra_core::backend::{Error, ErrorKind, Result};
+pub use spectra_core::directions::Slot;
+pub use spectra_core::optimizer::{Config, Recipe, plan};

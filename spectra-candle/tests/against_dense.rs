@@ -60,6 +60,8 @@ const COEFFICIENTS: [(f64, f64); 4] = [(0.0, 1.0), (1.0, 0.3), (-0.7, 1.0), (0.9
 mod checks {
     use super::*;
 
+    type Operation<E> = fn(&mut CandleMatrix<E>, &CandleMatrix<E>, &CandleMatrix<E>) -> Result<()>;
+
     pub(super) fn scale_add<E: CandleElement>(backend: &CandleBackend<E>) -> Result<()> {
         for shape in SHAPES {
             for (beta, alpha) in COEFFICIENTS {
@@ -253,8 +255,7 @@ mod checks {
         square.product_add(Coefficient::ZERO, Coefficient::ONE, &x, &x)?;
         let gradient = Gradient::new(&x);
         let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        let outputs: [fn(_: &mut CandleMatrix<E>, _: &CandleMatrix<E>, _: &CandleMatrix<E>) -> Result<()>;
-            7] = [
+        let outputs: [Operation<E>; 7] = [
             |out, x, _| out.scale_add(Coefficient::ZERO, Coefficient::ONE, x),
             |out, x, _| out.copy_from(x),
             |out, x, y| out.product_add(Coefficient::ZERO, Coefficient::ONE, x, y),

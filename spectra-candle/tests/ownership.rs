@@ -3,7 +3,7 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor, Var};
-use common::{host, values};
+use common::{host, random};
 use spectra_candle::CandleBackend;
 use spectra_core::backend::{Backend, Coefficient, Gradient, Matrix, Op};
 
@@ -11,11 +11,6 @@ type Anyhow = Result<(), Box<dyn std::error::Error>>;
 
 fn backends() -> [CandleBackend<f32>; 2] {
     [CandleBackend::new(&Device::Cpu), CandleBackend::by_tensor_operations(&Device::Cpu)]
-}
-
-fn random(seed: u64, shape: &[usize]) -> candle_core::Result<Tensor> {
-    let values: Vec<f32> = values(seed, shape.iter().product()).iter().map(|x| *x as f32).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
 fn numbers(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {

@@ -65,6 +65,24 @@ impl<E: CandleElement> CandleMatrix<E> {
         self.tensor
     }
 
+    /// A tensor with a copy of the values.
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    pub fn to_tensor(&self) -> Result<Tensor> {
+        at("to_tensor", self.tensor.force_contiguous())
+    }
+
+    /// Runs `f` on the values, row-major; where they are, if that is the CPU.
+    pub(crate) fn with_values<R>(&self, f: impl FnOnce(&[E]) -> R) -> Result<R> {
+        let result = if self.on_memory {
+            memory::read([&self.tensor], |[values]| f(values))
+        } else {
+            self.tensor.flatten_all().and_then(|t| t.to_vec1()).map(|values| f(&values))
+        };
+        at("read", result)
+    }
+
     /// Makes the memory safe to write: a copy if others share it.
     pub(super) fn writable(&mut self) -> CandleResult<()> {
         if matches!(self.memory, Memory::Shared) {

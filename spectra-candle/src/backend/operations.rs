@@ -21,15 +21,7 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
 
     fn read(&self, out: &mut [E]) -> Result<()> {
         check_len("read", self.shape(), out.len())?;
-        let copied = if self.on_memory {
-            memory::read([&self.tensor], |[values]| out.copy_from_slice(values))
-        } else {
-            self.tensor
-                .flatten_all()
-                .and_then(|t| t.to_vec1::<E>())
-                .map(|values| out.copy_from_slice(&values))
-        };
-        at("read", copied)
+        self.with_values(|values| out.copy_from_slice(values))
     }
 
     fn write(&mut self, values: &[E]) -> Result<()> {

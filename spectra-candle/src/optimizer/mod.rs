@@ -1,0 +1,193 @@
+//! The optimizer that replaces `candle_nn::AdamW`.
+
+mod candle;
+mod checksum;
+mod header;
+mod state;
+mod typed;
+mod variables;
+
+use candle_core::{Tensor, Var, backprop::GradStore};
+use candle_nn::VarMap;
+use spectra_core::backend::{Error, Result};
+use spectra_core::directions::Slot;
+use spectra_core::optimizer::Config;
+use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
+use typed::{Typed, unknown};
+use variables::Variables;
+
+/// A spectral optimizer for the variables of a candle model.
+///
+/// It implements [`candle_nn::Optimizer`]; see the [crate's front page](crate) for an example and for what is
+/// supported. A step changes the variables in place, as `Var::set` does.
+///
+/// Gradients are checked before anything changes: a NaN or an infinity is an error that names the parameter, and
+/// neither weights nor state have moved ([`Config::check_finite`] switches that off). A variable without a
+/// gradient is skipped, as by candle's own optimizers; [`missing_gradients`](Self::missing_gradients) tells.
+#[derive(Debug)]
+pub struct Optimizer {
+    plan: Plan,
+    vars: Vec<(String, Var)>,
+    engine: Engine,
+    missing: Vec<usize>,
+    /// A learning rate that was set and is none; the next step refuses it.
+    refused_lr: Option<f64>,
+}
+
+#[derive(Debug)]
+enum Engine {
+    F32(Typed<f32>),
+    F64(Typed<f64>),
+}
+
+/// The same expression on the core optimizer of either type.
+macro_rules! with_core {
+    ($engine:expr, $core:ident => $body:expr) => {
+        match $engine {
+            $crate::optimizer::Engine::F32($crate::optimizer::typed::Typed($core)) => $body,
+            $crate::optimizer::Engine::F64($crate::optimizer::typed::Typed($core)) => $body,
+        }
+    };
+}
+use with_core;
+
+impl Optimizer {
+    /// An optimizer for all float variables of `varmap`, with the default rules for their names and shapes
+    /// ([`plan`](spectra_core::optimizer::plan)).
+    ///
+    /// # Errors
+    /// An invalid setting; a variable under two names, on another device than the first, or of an 8-bit type.
+    pub fn from_varmap(varmap: &VarMap, config: Config) -> Result<Self> {
+        Self::with_plan(varmap, config, &Plan::builder())
+    }
+
+    /// [`from_varmap`](Self::from_varmap) with rules of your own.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device};
+    /// use candle_nn::{VarBuilder, VarMap};
+    /// use spectra_candle::plan::{Plan, Rule};
+    /// use spectra_candle::{Config, Optimizer};
+    ///
+    /// let varmap = VarMap::new();
+    /// let vb = VarBuilder::from_varmap(&varmap, DType::F32, &Device::Cpu);
+    /// candle_nn::linear(8, 4, vb.pp("gate"))?;
+    /// candle_nn::linear(8, 4, vb.pp("router"))?;
+    /// let rules = Plan::builder().rule("router.*", Rule::Frozen);
+    /// let optimizer = Optimizer::with_plan(&varmap, Config::preset("spectra")?, &rules)?;
+    /// assert_eq!(optimizer.plan().get("router.weight").map(|entry| entry.rule()), Some(Rule::Frozen));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_varmap`](Self::from_varmap); and those of [`PlanBuilder::build`].
+    pub fn with_plan(varmap: &VarMap, config: Config, rules: &PlanBuilder) -> Result<Self> {
+        Self::from_named_vars(Variables::of_map(varmap), config, rules)
+    }
+
+    /// An optimizer for variables with names; a saved state belongs to these names in this order.
+    ///
+    /// # Errors
+    /// As [`with_plan`](Self::with_plan).
+    pub fn from_named_vars(
+        vars: impl IntoIterator<Item = (String, Var)>,
+        config: Config,
+        rules: &PlanBuilder,
+    ) -> Result<Self> {
+        let Variables { named: vars, device, double } = Variables::new(vars)?;
+        let plan = rules.build(vars.iter().map(|(name, var)| (name, var.dims())))?;
+        let engine = if double {
+            Engine::F64(Typed::new(&device, config, &plan)?)
+        } else {
+            Engine::F32(Typed::new(&device, config, &plan)?)
+        };
+        Ok(Self { plan, vars, engine, missing: Vec::new(), refused_lr: None })
+    }
+
+    /// One step from the gradients of `loss.backward()`, with this library's error type; what
+    /// [`candle_nn::Optimizer::step`] does. Returns how many variables had no gradient.
+    ///
+    /// # Errors
+    /// A NaN or an infinity in a gradient, a gradient of another shape or type, a learning rate that is none:
+    /// nothing has changed. An error of the device in the middle of the step leaves the parameters before the
+    /// one it names updated.
+    pub fn try_step(&mut self, grads: &GradStore) -> Result<usize> {
+        if let Some(lr) = self.refused_lr {
+            return Err(Error::argument("step", "learning rate", lr, "non-negative and finite"));
+        }
+        self.missing = match &mut self.engine {
+            Engine::F32(engine) => engine.step(&self.plan, &self.vars, grads)?,
+            Engine::F64(engine) => engine.step(&self.plan, &self.vars, grads)?,
+        };
+        Ok(self.missing.len())
+    }
+
+    /// Who gets which rule, and why.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// [`plan`](Self::plan) as a printable table, with the bytes of state.
+    pub fn plan_table(&self) -> Table<'_, impl StateCost> {
+        let width = if matches!(self.engine, Engine::F64(_)) { 8 } else { 4 };
+        self.plan.table(Cost { config: *self.config(), width })
+    }
+
+    /// The settings it was made with.
+    pub fn config(&self) -> &Config {
+        with_core!(&self.engine, core => core.config())
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        with_core!(&self.engine, core => core.steps())
+    }
+
+    /// Bytes of state once every parameter has taken a step.
+    pub fn state_bytes(&self) -> usize {
+        with_core!(&self.engine, core => core.state_bytes())
+    }
+
+    /// The variables that had no gradient in the last step, and were not updated; frozen ones do not count.
+    pub fn missing_gradients(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.missing.iter().map(|index| self.vars.get(*index).map_or("", |(name, _)| name.as_str()))
+    }
+
+    /// Sets the factor of the spectral clip's threshold, from its schedule.
+    ///
+    /// # Errors
+    /// Not positive, or non-finite.
+    pub fn set_clip_factor(&mut self, factor: f64) -> Result<()> {
+        with_core!(&mut self.engine, core => core.set_clip_factor(factor))
+    }
+
+    /// A copy of one buffer of a parameter's state, `None` before the parameter's first step or if its rule keeps
+    /// no such buffer: for diagnostics.
+    ///
+    /// # Errors
+    /// For a name that no parameter has.
+    pub fn state_tensor(&self, name: &str, slot: Slot) -> Result<Option<Tensor>> {
+        let index = self.vars.iter().position(|(n, _)| n == name);
+        let index = index.ok_or_else(|| unknown("state_tensor", name))?;
+        with_core!(&self.engine, core => {
+            let buffer = core.state(index).and_then(|state| state.slots.get(slot));
+            buffer.map(|matrix| matrix.to_tensor()).transpose()
+        })
+    }
+}
+
+/// The cost of a plan in the arithmetic type's bytes.
+struct Cost {
+    config: Config,
+    width: usize,
+}
+
+impl StateCost for Cost {
+    fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize {
+        self.config.state_numbers(rule, rows, cols)
+    }
+
+    fn bytes_per_number(&self) -> usize {
+        self.width
+    }
+}
