@@ -32,6 +32,30 @@ pub fn max_error(computed: &[f64], exact: &[f64]) -> f64 {
     fraction(largest_difference, max_abs(exact.iter().copied()))
 }
 
+/// The largest of `|computed_ij - exact_ij| / scale_ij`, with the rules of [`relative_distance`] for each entry.
+#[must_use]
+pub fn entrywise_distance(computed: &HostMatrix, exact: &HostMatrix, scale: &HostMatrix) -> f64 {
+    if computed.shape() != exact.shape() || computed.shape() != scale.shape() {
+        return f64::INFINITY;
+    }
+    let entries = computed.data.iter().zip(&exact.data).zip(&scale.data);
+    max_abs(entries.map(|((&computed, &exact), &scale)| scalar_distance(computed, exact, scale)))
+}
+
+/// Whether the entries are NaN, or infinite with the same sign, or finite at the same places.
+#[must_use]
+pub fn same_non_finite(computed: &HostMatrix, exact: &HostMatrix) -> bool {
+    let alike = |a: f64, b: f64| (a.is_nan() && b.is_nan()) || a == b || (a.is_finite() && b.is_finite());
+    computed.shape() == exact.shape() && computed.data.iter().zip(&exact.data).all(|(&a, &b)| alike(a, b))
+}
+
+/// Whether the shapes agree and all entries have the same bits; any NaN equals any NaN.
+#[must_use]
+pub fn same_bits(computed: &HostMatrix, exact: &HostMatrix) -> bool {
+    let alike = |a: f64, b: f64| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+    computed.shape() == exact.shape() && computed.data.iter().zip(&exact.data).all(|(&a, &b)| alike(a, b))
+}
+
 /// `|computed - exact| / scale`, with the rules of [`relative_distance`].
 #[must_use]
 pub fn scalar_distance(computed: f64, exact: f64, scale: f64) -> f64 {
@@ -46,7 +70,10 @@ fn fraction(difference: f64, scale: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{max_error, relative_distance, relative_error, scalar_distance};
+    use super::{
+        entrywise_distance, max_error, relative_distance, relative_error, same_bits, same_non_finite,
+        scalar_distance,
+    };
     use crate::HostMatrix;
 
     #[test]
@@ -80,5 +107,27 @@ mod tests {
             f64::INFINITY
         );
         assert_eq!(max_error(&[1.0], &exact.data), f64::INFINITY);
+    }
+
+    #[test]
+    fn a_small_entry_counts_as_much_as_a_large_one() {
+        let exact = HostMatrix::column(&[1e10, 1e-10]);
+        let computed = HostMatrix::column(&[1e10, 1.5e-10]);
+        assert!(relative_error(&computed, &exact) < 1e-20);
+        assert!((entrywise_distance(&computed, &exact, &exact) - 0.5).abs() < 1e-12);
+        let with_nan = HostMatrix::column(&[f64::NAN, 1e-10]);
+        assert_eq!(entrywise_distance(&with_nan, &exact, &exact), f64::INFINITY);
+        assert_eq!(entrywise_distance(&exact, &with_nan, &exact), f64::INFINITY);
+    }
+
+    #[test]
+    fn special_values_are_told_apart() {
+        let exact = HostMatrix::column(&[1.0, f64::NAN, f64::INFINITY, 0.0]);
+        assert!(same_non_finite(&HostMatrix::column(&[7.0, -f64::NAN, f64::INFINITY, -0.0]), &exact));
+        assert!(!same_non_finite(&HostMatrix::column(&[1.0, f64::NAN, f64::NEG_INFINITY, 0.0]), &exact));
+        assert!(!same_non_finite(&HostMatrix::column(&[f64::NAN, f64::NAN, f64::INFINITY, 0.0]), &exact));
+        assert!(!same_non_finite(&HostMatrix::column(&[1.0, 1.0, f64::INFINITY, 0.0]), &exact));
+        assert!(same_bits(&HostMatrix::column(&[1.0, -f64::NAN, f64::INFINITY, 0.0]), &exact));
+        assert!(!same_bits(&HostMatrix::column(&[1.0, f64::NAN, f64::INFINITY, -0.0]), &exact));
     }
 }

@@ -4,8 +4,13 @@
 //! that backend is: every operation and every algorithm is compared with the exact singular value decomposition
 //! in double precision, and with trajectories of the papers' own programs.
 //!
+//! One line in a test file runs all of it: see [`suite!`]. [`suite::run`] does the same as a function and returns a
+//! report.
+//!
 //! | module | what it holds |
 //! |---|---|
+//! | [`suite`](mod@suite) | the frame: what a check is given and answers, the list of all checks, the report |
+//! | [`checks`] | the checks, in groups |
 //! | [`golden`] | the papers' and the baselines' results, committed with the crate |
 //! | [`oracle`] | exact results in double precision, each decomposition checked before it is used |
 //! | [`inputs`] | the matrices a numerical analyst would choose, seeded and named |
@@ -13,13 +18,19 @@
 //! | [`distance`] | how a computed result is compared with the exact one |
 #![forbid(unsafe_code)]
 
+pub mod checks;
 pub mod distance;
 pub mod golden;
 mod host_matrix;
 pub mod inputs;
 pub mod oracle;
 mod precision;
+mod required_only;
+pub mod suite;
 pub mod tolerance;
 
 pub use host_matrix::HostMatrix;
 pub use precision::Precision;
+pub use required_only::{RequiredOnly, RequiredOnlyMatrix};
+#[doc(hidden)]
+pub use spectra_core::backend;

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use spectra_core::backend::Element;
+
 /// A floating-point format in which a backend computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Precision {
@@ -14,6 +16,19 @@ pub enum Precision {
 impl Precision {
     /// Every precision, lowest first.
     pub const ALL: [Self; 2] = [Self::F32, Self::F64];
+
+    /// The precision of a backend's element type.
+    ///
+    /// # Panics
+    /// If the element type is neither `f32` nor `f64`.
+    #[must_use]
+    pub fn of<E: Element>() -> Self {
+        match E::NAME {
+            "f32" => Self::F32,
+            "f64" => Self::F64,
+            other => panic!("the suite has no tolerances for elements of type {other}"),
+        }
+    }
 
     /// Unit roundoff u: rounding to nearest changes a normal number by at most this fraction.
     #[must_use]

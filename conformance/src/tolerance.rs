@@ -46,6 +46,21 @@ pub fn norm(precision: Precision, terms: usize) -> f64 {
     precision.unit_roundoff() * (accumulated(2 * terms) / 2.0 + 2.0)
 }
 
+/// A reduction of `terms` products to one number, relative to the sum of their absolute values.
+///
+/// The contract wants f32 summed in f64 or with an error that grows no faster than pairwise summation's: one rounding
+/// for each level, and in blocks of 64 at the bottom. Doubles may be summed one by one.
+#[must_use]
+pub fn reduction(precision: Precision, terms: usize) -> f64 {
+    match precision {
+        Precision::F32 => {
+            let levels = (terms.max(1) as f64).log2().ceil();
+            precision.unit_roundoff() * (accumulated((2 * terms).min(128)) + levels + 1.0)
+        }
+        Precision::F64 => product(precision, terms),
+    }
+}
+
 /// `||Q^T Q - I||_F` of k columns of length m that were orthonormalised.
 ///
 /// Householder reflections, and Cholesky QR done twice, leave each of the k^2 inner products of length m wrong by the
@@ -55,6 +70,59 @@ pub fn norm(precision: Precision, terms: usize) -> f64 {
 #[must_use]
 pub fn orthonormality(precision: Precision, (m, k): (usize, usize)) -> f64 {
     2.0 * k as f64 * product(precision, m)
+}
+
+/// What a column of P, relative to its length, may have outside the span of its computed orthonormal basis U, and the
+/// entries below the diagonal of `U^T P`.
+///
+/// QR decompositions are backward stable column by column, whatever the condition: k projections, each an inner
+/// product of length m. A column of which less than 4 eps = 8 u is left after the projections may count as dependent.
+#[must_use]
+pub fn span(precision: Precision, (m, k): (usize, usize)) -> f64 {
+    orthonormality(precision, (m, k)) + 8.0 * precision.unit_roundoff()
+}
+
+/// `W = M^T U` of a power iteration, relative to `|| |M|^T |U| ||_F`.
+///
+/// A sum over the m rows; in one sweep it is `(M^T P) R^-1` with a factor R of condition up to 8, and the n terms of
+/// `P = M V` count too.
+#[must_use]
+pub fn projection(precision: Precision, (m, n): (usize, usize)) -> f64 {
+    8.0 * (product(precision, m) + product(precision, n))
+}
+
+/// The angle between a computed left subspace and the exact one, in radians.
+///
+/// The product `M V` carries an error of `product(n)` times `|| |M| |V| ||`, orthonormalisation one of its own; both
+/// turn the subspace by that error times the condition number of the columns of `M V`, scaled to unit length.
+#[must_use]
+pub fn subspace_angle(precision: Precision, (m, n): (usize, usize), k: usize, condition: f64) -> f64 {
+    condition * (product(precision, n) + span(precision, (m, k)))
+}
+
+/// A result that golden data give in double precision, reproduced in `precision`.
+///
+/// `tolerance` is the one for double precision. It allows for another order of rounding, and two correct programs in
+/// double precision came to within 1e-13 of each other: 900 unit roundoffs. Single precision is allowed the same number
+/// of its own, and as many again for the rounded inputs.
+#[must_use]
+pub fn golden(precision: Precision, tolerance: f64) -> f64 {
+    match precision {
+        Precision::F32 => tolerance.max(1800.0 * precision.unit_roundoff()),
+        Precision::F64 => tolerance,
+    }
+}
+
+/// A tail norm `||M - U W^T||_F` relative to itself, when it is `tail` times the norm of M.
+///
+/// Formed as a difference of squares it loses the digits that M and the projection share, half of them after the root;
+/// formed from the difference of the matrices it loses fewer. Below `sqrt(eps)` of the energy a host that knows the norms
+/// must use the second way.
+#[must_use]
+pub fn tail_norm(precision: Precision, (m, n): (usize, usize), tail: f64, host_knows_norms: bool) -> f64 {
+    let eps = 2.0 * precision.unit_roundoff();
+    let relative = projection(precision, (m, n)) + reduction(precision, m * n);
+    if host_knows_norms && tail * tail < eps.sqrt() { relative / tail } else { relative / (tail * tail) }
 }
 
 /// `||M - U diag(sigma) V^T||_F / ||M||_F` of a backward stable decomposition.

@@ -13,9 +13,7 @@ use crate::HostMatrix;
 #[must_use]
 pub fn product(a: &HostMatrix, b: &HostMatrix) -> HostMatrix {
     assert_eq!(a.cols, b.rows, "inner extents of a product");
-    HostMatrix::from_fn(a.rows, b.cols, |row, col| {
-        dot((0..a.cols).map(|inner| (a.at(row, inner), b.at(inner, col))))
-    })
+    product_nt(a, &b.transposed())
 }
 
 /// `A^T B`.
@@ -33,7 +31,12 @@ pub fn product_tn(a: &HostMatrix, b: &HostMatrix) -> HostMatrix {
 /// If the inner extents differ.
 #[must_use]
 pub fn product_nt(a: &HostMatrix, b: &HostMatrix) -> HostMatrix {
-    product(a, &b.transposed())
+    assert_eq!(a.cols, b.cols, "inner extents of a product");
+    let inner = a.cols;
+    HostMatrix::from_fn(a.rows, b.rows, |i, j| {
+        let (left, right) = (&a.data[i * inner..][..inner], &b.data[j * inner..][..inner]);
+        dot(left.iter().copied().zip(right.iter().copied()))
+    })
 }
 
 /// `|A| |B|`, entrywise absolute values: the scale of a product's rounding error.

@@ -59,13 +59,10 @@ impl Svd {
             let defect = orthogonality_defect(factor);
             require(property, defect, tolerance::orthonormality(Precision::F64, factor.shape()))?;
         }
-        let out_of_order = self.sigma.windows(2).any(|pair| !(pair[0] >= pair[1]));
-        let negative = self.sigma.iter().any(|sigma| !(*sigma >= 0.0));
-        require(
-            "singular values out of order or negative",
-            f64::from(u8::from(out_of_order || negative)),
-            0.0,
-        )
+        let ordered = self.sigma.windows(2).all(|pair| pair[0] >= pair[1]);
+        let non_negative = self.sigma.iter().all(|sigma| *sigma >= 0.0);
+        let violations = u8::from(!ordered) + u8::from(!non_negative);
+        require("order and sign of the singular values", f64::from(violations), 0.0)
     }
 
     /// `U diag(values) V^T`: the matrix with the same singular vectors and other singular values.

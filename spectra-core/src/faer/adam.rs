@@ -5,8 +5,8 @@ use super::simd::vectorized;
 use crate::backend::Element;
 
 /// The scalars of one step, rounded as the separate passes round them.
-#[derive(Clone, Copy)]
-pub(super) struct Adam<E> {
+#[derive(Debug, Clone, Copy)]
+pub struct Adam<E> {
     /// Whether `out` is read.
     pub(super) read: bool,
     pub(super) beta: E,

@@ -3,7 +3,7 @@
 
 use super::low_rank::LowRank;
 use super::sweep::{self, Sweep, Update};
-use super::{FaerElement, adam::Adam, elementwise, gemm, reduce};
+use super::{FaerElement, adam::Adam, gemm, kernels::beta_of};
 use crate::backend::{Coefficient, Error, Op, Result, check_gemm, check_shape};
 
 type Coef<'a> = Coefficient<'a, f64>;
@@ -60,12 +60,12 @@ impl<'a, E: FaerElement> MatrixRef<'a, E> {
     /// Shapes.
     pub fn dot(self, x: Self) -> Result<f64> {
         check_shape("dot", self.shape, x.shape)?;
-        Ok(reduce::dot(self.values, x.values))
+        Ok(E::dot(self.values, x.values))
     }
 
     /// The largest magnitude, NaN if there is one.
     pub fn max_abs(self) -> f64 {
-        reduce::max_abs(self.values)
+        E::max_abs(self.values)
     }
 
     fn view(self, op: Op) -> faer::MatRef<'a, E> {
@@ -89,7 +89,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     /// Shapes.
     pub fn scale_add(&mut self, beta: Coef<'_>, alpha: Coef<'_>, x: MatrixRef<'_, E>) -> Result<()> {
         check_shape("scale_add", self.shape, x.shape)?;
-        elementwise::map1(self.values, beta, alpha, x.values, |x| x);
+        E::scale_add(self.values, beta, alpha, x.values);
         Ok(())
     }
 
@@ -99,7 +99,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     /// Shapes.
     pub fn sign_add(&mut self, beta: Coef<'_>, alpha: Coef<'_>, x: MatrixRef<'_, E>) -> Result<()> {
         check_shape("sign_add", self.shape, x.shape)?;
-        elementwise::map1(self.values, beta, alpha, x.values, elementwise::sign);
+        E::sign_add(self.values, beta, alpha, x.values);
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     ) -> Result<()> {
         check_shape("product_add", self.shape, x.shape)?;
         check_shape("product_add", self.shape, y.shape)?;
-        elementwise::map2(self.values, beta, alpha, x.values, y.values, |x, y| x * y);
+        E::product_add(self.values, beta, alpha, x.values, y.values);
         Ok(())
     }
 
@@ -134,9 +134,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     ) -> Result<()> {
         check_shape("quotient_add", self.shape, x.shape)?;
         check_shape("quotient_add", self.shape, y.shape)?;
-        let eps = E::narrow(eps);
-        let quotient = move |x: E, y: E| x / (num_traits::Float::sqrt(y) + eps);
-        elementwise::map2(self.values, beta, alpha, x.values, y.values, quotient);
+        E::quotient_add(self.values, beta, alpha, x.values, y.values, eps);
         Ok(())
     }
 
@@ -152,7 +150,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         (b, op_b): (MatrixRef<'_, E>, Op),
     ) -> Result<()> {
         check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
-        gemm::gemm(self.values, beta_of(beta), E::narrow(alpha.value()), a.view(op_a), b.view(op_b));
+        E::gemm(self.values, beta, alpha, a.view(op_a), b.view(op_b));
         Ok(())
     }
 
@@ -170,13 +168,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
         let (m, n) = self.shape;
         check_shape("gemm_symmetric", (m, m), (m, n))?;
-        gemm::gemm_symmetric(
-            self.values,
-            beta_of(beta),
-            E::narrow(alpha.value()),
-            a.view(op_a),
-            b.view(op_b),
-        );
+        E::gemm_symmetric(self.values, beta, alpha, a.view(op_a), b.view(op_b));
         Ok(())
     }
 
@@ -207,7 +199,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
             second: E::narrow(square.times(1.0 - b2).value()),
             eps: E::narrow(eps),
         };
-        step.apply(self.values, first.values, second.values, gradient.values);
+        E::adam(step, self.values, first.values, second.values, gradient.values);
         Ok(())
     }
 
@@ -249,8 +241,8 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
             scale: E::narrow(scale.value()),
             gradient: gradient.values,
         });
-        let sweep = Sweep { alpha: E::narrow(alpha), v: v.view(Op::Plain) };
-        Ok(sweep.run(parts, self.values, update, p.values, gram.values, z.values))
+        let sweep = Sweep { parts, alpha: E::narrow(alpha), v: v.view(Op::Plain) };
+        Ok(E::sweep(sweep, self.values, update, p.values, gram.values, z.values))
     }
 
     /// `self = beta self + alpha (X - L R^T)`
@@ -270,20 +262,12 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         check_shape("low_rank_add", (m, k), left.shape)?;
         check_shape("low_rank_add", (n, k), right.shape)?;
         let alpha = E::narrow(alpha.value());
-        LowRank { beta: beta_of(beta), alpha, right: right.view(Op::Plain) }.add(
-            self.values,
-            x.values,
-            left.values,
-        );
+        let step = LowRank { beta: beta_of(beta), alpha, right: right.view(Op::Plain) };
+        E::low_rank(step, self.values, x.values, left.values);
         Ok(())
     }
 
     fn reborrow(&self) -> MatrixRef<'_, E> {
         MatrixRef { values: self.values, shape: self.shape }
     }
-}
-
-/// `None` if the output is not to be read.
-fn beta_of<E: FaerElement>(beta: Coef<'_>) -> Option<E> {
-    if beta.is_zero() { None } else { Some(E::narrow(beta.value())) }
 }

@@ -15,7 +15,8 @@ const ROWS: usize = 128;
 const COLS: usize = 1024;
 
 /// What all blocks share.
-pub(super) struct LowRank<'a, E> {
+#[derive(Debug)]
+pub struct LowRank<'a, E> {
     /// `None`: `out` is not read.
     pub(super) beta: Option<E>,
     pub(super) alpha: E,

@@ -1,31 +1,16 @@
 //! The backend and its matrices, which own what `borrowed.rs` operates on.
 
-use super::scratch::Buffers;
+use super::kernels::Kernels;
 use super::{MatrixMut, MatrixRef};
-use crate::backend::{Backend, Coef, Element, Gradient, Matrix, Op, Result};
+use crate::backend::{Backend, Coef, Gradient, Matrix, Op, Result};
 use crate::dense::{Dense, DenseMatrix};
 use core::marker::PhantomData;
 
 /// The elements of this backend: `f32` and `f64`.
-pub trait FaerElement: Element + faer::traits::RealField {
-    /// Working memory of this element type.
-    #[doc(hidden)]
-    fn buffers() -> &'static Buffers<Self>;
-}
+pub trait FaerElement: Kernels {}
 
-impl FaerElement for f32 {
-    fn buffers() -> &'static Buffers<Self> {
-        static BUFFERS: Buffers<f32> = Buffers::new();
-        &BUFFERS
-    }
-}
-
-impl FaerElement for f64 {
-    fn buffers() -> &'static Buffers<Self> {
-        static BUFFERS: Buffers<f64> = Buffers::new();
-        &BUFFERS
-    }
-}
+impl FaerElement for f32 {}
+impl FaerElement for f64 {}
 
 /// The fast CPU backend for `f32` or `f64`.
 ///

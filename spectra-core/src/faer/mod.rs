@@ -3,16 +3,18 @@
 //!
 //! * **Who splits.** faer's own parallel products allocate their bookkeeping on every call. Here the output is
 //!   split into parts, and each part is one sequential faer product (`gemm.rs`), so that a call that has run
-//!   once allocates nothing. Parts depend on shapes only: the same call gives the same bits whatever the
-//!   number of threads.
+//!   once allocates nothing. (Measured with faer 0.24.4 on 2 threads: 9 allocations of 390 bytes in all at
+//!   256 x 256, 12 of 6.3 KB at 1024 x 1024; none when sequential.) Parts depend on shapes only: the same call
+//!   gives the same bits whatever the number of threads, but for `power_sweep` (`sweep.rs`).
 //! * **Vectors.** Loops are written so that the compiler vectorises them, and run under the widest instruction
-//!   set found at run time (`simd.rs`).
+//!   set found at run time (`simd.rs`), in this crate (`kernels.rs`).
 //! * **Precision.** Products accumulate in the element type, reductions in `f64`.
 
 mod adam;
 mod borrowed;
 mod elementwise;
 mod gemm;
+mod kernels;
 mod low_rank;
 mod matrix;
 mod parallel;

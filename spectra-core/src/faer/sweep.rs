@@ -15,15 +15,18 @@ use faer::prelude::ReborrowMut;
 use faer::{Accum, MatMut, MatRef, Par};
 
 /// `M = mu M + scale G`; `mu = None` does not read M.
-#[derive(Clone, Copy)]
-pub(super) struct Update<'a, E> {
+#[derive(Debug, Clone, Copy)]
+pub struct Update<'a, E> {
     pub(super) mu: Option<E>,
     pub(super) scale: E,
     pub(super) gradient: &'a [E],
 }
 
 /// What all parts share.
-pub(super) struct Sweep<'a, E> {
+#[derive(Debug)]
+pub struct Sweep<'a, E> {
+    /// From [`parts`].
+    pub(super) parts: usize,
     pub(super) alpha: E,
     /// n x k.
     pub(super) v: MatRef<'a, E>,
@@ -54,18 +57,16 @@ pub(super) fn parts((m, n): (usize, usize), k: usize) -> Option<usize> {
 }
 
 impl<E: FaerElement> Sweep<'_, E> {
-    /// `m`: M, rows x n; `p`: rows x k; `gram`: k x k; `z`: n x k; nothing empty; `parts` from [`parts`].
-    /// Returns `||M||_F^2`.
+    /// `m`: M, rows x n; `p`: rows x k; `gram`: k x k; `z`: n x k; nothing empty. Returns `||M||_F^2`.
     pub(super) fn run(
         &self,
-        parts: usize,
         m: &mut [E],
         update: Option<Update<'_, E>>,
         p: &mut [E],
         gram: &mut [E],
         z: &mut [E],
     ) -> f64 {
-        let (n, k) = self.v.shape();
+        let ((n, k), parts) = (self.v.shape(), self.parts);
         E::buffers().with(parts * (n + k) * k, E::zero(), |buffer| {
             let (part_z, part_gram) = buffer.split_at_mut(parts * n * k);
             let square = self.deal(Part { parts, m, update, p, z: part_z, gram: part_gram });

@@ -1,0 +1,121 @@
+//! An operation changes the matrix it is called on, and nothing that somebody else holds.
+
+use spectra_core::backend::{Backend, Coefficient, Element, Gradient, Matrix, Op, Result as CoreResult};
+use spectra_core::linalg::{Scratch, SmallFactor};
+
+use crate::distance::same_bits;
+use crate::suite::{Failure, Judge, Outcome, Subject};
+
+/// Extent of the square matrices: every operation can be called on them.
+const N: usize = 9;
+
+/// Every operation that writes: its name, and a call of it on a matrix.
+///
+/// The other matrices of the call are made by `fresh`.
+type Operation<B> =
+    (&'static str, fn(&mut <B as Backend>::Matrix, &dyn Fn() -> <B as Backend>::Matrix) -> CoreResult<()>);
+
+fn operations<B: Backend>() -> Vec<Operation<B>> {
+    vec![
+        ("write", |target, _| target.write(&[B::Element::narrow(3.0); N * N])),
+        ("scale_add", |t, fresh| t.scale_add(0.5.into(), 2.0.into(), &fresh())),
+        ("scale_add over old values", |t, fresh| t.scale_add(Coefficient::ZERO, 2.0.into(), &fresh())),
+        ("product_add", |t, fresh| t.product_add(0.5.into(), 2.0.into(), &fresh(), &fresh())),
+        ("quotient_add", |t, fresh| t.quotient_add(0.5.into(), 2.0.into(), &fresh(), &fresh(), 1e-8)),
+        ("sign_add", |t, fresh| t.sign_add(0.5.into(), 2.0.into(), &fresh())),
+        ("copy_from", |t, fresh| t.copy_from(&fresh())),
+        ("gemm", |t, fresh| t.gemm(0.5.into(), 2.0.into(), &fresh(), Op::Plain, &fresh(), Op::Transposed)),
+        ("gemm over old values", |t, fresh| {
+            t.gemm(Coefficient::ZERO, 2.0.into(), &fresh(), Op::Plain, &fresh(), Op::Plain)
+        }),
+        ("gemm_symmetric", |t, fresh| {
+            let a = fresh();
+            t.gemm_symmetric(Coefficient::ZERO, 2.0.into(), &a, Op::Transposed, &a, Op::Plain)
+        }),
+        ("low_rank_add", |t, fresh| t.low_rank_add(0.5.into(), 2.0.into(), &fresh(), &fresh(), &fresh())),
+        ("adam_add of the weights", |t, fresh| {
+            let (mut first, mut second, g) = (fresh(), fresh(), fresh());
+            t.adam_add(0.5.into(), 2.0.into(), &mut first, &mut second, &Gradient::new(&g), (0.9, 0.99), 1e-8)
+        }),
+        ("adam_add of the first moment", |t, fresh| {
+            let (mut weights, mut second, g) = (fresh(), fresh(), fresh());
+            weights.adam_add(0.5.into(), 2.0.into(), t, &mut second, &Gradient::new(&g), (0.9, 0.99), 1e-8)
+        }),
+        ("adam_add of the second moment", |t, fresh| {
+            let (mut weights, mut first, g) = (fresh(), fresh(), fresh());
+            weights.adam_add(0.5.into(), 2.0.into(), &mut first, t, &Gradient::new(&g), (0.9, 0.99), 1e-8)
+        }),
+        ("power_sweep of the momentum", |t, fresh| {
+            let (g, v, mut p, mut gram, mut z) = (fresh(), fresh(), fresh(), fresh(), fresh());
+            t.power_sweep(Some((0.5, &Gradient::new(&g))), 1.0, &v, &mut p, &mut gram, &mut z).map(drop)
+        }),
+        ("power_sweep of P", |t, fresh| {
+            let (mut m, v, mut gram, mut z) = (fresh(), fresh(), fresh(), fresh());
+            m.power_sweep(None, 1.0, &v, t, &mut gram, &mut z).map(drop)
+        }),
+        ("power_sweep of the Gram matrix", |t, fresh| {
+            let (mut m, v, mut p, mut z) = (fresh(), fresh(), fresh(), fresh());
+            m.power_sweep(None, 1.0, &v, &mut p, t, &mut z).map(drop)
+        }),
+        ("power_sweep of Z", |t, fresh| {
+            let (mut m, v, mut p, mut gram) = (fresh(), fresh(), fresh(), fresh());
+            m.power_sweep(None, 1.0, &v, &mut p, &mut gram, t).map(drop)
+        }),
+        ("small_factor", |t, fresh| {
+            t.small_factor(SmallFactor::ColumnNormalizer, &fresh(), &mut Scratch::new()).map(drop)
+        }),
+        ("gram_schmidt", |t, _| t.gram_schmidt(&mut Scratch::new())),
+        ("seed_zero_columns", |t, _| t.seed_zero_columns(7, &mut Scratch::new())),
+    ]
+}
+
+/// After `copy_from`, copy and original live apart.
+///
+/// Finds: a copy that is the same storage.
+pub fn copies_are_independent<B: Backend>(subject: &Subject<B>) -> Outcome {
+    independent(subject, |original| {
+        let mut copy = subject.backend().zeros(N, N, None)?;
+        copy.copy_from(original)?;
+        Ok(copy)
+    })
+}
+
+/// An operation on one handle to a matrix leaves the other handle's values alone, whichever of the two it is called on.
+///
+/// Finds: in-place writes to storage that a user's clone shares. Needs a subject with
+/// [`second handles`](Subject::with_second_handle).
+pub fn second_handles_are_untouched<B: Backend>(subject: &Subject<B>) -> Outcome {
+    match subject.second_handle() {
+        Some(second_handle) => independent(subject, |original| Ok(second_handle(original))),
+        None => Err(Failure::Suite { reason: "the subject has no way to make a second handle".to_owned() }),
+    }
+}
+
+fn independent<B: Backend>(
+    subject: &Subject<B>,
+    second: impl Fn(&B::Matrix) -> Result<B::Matrix, Failure>,
+) -> Outcome {
+    let mut judge = Judge::new();
+    // One zero column, for the operation that fills it.
+    let mut values =
+        subject.random("shared", N, N).map(|entry| entry.abs() + 0.25).rounded(subject.precision());
+    values.data.iter_mut().skip(2).step_by(N).for_each(|entry| *entry = 0.0);
+    let operand = subject.random("operand", N, N).map(|entry| entry.abs() + 0.5);
+    for (name, apply) in operations::<B>() {
+        for write_to_original in [true, false] {
+            let mut original = subject.upload(&values)?;
+            let mut other = second(&original)?;
+            let (written, kept) =
+                if write_to_original { (&mut original, &other) } else { (&mut other, &original) };
+            // Operands that cannot be made are the backend's failure, reported by the upload before the call.
+            drop(subject.upload(&operand)?);
+            apply(written, &|| subject.upload(&operand).expect("the same upload has just succeeded"))?;
+            let side = if write_to_original { "original" } else { "other handle" };
+            let unchanged = same_bits(&subject.download(kept)?, &values);
+            judge.require(unchanged, format_args!("{name} on the {side} leaves the rest untouched"))?;
+            let changed = !same_bits(&subject.download(written)?, &values);
+            judge.require(changed, format_args!("{name} on the {side} has an effect"))?;
+        }
+    }
+    judge.finish()
+}

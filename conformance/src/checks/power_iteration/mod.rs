@@ -1,0 +1,13 @@
+//! The power iteration of [`spectra_core::linalg::PowerIteration`] on the backend.
+
+mod convergence;
+mod degenerate;
+mod one_step;
+mod support;
+
+pub use convergence::{power_iteration_bootstrap, power_iteration_convergence, power_iteration_drift};
+pub use degenerate::{power_iteration_deficient, power_iteration_deterministic, power_iteration_zero};
+pub use one_step::{
+    power_iteration_composes, power_iteration_exact, power_iteration_paper, power_iteration_update,
+};
+pub(crate) use support::{Iterated, compare_left_basis, ranks};

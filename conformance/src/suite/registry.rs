@@ -1,0 +1,72 @@
+//! The list of all checks: the one place where a check gets its name.
+
+use spectra_core::backend::Backend;
+
+use super::Check;
+
+/// Expands `callback! { group { check check ... } ... }` with every check of the suite.
+///
+/// A check `c` of group `g` is the function `spectra_conformance::checks::g::c`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_all_checks {
+    ([$($callback:tt)+]) => {
+        $($callback)+! {
+            storage { write_then_read values_may_be_reused zeros empty_matrices }
+            scalars { scalar_round_trip scalar_combine scalar_sqrt }
+            elementwise {
+                scale_add product_add quotient_add sign_add copy_from
+                elementwise_non_finite elementwise_same_operand denormals_exact_or_zero
+            }
+            products { gemm gemm_long_inner gemm_empty_inner gemm_non_finite gemm_same_operand gemm_symmetric }
+            reductions { dot dot_overflow max_abs max_abs_non_finite repeated_calls_agree }
+            fused { adam_add power_sweep low_rank_add }
+            small_factors {
+                cholesky_inverse column_normalizer diagonalizer small_factor_dead_columns
+                gram_schmidt gram_schmidt_dependent seed_zero_columns
+            }
+            shapes { shape_errors shape_errors_of_fused length_errors }
+            handles { copies_are_independent second_handles_are_untouched }
+            orthonormalize { orthonormalize_basis orthonormalize_extreme orthonormalize_dependent }
+            power_iteration {
+                power_iteration_paper power_iteration_exact power_iteration_composes power_iteration_update
+                power_iteration_convergence power_iteration_bootstrap power_iteration_drift
+                power_iteration_deficient power_iteration_zero power_iteration_deterministic
+            }
+            tail_shrink {
+                tail_shrink_paper tail_shrink_exact tail_shrink_bootstrap tail_shrink_without_tail tail_shrink_low_rank
+                tail_shrink_between_refreshes
+            }
+            golden { golden_power_iteration golden_spectra_step golden_adamw }
+        }
+    };
+}
+
+/// Every check, as functions on a backend of type B.
+#[must_use]
+pub fn checks<B: Backend>() -> Vec<Check<B>> {
+    macro_rules! list {
+        ($($group:ident { $($name:ident)* })*) => {
+            vec![$($(Check {
+                group: stringify!($group),
+                name: stringify!($name),
+                run: crate::checks::$group::$name::<B>,
+            },)*)*]
+        };
+    }
+    __with_all_checks!([list])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use spectra_core::dense::Dense;
+
+    #[test]
+    fn names_are_unique() {
+        let checks = super::checks::<Dense<f64>>();
+        let names: HashSet<_> = checks.iter().map(|check| check.name).collect();
+        assert_eq!(names.len(), checks.len());
+    }
+}

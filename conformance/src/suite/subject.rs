@@ -1,0 +1,117 @@
+//! The backend under test, with what every check needs.
+
+use spectra_core::backend::{Backend, Element, Matrix};
+use spectra_core::linalg::Workspace;
+
+use super::Failure;
+use crate::inputs::{self, Family, Input};
+use crate::{HostMatrix, Precision, RequiredOnly};
+
+/// Gives a second handle to a matrix, as a user of the framework could hold one.
+pub type SecondHandle<M> = fn(&M) -> M;
+
+/// A backend under test.
+#[derive(Clone, Debug)]
+pub struct Subject<B: Backend> {
+    backend: B,
+    second_handle: Option<SecondHandle<B::Matrix>>,
+}
+
+impl<B: Backend> Subject<B> {
+    /// The backend, without a way to make a second handle.
+    #[must_use]
+    pub fn new(backend: B) -> Self {
+        Self { backend, second_handle: None }
+    }
+
+    /// The same with a function that gives a second handle to a matrix, as a user of the framework would hold one:
+    /// `Clone::clone`, where the matrix has it.
+    #[must_use]
+    pub fn with_second_handle(self, second_handle: SecondHandle<B::Matrix>) -> Self {
+        Self { second_handle: Some(second_handle), ..self }
+    }
+
+    /// The backend.
+    #[must_use]
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// The function that gives a second handle, if there is one.
+    #[must_use]
+    pub fn second_handle(&self) -> Option<SecondHandle<B::Matrix>> {
+        self.second_handle
+    }
+
+    /// The precision of the backend's elements.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        Precision::of::<B::Element>()
+    }
+
+    /// The standard inputs, rounded to the backend's precision.
+    #[must_use]
+    pub fn inputs(&self) -> &'static [Input] {
+        inputs::standard(self.precision())
+    }
+
+    /// The standard inputs but for denormals, NaN and infinities.
+    pub fn ordinary_inputs(&self) -> impl Iterator<Item = &'static Input> {
+        self.inputs().iter().filter(|input| !matches!(input.family, Family::Denormal | Family::NonFinite))
+    }
+
+    /// Standard normal entries that depend on the label and the shape only.
+    #[must_use]
+    pub fn random(&self, label: &str, rows: usize, cols: usize) -> HostMatrix {
+        let rng = &mut inputs::generator(&format!("{label} {rows} x {cols}"));
+        inputs::gaussian(rows, cols, rng).rounded(self.precision())
+    }
+
+    /// The same device without the overrides of provided methods.
+    #[must_use]
+    pub fn required_only(&self) -> Subject<RequiredOnly<B>> {
+        Subject::new(RequiredOnly(self.backend.clone()))
+    }
+
+    /// A fresh pool of temporaries.
+    #[must_use]
+    pub fn workspace(&self) -> Workspace<B> {
+        Workspace::new(self.backend.clone())
+    }
+
+    /// A device scalar.
+    ///
+    /// # Errors
+    /// The backend's.
+    pub fn scalar(&self, value: f64) -> Result<B::Scalar, Failure> {
+        Ok(self.backend.scalar(value)?)
+    }
+
+    /// `matrix` on the device, rounded to the backend's precision.
+    ///
+    /// # Errors
+    /// The backend's.
+    pub fn upload(&self, matrix: &HostMatrix) -> Result<B::Matrix, Failure> {
+        let values: Vec<B::Element> = matrix.data.iter().map(|entry| B::Element::narrow(*entry)).collect();
+        Ok(self.backend.upload(matrix.rows, matrix.cols, &values)?)
+    }
+
+    /// A device matrix whose entries are all NaN: what an operation must not read.
+    ///
+    /// # Errors
+    /// The backend's.
+    pub fn unreadable(&self, rows: usize, cols: usize) -> Result<B::Matrix, Failure> {
+        self.upload(&HostMatrix::from_fn(rows, cols, |_, _| f64::NAN))
+    }
+
+    /// The values of a device matrix.
+    ///
+    /// # Errors
+    /// The backend's.
+    pub fn download(&self, matrix: &B::Matrix) -> Result<HostMatrix, Failure> {
+        let (rows, cols) = matrix.shape();
+        let mut values = vec![B::Element::narrow(f64::NAN); rows * cols];
+        matrix.read(&mut values)?;
+        Ok(HostMatrix::from_data(rows, cols, values.iter().map(|value| value.widen()).collect()))
+    }
+}

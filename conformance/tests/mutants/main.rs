@@ -1,0 +1,127 @@
+//! Deliberately broken backends: the suite refuses every one of them, by the check that is meant for it.
+//!
+//! Each is the portable backend with one defect. A check that no defect can fail would be no check.
+
+mod broken;
+mod elementwise;
+mod fused;
+mod products;
+mod reductions;
+mod sharing;
+mod small_factors;
+mod storage;
+
+use broken::{Broken, Bug};
+use spectra_conformance::checks;
+use spectra_conformance::suite::{Failure, Outcome, Subject};
+use spectra_core::backend::Element;
+use spectra_core::dense::Dense;
+
+/// The check passes on the portable backend and fails on the broken one, for a reason that lies in the backend.
+fn assert_found(defect: &str, sound: Outcome, broken: Outcome) {
+    if let Err(failure) = sound {
+        panic!("the check fails on the sound backend: {failure}");
+    }
+    match broken {
+        Ok(measured) => panic!("the check does not find {defect}: {measured}"),
+        Err(Failure::Suite { reason }) => panic!("the check breaks down on {defect}: {reason}"),
+        Err(failure) => println!("{defect}: {failure}"),
+    }
+}
+
+fn broken<E: Element, K: Bug>() -> Subject<Broken<E, K>> {
+    Subject::new(Broken::new())
+}
+
+/// A test for each broken backend, in the precision or precisions that show its defect.
+macro_rules! mutants {
+    ($($name:ident: $bug:ty => $group:ident::$check:ident, $($element:ident)+;)*) => {
+        $(#[test] fn $name() { $(
+            assert_found(
+                <$bug as Bug>::DEFECT,
+                checks::$group::$check(&Subject::new(Dense::<$element>::new())),
+                checks::$group::$check(&broken::<$element, $bug>()),
+            );
+        )+ })*
+    };
+}
+
+mutants! {
+    zeros_are_not_cleared: storage::DirtyZeros => storage::zeros, f32 f64;
+    values_pass_through_single_precision: storage::NarrowWrite => storage::write_then_read, f64;
+    upload_flushes_denormals: storage::FlushedDenormals => storage::write_then_read, f32 f64;
+    wrong_length_is_cut: storage::CutLength => shapes::length_errors, f32 f64;
+
+    beta_of_zero_reads_the_output: elementwise::ReadsOutput => elementwise::scale_add, f32 f64;
+    alpha_and_beta_are_exchanged: elementwise::ExchangedCoefficients => elementwise::scale_add, f32 f64;
+    device_part_of_a_coefficient_is_ignored: elementwise::IgnoredDeviceScalar => elementwise::product_add, f32 f64;
+    device_scalar_has_the_wrong_sign: elementwise::WrongSign => elementwise::scale_add, f32 f64;
+    shape_is_checked_by_count: elementwise::CountedShape => shapes::shape_errors, f32 f64;
+    last_entry_is_dropped: elementwise::DroppedEntry => elementwise::scale_add, f32 f64;
+    first_operand_is_used_twice: elementwise::OperandTwice => elementwise::product_add, f32 f64;
+    root_is_missing: elementwise::MissingRoot => elementwise::quotient_add, f32 f64;
+    eps_is_larger: elementwise::LargerEps => elementwise::quotient_add, f32 f64;
+    eps_is_inside_the_root: elementwise::EpsInsideRoot => elementwise::quotient_add, f32 f64;
+    sign_of_zero_is_one: elementwise::SignOfZero => elementwise::sign_add, f32 f64;
+    sign_of_nan_is_zero: elementwise::SignOfNan => elementwise::elementwise_non_finite, f32 f64;
+
+    transposition_is_ignored_for_squares: products::IgnoredTransposition => products::gemm, f32 f64;
+    beta_of_a_product_is_ignored: products::IgnoredBeta => products::gemm, f32 f64;
+    last_inner_index_is_dropped: products::DroppedInner => products::gemm, f32 f64;
+    products_have_ten_bits: products::TenBits => products::gemm, f32;
+    doubles_accumulate_in_single_precision: products::SingleAccumulation => products::gemm, f64;
+    long_sums_accumulate_in_single_precision: products::LateSingleAccumulation => products::gemm_long_inner, f64;
+    zeros_are_skipped: products::SkippedZeros => products::gemm_non_finite, f32 f64;
+    empty_product_leaves_the_output: products::EmptyProduct => products::gemm_empty_inner, f32 f64;
+    symmetric_product_has_one_triangle: products::OneTriangle => products::gemm_symmetric, f32 f64;
+
+    dot_is_a_norm: reductions::RootOfDot => reductions::dot, f32 f64;
+    dot_adds_one_by_one: reductions::OneByOne => reductions::dot, f32;
+    long_dot_is_in_single_precision: reductions::LateSingleDot => reductions::dot, f64;
+    dot_depends_on_the_call: reductions::RestlessDot => reductions::repeated_calls_agree, f64;
+    maximum_has_no_absolute_value: reductions::SignedMaximum => reductions::max_abs, f32 f64;
+    maximum_drops_nan: reductions::NanDropped => reductions::max_abs_non_finite, f32 f64;
+    maximum_drops_the_last_row: reductions::LastRowDropped => reductions::max_abs_non_finite, f32 f64;
+
+    adam_ignores_the_squared_factor: fused::UnsquaredFactor => fused::adam_add, f32 f64;
+    adam_uses_the_old_moments: fused::OldMoments => fused::adam_add, f32 f64;
+    adam_complements_in_single_precision: fused::RoundedComplement => fused::adam_add, f32 f64;
+    sweep_precedes_the_update: fused::SweepFirst => power_iteration::power_iteration_update, f32 f64;
+    sweep_returns_the_norm: fused::RootOfNorm => fused::power_sweep, f32 f64;
+    sweep_keeps_the_old_gram_matrix: fused::StaleGram => fused::power_sweep, f32 f64;
+    sweep_scales_once: fused::ScaledOnce => fused::power_sweep, f32 f64;
+    low_rank_part_is_added: fused::AddedLowRank => fused::low_rank_add, f32 f64;
+    rank_is_off_by_one: fused::RankOffByOne => tail_shrink::tail_shrink_paper, f32 f64;
+
+    cholesky_factor_is_transposed: small_factors::TransposedFactor => small_factors::cholesky_inverse, f32 f64;
+    normalizer_has_no_root: small_factors::SquaredLengths => small_factors::column_normalizer, f32 f64;
+    eigenvalues_increase: small_factors::Increasing => small_factors::diagonalizer, f32 f64;
+    dead_columns_are_not_counted: small_factors::UncountedDead => small_factors::small_factor_dead_columns, f32 f64;
+    gram_schmidt_passes_once: small_factors::OnePass => small_factors::gram_schmidt, f32 f64;
+    dependent_column_keeps_a_direction: small_factors::CompletedBasis => small_factors::gram_schmidt_dependent, f32 f64;
+    random_columns_depend_on_the_shape: small_factors::OtherNumbers => small_factors::seed_zero_columns, f32 f64;
+}
+
+/// Runs one check in both precisions on the portable backend and on one whose handles share storage.
+macro_rules! assert_sharing_is_found {
+    ($defect:literal, $check:ident, copies share: $copies:literal) => {
+        assert_sharing_is_found!($defect, $check, $copies, f32);
+        assert_sharing_is_found!($defect, $check, $copies, f64);
+    };
+    ($defect:literal, $check:ident, $copies:literal, $element:ident) => {
+        let sound = Subject::new(Dense::<$element>::new()).with_second_handle(Clone::clone);
+        let shared =
+            Subject::new(sharing::Shared::<$element, $copies>::new()).with_second_handle(Clone::clone);
+        assert_found($defect, checks::handles::$check(&sound), checks::handles::$check(&shared));
+    };
+}
+
+#[test]
+fn clones_share_storage_that_is_written_in_place() {
+    assert_sharing_is_found!("a clone that shares storage", second_handles_are_untouched, copies share: false);
+}
+
+#[test]
+fn copies_share_storage_that_is_written_in_place() {
+    assert_sharing_is_found!("a copy that shares storage", copies_are_independent, copies share: true);
+}

@@ -1,0 +1,125 @@
+//! The kernels of each element type, compiled in this crate.
+//!
+//! Everything below is generic code, which Rust compiles where it is used. Going through this trait, whose
+//! implementations are not generic, it is compiled here, once, and at the optimisation level that a build sets
+//! for this crate: a debug build of a program that uses it can keep its kernels fast.
+
+use super::adam::Adam;
+use super::low_rank::LowRank;
+use super::scratch::Buffers;
+use super::sweep::{Sweep, Update};
+use super::{elementwise, gemm, reduce};
+use crate::backend::{Coefficient, Element};
+use faer::MatRef;
+
+type Coef<'a> = Coefficient<'a, f64>;
+
+/// What an element type of this backend provides. Shapes have been checked.
+#[doc(hidden)]
+pub trait Kernels: Element + faer::traits::RealField {
+    /// Working memory.
+    fn buffers() -> &'static Buffers<Self>;
+    fn scale_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]);
+    fn sign_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]);
+    fn product_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self], y: &[Self]);
+    fn quotient_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self], y: &[Self], eps: f64);
+    fn dot(x: &[Self], y: &[Self]) -> f64;
+    fn max_abs(x: &[Self]) -> f64;
+    fn gemm(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
+    fn gemm_symmetric(
+        out: &mut [Self],
+        beta: Coef<'_>,
+        alpha: Coef<'_>,
+        a: MatRef<'_, Self>,
+        b: MatRef<'_, Self>,
+    );
+    fn adam(step: Adam<Self>, out: &mut [Self], m: &mut [Self], v: &mut [Self], g: &[Self]);
+    fn low_rank(step: LowRank<'_, Self>, out: &mut [Self], x: &[Self], left: &[Self]);
+    fn sweep(
+        sweep: Sweep<'_, Self>,
+        m: &mut [Self],
+        update: Option<Update<'_, Self>>,
+        p: &mut [Self],
+        gram: &mut [Self],
+        z: &mut [Self],
+    ) -> f64;
+}
+
+/// `None` if the output is not to be read.
+pub(super) fn beta_of<E: Element>(beta: Coef<'_>) -> Option<E> {
+    if beta.is_zero() { None } else { Some(E::narrow(beta.value())) }
+}
+
+macro_rules! kernels {
+    ($element:ty) => {
+        impl Kernels for $element {
+            fn buffers() -> &'static Buffers<Self> {
+                static BUFFERS: Buffers<$element> = Buffers::new();
+                &BUFFERS
+            }
+            fn scale_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) {
+                elementwise::map1(out, beta, alpha, x, |x| x);
+            }
+            fn sign_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) {
+                elementwise::map1(out, beta, alpha, x, elementwise::sign);
+            }
+            fn product_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self], y: &[Self]) {
+                elementwise::map2(out, beta, alpha, x, y, |x, y| x * y);
+            }
+            fn quotient_add(
+                out: &mut [Self],
+                beta: Coef<'_>,
+                alpha: Coef<'_>,
+                x: &[Self],
+                y: &[Self],
+                eps: f64,
+            ) {
+                let eps = <$element>::narrow(eps);
+                elementwise::map2(out, beta, alpha, x, y, |x, y| x / (num_traits::Float::sqrt(y) + eps));
+            }
+            fn dot(x: &[Self], y: &[Self]) -> f64 {
+                reduce::dot(x, y)
+            }
+            fn max_abs(x: &[Self]) -> f64 {
+                reduce::max_abs(x)
+            }
+            fn gemm(
+                out: &mut [Self],
+                beta: Coef<'_>,
+                alpha: Coef<'_>,
+                a: MatRef<'_, Self>,
+                b: MatRef<'_, Self>,
+            ) {
+                gemm::gemm(out, beta_of(beta), <$element>::narrow(alpha.value()), a, b);
+            }
+            fn gemm_symmetric(
+                out: &mut [Self],
+                beta: Coef<'_>,
+                alpha: Coef<'_>,
+                a: MatRef<'_, Self>,
+                b: MatRef<'_, Self>,
+            ) {
+                gemm::gemm_symmetric(out, beta_of(beta), <$element>::narrow(alpha.value()), a, b);
+            }
+            fn adam(step: Adam<Self>, out: &mut [Self], m: &mut [Self], v: &mut [Self], g: &[Self]) {
+                step.apply(out, m, v, g);
+            }
+            fn low_rank(step: LowRank<'_, Self>, out: &mut [Self], x: &[Self], left: &[Self]) {
+                step.add(out, x, left);
+            }
+            fn sweep(
+                sweep: Sweep<'_, Self>,
+                m: &mut [Self],
+                update: Option<Update<'_, Self>>,
+                p: &mut [Self],
+                gram: &mut [Self],
+                z: &mut [Self],
+            ) -> f64 {
+                sweep.run(m, update, p, gram, z)
+            }
+        }
+    };
+}
+
+kernels!(f32);
+kernels!(f64);
