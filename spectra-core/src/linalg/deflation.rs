@@ -2,7 +2,7 @@
 
 use super::orthonormalize::multiply_in_place;
 use super::{PowerIteration, SubspaceForm, Workspace, power_of_two};
-use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, Scalar};
+use crate::backend::{Backend, Coefficient, Element, Error, ErrorKind, Matrix, Op, Result, Scalar};
 
 /// At most so many directions: the small factorisations of the power iteration run on the host.
 pub(crate) const MAX_DEFLATED: usize = 256;
@@ -91,6 +91,25 @@ impl<B: Backend> Directions<B> {
             workspace.give(unscale);
         }
         Ok(Self { u, v, w, values, kept, smallest, converged })
+    }
+
+    /// All directions of `x`, which is not changed: the singular value decomposition, because a block of full rank
+    /// converges at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] beyond a short side of 256.
+    pub(crate) fn all(x: &mut B::Matrix, workspace: &mut Workspace<B>) -> Result<Self> {
+        let r = x.shape().0.min(x.shape().1);
+        if r > MAX_DEFLATED {
+            let what = "Schatten p other than 2 beyond a short side of 256";
+            return Err(Error::new("schatten", ErrorKind::Unsupported { what }));
+        }
+        Self::leading(x, r, 0.0, f64::INFINITY, workspace)
+    }
+
+    /// The singular values that were kept, 0 elsewhere.
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values[..self.u.shape().1]
     }
 
     /// `out = (I - U U^T) X (I - V V^T)`, X itself where nothing was kept.

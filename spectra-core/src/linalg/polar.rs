@@ -172,25 +172,20 @@ impl Polar {
         let f = out.dot(out)?.sqrt()?;
         let over_s = |eps: f64| B::Scalar::combine(ScalarOp::Div, &backend.scalar(eps)?, &s);
         let divisor = match self.normalization {
-            // A zero matrix: f = 0, and 0 / tiny stays 0.
-            Normalization::Frobenius => {
-                B::Scalar::combine(ScalarOp::Max, &f, &backend.scalar(tiny::<B::Element>())?)?
-            }
-            Normalization::Clamped { eps } => {
-                let divisor = B::Scalar::combine(ScalarOp::Max, &f, &over_s(eps)?)?;
-                B::Scalar::combine(ScalarOp::Max, &divisor, &backend.scalar(tiny::<B::Element>())?)?
-            }
+            Normalization::Frobenius => f,
+            Normalization::Clamped { eps } => B::Scalar::combine(ScalarOp::Max, &f, &over_s(eps)?)?,
             Normalization::Added { factor, eps } => {
                 let scaled = B::Scalar::combine(ScalarOp::Mul, &f, &backend.scalar(factor)?)?;
-                let sum = B::Scalar::combine(ScalarOp::Add, &scaled, &over_s(eps)?)?;
-                B::Scalar::combine(ScalarOp::Max, &sum, &backend.scalar(tiny::<B::Element>())?)?
+                B::Scalar::combine(ScalarOp::Add, &scaled, &over_s(eps)?)?
             }
         };
+        // Below 1 it can only be 0, for a zero matrix, which stays 0.
+        let divisor = B::Scalar::combine(ScalarOp::Max, &divisor, &backend.scalar(0.5)?)?;
         let inverse =
             B::Scalar::combine(ScalarOp::Mul, &inverse, &B::Scalar::combine(ScalarOp::Div, &one, &divisor)?)?;
         // From X again: one rounding. Where 1 / (s divisor) leaves the range the two factors are applied in turn.
         match (inverse.known(), divisor.known()) {
-            (Some(both), _) if both.is_finite() && both >= tiny::<B::Element>() => {
+            (Some(both), _) if both >= tiny::<B::Element>() && both <= 1.0 / tiny::<B::Element>() => {
                 out.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), x)
             }
             _ => {

@@ -59,7 +59,8 @@ impl HardClip {
     /// O(m n k) in all, plus the products of the proof; where `||X||_F <= c` none at all. Rounding errors of
     /// size `eps sigma_1` do not reach the result.
     ///
-    /// With polar factors [`Info::certificate`] is `None` and errors are about `10 eps sigma_1`.
+    /// With polar factors [`Info::certificate`] is `None` and errors are about `10 eps sigma_1`; where that exceeds
+    /// `c / 10` the result is `c` times the polar factor.
     ///
     /// One row or one column is scaled by `min(1, c / norm)`. A zero or empty matrix gives zero.
     ///
@@ -133,7 +134,8 @@ impl HardClip {
 ///
 /// `min(sigma, c) = c + p^2 (sigma - c)`, that is `out = c Q + P P E`
 ///
-/// on the short side (`S Q^T` is not symmetric where sigma = c, so no product here is). Equal to `(X + c Q - S E^T Q) / 2`, but large values do not cancel against each other.
+/// on the short side (`S Q^T` is not symmetric where sigma = c, so no product here is). Equal to
+/// `(X + c Q - S E^T Q) / 2`, but large values do not cancel against each other.
 fn polar_form<B: Backend>(
     x: &B::Matrix,
     c: f64,
@@ -146,6 +148,13 @@ fn polar_form<B: Backend>(
     let mut q = workspace.take_like(x, n)?;
     let mut e = workspace.take_like(x, n)?;
     let info = polar.apply(x, &mut q, workspace)?;
+    if 100.0 * B::Element::EPSILON * libm::sqrt(x.dot(x)?.read()?) > c {
+        // Every value that is not larger than c is rounding noise of the larger ones.
+        out.scale_add(zero, c.into(), &q)?;
+        workspace.give(q);
+        workspace.give(e);
+        return Ok(info);
+    }
     e.copy_from(x)?;
     e.scale_add(one, (-c).into(), &q)?;
     let later = polar.apply(&e, out, workspace)?;

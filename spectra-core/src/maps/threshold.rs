@@ -3,10 +3,8 @@
 use super::HardClip;
 use super::separate::{in_range, separate};
 use super::soft_clip::default_tolerance;
-use crate::backend::{
-    Backend, Coefficient, Element, Error, ErrorKind, Matrix, Op, Result, check_same, require,
-};
-use crate::linalg::{Directions, Info, MAX_DEFLATED, Polar, Workspace};
+use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, check_same, require};
+use crate::linalg::{Directions, Info, Polar, Workspace};
 
 /// A map of singular values that is zero up to a threshold, or a power.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,7 +64,7 @@ impl Threshold {
     /// An error if a setting is outside its domain.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] with the setting's name.
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
     pub fn validate(&self) -> Result<()> {
         let positive = |name, value: f64| {
             require(value > 0.0 && value.is_finite(), "threshold", name, value, "positive and finite")
@@ -103,7 +101,8 @@ impl Threshold {
     /// A zero or empty matrix gives zero.
     ///
     /// # Errors
-    /// Shapes; settings; [`ErrorKind::NonFinite`]; [`ErrorKind::Unsupported`] for Schatten with p other than 2
+    /// Shapes; settings; [`ErrorKind::NonFinite`](crate::backend::ErrorKind::NonFinite);
+    /// [`ErrorKind::Unsupported`](crate::backend::ErrorKind::Unsupported) for Schatten with p other than 2
     /// and `min(m, n) > 256`.
     pub fn apply<B: Backend>(
         &self,
@@ -132,6 +131,10 @@ impl Threshold {
         };
         let tolerance = default_tolerance::<B::Element>();
         let range = in_range::<B>("threshold", x)?;
+        if range == 0.0 {
+            out.copy_from(x)?;
+            return Ok(Info { accuracy: Some(0.0), ..Info::default() });
+        }
         if range == 1.0 {
             let parts = separate(x, t, tolerance, clip.slack, workspace)?;
             let (info, complete) = (parts.info, parts.complete);
@@ -165,26 +168,19 @@ impl Threshold {
         }
     }
 
-    /// Through the whole singular value decomposition: a block of full rank converges at once.
+    /// Through the whole singular value decomposition.
     fn decomposed<B: Backend>(
         &self,
         x: &B::Matrix,
         out: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Info> {
-        let (m, n) = x.shape();
-        let r = m.min(n);
-        if r > MAX_DEFLATED {
-            let what = "Schatten p other than 2 beyond a short side of 256";
-            return Err(Error::new("threshold", ErrorKind::Unsupported { what }));
-        }
         let scale = in_range::<B>("threshold", x)?;
         out.scale_add(Coefficient::ZERO, scale.max(1e-300).into(), x)?;
         if scale == 0.0 {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });
         }
-        // The power iteration wants k <= m; a tall matrix has k = n columns anyway.
-        let all = Directions::leading(out, r, 0.0, f64::INFINITY, workspace)?;
+        let all = Directions::all(out, workspace)?;
         out.scale_add(Coefficient::ZERO, Coefficient::ZERO, x)?;
         all.add(|s| self.at(s / scale), out, workspace)?;
         let deflated = all.kept;
