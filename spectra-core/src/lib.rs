@@ -95,6 +95,7 @@ pub mod dense;
 pub mod directions;
 #[cfg(feature = "faer")]
 pub mod faer;
+pub mod frank_wolfe;
 pub mod linalg;
 pub mod maps;
 pub mod optimizer;

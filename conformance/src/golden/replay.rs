@@ -84,13 +84,13 @@ pub fn replay<B: Backend>(
     Ok(worst)
 }
 
-fn upload<B: Backend>(backend: &B, matrix: &HostMatrix) -> Result<B::Matrix, Box<dyn Error>> {
+pub(super) fn upload<B: Backend>(backend: &B, matrix: &HostMatrix) -> Result<B::Matrix, Box<dyn Error>> {
     let (rows, cols) = matrix.shape();
     let values: Vec<B::Element> = matrix.data.iter().map(|x| B::Element::narrow(*x)).collect();
     Ok(backend.upload(rows, cols, &values)?)
 }
 
-fn download<M: Matrix>(matrix: &M) -> Result<Vec<f64>, Box<dyn Error>> {
+pub(super) fn download<M: Matrix>(matrix: &M) -> Result<Vec<f64>, Box<dyn Error>> {
     let (rows, cols) = matrix.shape();
     let mut values = vec![M::Element::narrow(0.0); rows * cols];
     matrix.read(&mut values)?;
