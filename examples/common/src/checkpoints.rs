@@ -3,16 +3,19 @@
 //! Model, optimizer and measurements lie in the same folder, so that they always belong together: a kill at
 //! any moment leaves the last whole checkpoint, or the new one.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::files::write_whole;
+use crate::text::fingerprint;
 use crate::{Failure, Record, Settings};
 
 const PREFIX: &str = "step-";
 const UNFINISHED: &str = ".writing-";
 const SETTINGS: &str = "settings.json";
 const RECORD: &str = "record.json";
+const FINGERPRINTS: &str = "fingerprints.json";
 
 /// The checkpoints of one optimizer's run; only the newest is kept.
 pub struct Checkpoints {
@@ -45,6 +48,11 @@ impl Checkpoints {
         )?;
         write_whole(&unfinished.path().join(RECORD), json(serde_json::to_string(record))?.as_bytes())?;
         write(unfinished.path())?;
+        let fingerprints = self.fingerprints(unfinished.path())?;
+        write_whole(
+            &unfinished.path().join(FINGERPRINTS),
+            json(serde_json::to_string_pretty(&fingerprints))?.as_bytes(),
+        )?;
         let finished = self.folder.join(format!("{PREFIX}{:08}", record.step()));
         if finished.exists() {
             self.discard(&finished)?;
@@ -63,8 +71,28 @@ impl Checkpoints {
                 path.display()
             )));
         }
+        let expected: BTreeMap<String, String> = self.parse(&path.join(FINGERPRINTS))?;
+        let found = self.fingerprints(&path)?;
+        if let Some((name, _)) = expected.iter().find(|(name, expected)| found.get(*name) != Some(*expected))
+        {
+            return Err(unusable(&path.join(name), "it is missing or damaged"));
+        }
         let record: Record = self.parse(&path.join(RECORD))?;
         Ok(Some((path, record)))
+    }
+
+    /// Name and fingerprint of every file in a checkpoint but the list of them.
+    fn fingerprints(&self, checkpoint: &Path) -> Result<BTreeMap<String, String>, Failure> {
+        let mut fingerprints = BTreeMap::new();
+        for entry in fs::read_dir(checkpoint).map_err(|error| self.failed(error))? {
+            let entry = entry.map_err(|error| self.failed(error))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name != FINGERPRINTS {
+                let bytes = fs::read(entry.path()).map_err(|error| self.failed(error))?;
+                fingerprints.insert(name, format!("{:016x}", fingerprint(&bytes)));
+            }
+        }
+        Ok(fingerprints)
     }
 
     /// Removes every checkpoint, and what kills have left of unfinished ones.
@@ -185,7 +213,10 @@ mod tests {
         checkpoints.save(&settings(), &record(1), write_nothing).expect("save");
         let other = Settings { width: 64, ..settings() };
         assert!(matches!(checkpoints.latest(&other), Err(Failure::Input(line)) if line.contains("--width")));
-        fs::write(folder.path().join("step-00000001").join(RECORD), b"{").expect("damage");
-        assert!(matches!(checkpoints.latest(&settings()), Err(Failure::Input(_))));
+        for file in [RECORD, FINGERPRINTS, SETTINGS] {
+            fs::write(folder.path().join("step-00000001").join(file), b"{").expect("damage");
+            let refused = checkpoints.latest(&settings());
+            assert!(matches!(refused, Err(Failure::Input(line)) if line.contains(file)), "{file}");
+        }
     }
 }

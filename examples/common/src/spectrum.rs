@@ -15,7 +15,7 @@ pub struct Observation {
     pub gradient: Vec<f32>,
     /// The optimizer's momentum.
     pub momentum: Vec<f32>,
-    /// What was subtracted from the weights, weight decay left out, up to a factor.
+    /// What was subtracted from the weights, up to a factor.
     pub update: Vec<f32>,
 }
 

@@ -39,7 +39,7 @@ pub fn comparison(runs: &[(Settings, Record)]) -> String {
 pub(crate) fn with_header(titles: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header(titles.iter().map(|title| Cell::new(title)));
+    table.set_header(titles.iter().map(Cell::new));
     table
 }
 

@@ -68,12 +68,16 @@ impl Text {
         Ok(Split { train, validation })
     }
 
-    /// 64 bits that tell this text from another one (FNV-1a).
+    /// 64 bits that tell this text from another one.
     pub fn fingerprint(&self) -> u64 {
-        self.bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        fingerprint(&self.bytes)
     }
+}
+
+/// 64 bits that tell these bytes from others (FNV-1a).
+pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 /// The two parts of a text.

@@ -5,27 +5,35 @@ use std::time::Instant;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
-use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarMap};
+use candle_nn::{Optimizer as _, VarMap};
+use spectra_candle::{Optimizer, Slot};
+use spectra_examples::checkpoints::unusable;
+use spectra_examples::optimizers::config;
 use spectra_examples::{Batch, Failure, Learner, Observation, Parameter, Settings, Step};
 
 use crate::fused::cross_entropy;
 use crate::model::Decoder;
 
+/// Model and optimizer in one file, so that they cannot be mixed up.
+const FILE: &str = "model_and_optimizer.safetensors";
+
 pub(crate) struct CandleLearner {
-    weights: VarMap,
+    /// The weights by name, in the order of the model.
     named: Vec<(String, Var)>,
     decoder: Decoder,
-    optimizer: AdamW,
-    clip_norm: f64,
+    optimizer: Optimizer,
 }
 
 impl Learner for CandleLearner {
     fn new(settings: &Settings, initial: &[Parameter]) -> Result<Self, Failure> {
-        Self::build(settings, initial).map_err(Failure::run)
+        let (weights, named) = variables(initial).map_err(Failure::run)?;
+        let decoder = Decoder::new(settings.sizes(), &weights).map_err(Failure::run)?;
+        let optimizer = Optimizer::from_varmap(&weights, config(settings)?).map_err(Failure::run)?;
+        Ok(Self { named, decoder, optimizer })
     }
 
     fn train(&mut self, batch: &Batch, learning_rate: f64) -> Result<Step, Failure> {
-        self.step(batch, learning_rate).map_err(Failure::run)
+        self.step(batch, learning_rate).map(|(step, _)| step).map_err(Failure::run)
     }
 
     fn train_watched(
@@ -52,53 +60,56 @@ impl Learner for CandleLearner {
     }
 
     fn state_bytes(&self) -> usize {
-        self.named.iter().map(|(_, var)| 2 * 4 * var.elem_count()).sum()
+        self.optimizer.state_bytes()
     }
 
     fn save(&self, folder: &Path) -> Result<(), Failure> {
-        self.weights.save(folder.join("model.safetensors")).map_err(Failure::run)
+        let mut tensors = self.optimizer.state_tensors().map_err(Failure::run)?;
+        tensors.extend(self.named.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
+        candle_core::safetensors::save(&tensors, folder.join(FILE)).map_err(Failure::run)
     }
 
     fn load(&mut self, folder: &Path) -> Result<(), Failure> {
-        self.weights.load(folder.join("model.safetensors")).map_err(Failure::input)
+        let path = folder.join(FILE);
+        let damaged = |error: &dyn std::fmt::Display| unusable(&path, &error.to_string());
+        let tensors = candle_core::safetensors::load(&path, &Device::Cpu).map_err(|error| damaged(&error))?;
+        self.optimizer.load_state_tensors(&tensors).map_err(|error| damaged(&error))?;
+        for (name, var) in &self.named {
+            let saved = tensors.get(name).ok_or_else(|| damaged(&format!("{name} is missing")))?;
+            var.set(saved).map_err(|error| damaged(&error))?;
+        }
+        Ok(())
     }
 }
 
-impl CandleLearner {
-    fn build(settings: &Settings, initial: &[Parameter]) -> candle_core::Result<Self> {
-        let device = Device::Cpu;
-        let weights = VarMap::new();
-        let mut named = Vec::new();
-        if let Ok(mut data) = weights.data().lock() {
-            for Parameter { name, shape, values } in initial {
-                let var = Var::from_slice(values, shape.as_slice(), &device)?;
-                data.insert(name.clone(), var.clone());
-                named.push((name.clone(), var));
-            }
-        }
-        let decoder = Decoder::new(settings.sizes(), &weights)?;
-        let params = ParamsAdamW {
-            lr: settings.lr,
-            beta1: 0.9,
-            beta2: 0.95,
-            eps: 1e-8,
-            weight_decay: settings.weight_decay,
-        };
-        let optimizer = AdamW::new(named.iter().map(|(_, var)| var.clone()).collect(), params)?;
-        Ok(Self { weights, named, decoder, optimizer, clip_norm: settings.clip_norm })
+/// Variables with the initial values, as the map that candle's models are built from and as a list in order.
+fn variables(initial: &[Parameter]) -> candle_core::Result<(VarMap, Vec<(String, Var)>)> {
+    let variable = |Parameter { name, shape, values }: &Parameter| {
+        Ok((name.clone(), Var::from_slice(values, shape.as_slice(), &Device::Cpu)?))
+    };
+    let named = initial.iter().map(variable).collect::<candle_core::Result<Vec<_>>>()?;
+    let weights = VarMap::new();
+    match weights.data().lock() {
+        Ok(mut map) => map.extend(named.iter().cloned()),
+        Err(_) => candle_core::bail!("a thread panicked while it held the weights"),
     }
+    Ok((weights, named))
+}
 
-    fn step(&mut self, batch: &Batch, learning_rate: f64) -> candle_core::Result<Step> {
+impl CandleLearner {
+    fn step(&mut self, batch: &Batch, learning_rate: f64) -> candle_core::Result<(Step, GradStore)> {
         let logits = self.decoder.forward(&batch.inputs, batch.sequences)?;
         let loss = cross_entropy(&logits, &batch.targets)?;
-        let mut gradients = loss.backward()?;
+        let gradients = loss.backward()?;
+        let gradient_norm = self.norm(&gradients)?;
         let begun = Instant::now();
-        let gradient_norm = self.clip(&mut gradients)?;
         self.optimizer.set_learning_rate(learning_rate);
         self.optimizer.step(&gradients)?;
-        Ok(Step { loss: loss.to_scalar::<f32>()?.into(), gradient_norm, optimizer_time: begun.elapsed() })
+        let optimizer_time = begun.elapsed();
+        Ok((Step { loss: loss.to_scalar::<f32>()?.into(), gradient_norm, optimizer_time }, gradients))
     }
 
+    /// The update is read off the weights: `X_before - X_after`, which includes the small share of weight decay.
     fn watched(
         &mut self,
         batch: &Batch,
@@ -109,29 +120,28 @@ impl CandleLearner {
             candle_core::bail!("there is no weight named {weight}")
         };
         let var = var.clone();
-        let before = var.as_tensor().copy()?;
-        let step = self.step(batch, learning_rate)?;
         let (rows, columns) = var.dims2()?;
+        let before = var.as_tensor().copy()?;
+        let (step, gradients) = self.step(batch, learning_rate)?;
+        let momentum =
+            self.optimizer.state_tensor(weight, Slot::Momentum).map_err(candle_core::Error::wrap)?;
+        let (Some(gradient), Some(momentum)) = (gradients.get(&var), momentum) else {
+            candle_core::bail!("{weight} has no gradient or no momentum")
+        };
         let flat = |x: &Tensor| x.flatten_all()?.to_vec1::<f32>();
+        let (gradient, momentum) = (flat(gradient)?, flat(&momentum)?);
         let update = flat(&(before - var.as_tensor())?)?;
-        Ok((step, Observation { rows, columns, gradient: update.clone(), momentum: update.clone(), update }))
+        Ok((step, Observation { rows, columns, gradient, momentum, update }))
     }
 
-    fn clip(&self, gradients: &mut GradStore) -> candle_core::Result<f64> {
+    /// The norm of all gradients together.
+    fn norm(&self, gradients: &GradStore) -> candle_core::Result<f64> {
         let mut square = 0.0;
         for (_, var) in &self.named {
             if let Some(gradient) = gradients.get(var) {
                 square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
             }
         }
-        let norm = square.sqrt();
-        if norm > self.clip_norm {
-            for (_, var) in &self.named {
-                if let Some(gradient) = gradients.remove(var) {
-                    gradients.insert(var, (gradient * (self.clip_norm / norm))?);
-                }
-            }
-        }
-        Ok(norm)
+        Ok(square.sqrt())
     }
 }

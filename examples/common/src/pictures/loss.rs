@@ -19,6 +19,7 @@ pub fn loss(runs: &Runs) -> Result<Vec<u8>, Failure> {
 fn panel(area: &Area<'_>, runs: &Runs, across: &str, x: impl Fn(&Row) -> f64) -> Result<(), Failure> {
     let end = runs.iter().filter_map(|(_, record)| record.rows.last().map(&x)).fold(0.0, f64::max);
     let heights = visible_losses(runs);
+    let top = heights.end;
     let mut chart = ChartBuilder::on(area)
         .margin(20)
         .x_label_area_size(52)
@@ -38,12 +39,12 @@ fn panel(area: &Area<'_>, runs: &Runs, across: &str, x: impl Fn(&Row) -> f64) ->
         .draw()
         .map_err(failed)?;
     for (number, (_, record)) in runs.iter().enumerate() {
-        let points = record.rows.iter().map(|row| (x(row), row.training_loss));
+        let points = record.rows.iter().map(|row| (x(row), row.training_loss)).filter(|point| point.1 <= top);
         chart.draw_series(LineSeries::new(points, faint(number))).map_err(failed)?;
     }
     for (number, (settings, record)) in runs.iter().enumerate() {
         let measured = |row: &Row| Some((x(row), row.validation_loss?));
-        let points: Vec<_> = record.rows.iter().filter_map(measured).collect();
+        let points: Vec<_> = record.rows.iter().filter_map(measured).filter(|point| point.1 <= top).collect();
         let style = colour(number).stroke_width(3);
         chart
             .draw_series(LineSeries::new(points, style.filled()).point_size(4))

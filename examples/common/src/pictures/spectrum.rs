@@ -57,8 +57,8 @@ fn panel(
     let lists =
         [("gradient", &spectrum.gradient), ("momentum", &spectrum.momentum), ("update", &spectrum.update)];
     for (number, (name, values)) in lists.into_iter().enumerate() {
-        let points: Vec<_> =
-            values.iter().enumerate().map(|(index, value)| ((index + 1) as f64, value.max(lowest))).collect();
+        let visible = values.iter().enumerate().filter(|(_, value)| **value >= lowest);
+        let points = visible.map(|(index, value)| ((index + 1) as f64, *value));
         let style = colour(number).stroke_width(2);
         chart
             .draw_series(LineSeries::new(points, style.filled()).point_size(3))

@@ -175,8 +175,9 @@ impl CustomOp3 for CausalAttention {
             (outputs, inputs, probabilities.par_chunks(shape.blocks())).into_par_iter().for_each(
                 |((dq, dk, dv), (q, k, v, dout), p)| shape.backward([q, k, v, dout], p, [dq, dk, dv]),
             );
+            Ok(())
         };
-        read(q, |q| read(k, |k| read(v, |v| read(dout, |dout| Ok(fill(q, k, v, dout))))))?;
+        read(q, |q| read(k, |k| read(v, |v| read(dout, |dout| fill(q, k, v, dout)))))?;
         Ok((Some(shaped_as(q, dq)?), Some(shaped_as(k, dk)?), Some(shaped_as(v, dv)?)))
     }
 }
