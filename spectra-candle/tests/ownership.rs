@@ -64,6 +64,21 @@ fn a_shared_matrix_is_copied_before_the_next_write() -> Anyhow {
 }
 
 #[test]
+fn a_clone_and_its_original_part_at_the_first_write() -> Anyhow {
+    for backend in backends() {
+        for write_the_clone in [true, false] {
+            let mut original = backend.upload(1, 2, &[1.0, 2.0])?;
+            let mut clone = original.clone();
+            let (changed, kept) =
+                if write_the_clone { (&mut clone, &original) } else { (&mut original, &clone) };
+            changed.write(&[7.0; 2])?;
+            assert_eq!((host(changed)?, host(kept)?), (vec![7.0; 2], vec![1.0, 2.0]));
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn results_never_share_memory_with_operands() -> Anyhow {
     for backend in backends() {
         let x = backend.upload(2, 2, &[1.0, 2.0, 3.0, -0.0])?;

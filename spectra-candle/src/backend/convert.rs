@@ -1,11 +1,12 @@
 //! From a user's tensors and variables to matrices and back.
 
 use super::element::CandleElement;
-use super::matrix::{CandleMatrix, Memory, at, check_len};
+use super::matrix::{CandleMatrix, at, check_len};
 use super::{CandleBackend, memory};
 use candle_core::{DType, Tensor, Var};
 use spectra_core::backend::{Error, ErrorKind, Result};
 use std::marker::PhantomData;
+use std::sync::atomic::AtomicBool;
 
 impl<E: CandleElement> CandleBackend<E> {
     /// A user's tensor of any rank as a `rows x cols` matrix, to read; the tensor never changes.
@@ -19,7 +20,7 @@ impl<E: CandleElement> CandleBackend<E> {
     pub fn matrix(&self, tensor: &Tensor, (rows, cols): (usize, usize)) -> Result<CandleMatrix<E>> {
         self.check("matrix", tensor, (rows, cols))?;
         let matrix = tensor.detach().to_dtype(E::DTYPE).and_then(|t| t.contiguous()?.reshape((rows, cols)));
-        Ok(self.wrap(at("matrix", matrix)?, Memory::Shared))
+        Ok(self.wrap(at("matrix", matrix)?, true, None))
     }
 
     /// A variable as a `rows x cols` matrix, to change: as with `Var::set`, every tensor that shares the
@@ -36,7 +37,7 @@ impl<E: CandleElement> CandleBackend<E> {
         }
         self.check("variable", var, (rows, cols))?;
         let view = var.as_detached_tensor().reshape((rows, cols));
-        Ok(self.wrap(at("variable", view)?, Memory::Variable(var.clone())))
+        Ok(self.wrap(at("variable", view)?, true, Some(var.clone())))
     }
 
     /// Rounds the values once to the variable's type and sets it. Nothing to do for a matrix that already
@@ -52,8 +53,9 @@ impl<E: CandleElement> CandleBackend<E> {
         at("write_back", rounded.and_then(|t| var.set(&t)))
     }
 
-    pub(super) fn wrap(&self, tensor: Tensor, memory: Memory) -> CandleMatrix<E> {
-        CandleMatrix { tensor, memory, on_memory: !self.tensor_operations, element: PhantomData }
+    pub(super) fn wrap(&self, tensor: Tensor, shared: bool, var: Option<Var>) -> CandleMatrix<E> {
+        let (shared, on_memory) = (AtomicBool::new(shared), !self.tensor_operations);
+        CandleMatrix { tensor, var, shared, on_memory, element: PhantomData }
     }
 
     fn check(&self, operation: &'static str, tensor: &Tensor, shape: (usize, usize)) -> Result<()> {

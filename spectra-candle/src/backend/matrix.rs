@@ -7,44 +7,48 @@ use spectra_core::backend::{Error, Result};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A contiguous two-dimensional tensor of type `E`.
 ///
 /// Made by [`CandleBackend`](crate::CandleBackend): [`zeros`](spectra_core::backend::Backend::zeros) and
 /// `upload` own their memory; [`matrix`](crate::CandleBackend::matrix) borrows a user's tensor and copies it
 /// before the first write, [`variable`](crate::CandleBackend::variable) writes into a `Var` as `Var::set` does.
-/// There is no `Clone`: a handle that escapes does so through [`share`](Self::share), which gives up ownership.
+///
+/// A handle escapes by [`share`](Self::share) only, which gives up ownership, so the matrix always knows whether
+/// it may write in place. A clone is such a handle: cheap, and whichever of the two changes first is copied.
 pub struct CandleMatrix<E> {
     pub(super) tensor: Tensor,
-    pub(super) memory: Memory,
+    /// The variable that is meant to change with the tensor, which lies in its memory.
+    pub(super) var: Option<Var>,
+    /// Others may hold the memory: copy before the first write. Of no meaning for a variable.
+    pub(super) shared: AtomicBool,
     /// Operate on CPU memory, not by tensor operations.
     pub(super) on_memory: bool,
     pub(super) element: PhantomData<E>,
 }
 
-/// Who may see a write into the tensor's memory.
-pub(super) enum Memory {
-    /// Nobody else has a handle.
-    Own,
-    /// Others may: copy before the first write.
-    Shared,
-    /// Others may, and are meant to.
-    Variable(Var),
-}
-
 impl<E> fmt::Debug for CandleMatrix<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let memory = match self.memory {
-            Memory::Own => "own",
-            Memory::Shared => "shared",
-            Memory::Variable(_) => "variable",
-        };
         f.debug_struct("CandleMatrix")
             .field("shape", &self.tensor.dims())
             .field("dtype", &self.tensor.dtype())
             .field("device", &self.tensor.device().location())
-            .field("memory", &memory)
+            .field("variable", &self.var.is_some())
+            .field("shared", &self.shared)
             .finish()
+    }
+}
+
+impl<E: CandleElement> Clone for CandleMatrix<E> {
+    fn clone(&self) -> Self {
+        Self {
+            tensor: self.share(),
+            var: self.var.clone(),
+            shared: AtomicBool::new(true),
+            on_memory: self.on_memory,
+            element: PhantomData,
+        }
     }
 }
 
@@ -53,24 +57,15 @@ impl<E: CandleElement> CandleMatrix<E> {
     ///
     /// Later changes of a matrix from [`variable`](crate::CandleBackend::variable) show in the tensor; any
     /// other matrix copies itself before it changes again.
-    pub fn share(&mut self) -> Tensor {
-        if matches!(self.memory, Memory::Own) {
-            self.memory = Memory::Shared;
-        }
+    pub fn share(&self) -> Tensor {
+        // Whoever writes later has `&mut self`, and with it a happens-before: no stronger order is needed.
+        self.shared.store(true, Ordering::Relaxed);
         self.tensor.clone()
     }
 
     /// The matrix's tensor.
     pub fn into_tensor(self) -> Tensor {
         self.tensor
-    }
-
-    /// A tensor with a copy of the values.
-    ///
-    /// # Errors
-    /// When memory cannot be had.
-    pub fn to_tensor(&self) -> Result<Tensor> {
-        at("to_tensor", self.tensor.force_contiguous())
     }
 
     /// Runs `f` on the values, row-major; where they are, if that is the CPU.
@@ -85,20 +80,20 @@ impl<E: CandleElement> CandleMatrix<E> {
 
     /// Makes the memory safe to write: a copy if others share it.
     pub(super) fn writable(&mut self) -> CandleResult<()> {
-        if matches!(self.memory, Memory::Shared) {
+        if self.var.is_none() && *self.shared.get_mut() {
             self.tensor = self.tensor.force_contiguous()?;
-            self.memory = Memory::Own;
+            self.shared = AtomicBool::new(false);
         }
         Ok(())
     }
 
     /// Replaces the values by those of `fresh`, a tensor that nobody else holds.
     pub(super) fn assign(&mut self, fresh: Tensor) -> CandleResult<()> {
-        if let Memory::Variable(var) = &self.memory {
+        if let Some(var) = &self.var {
             return var.set(&fresh.reshape(var.shape())?);
         }
         self.tensor = fresh;
-        self.memory = Memory::Own;
+        self.shared = AtomicBool::new(false);
         Ok(())
     }
 
@@ -114,7 +109,7 @@ impl<E: CandleElement> CandleMatrix<E> {
         let mut operands = operands.map(Cow::Borrowed);
         for i in 0..W {
             written[i].writable()?;
-            if !matches!(written[i].memory, Memory::Variable(_)) {
+            if written[i].var.is_none() {
                 continue;
             }
             let tensor = &written[i].tensor;

@@ -14,7 +14,7 @@ pub use matrix::CandleMatrix;
 pub use scalar::CandleScalar;
 
 use candle_core::{Device, Tensor};
-use matrix::{Memory, at};
+use matrix::at;
 use spectra_core::backend::{Backend, Result};
 use std::fmt;
 use std::marker::PhantomData;
@@ -70,7 +70,7 @@ impl<E: CandleElement> Backend for CandleBackend<E> {
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
         let zeros = Tensor::zeros((rows, cols), E::DTYPE, &self.device);
-        Ok(self.wrap(at("zeros", zeros)?, Memory::Own))
+        Ok(self.wrap(at("zeros", zeros)?, false, None))
     }
 
     fn scalar(&self, value: f64) -> Result<Self::Scalar> {
@@ -80,6 +80,6 @@ impl<E: CandleElement> Backend for CandleBackend<E> {
     fn upload(&self, rows: usize, cols: usize, values: &[E]) -> Result<Self::Matrix> {
         matrix::check_len("upload", (rows, cols), values.len())?;
         let matrix = Tensor::from_slice(values, (rows, cols), &self.device);
-        Ok(self.wrap(at("upload", matrix)?, Memory::Own))
+        Ok(self.wrap(at("upload", matrix)?, false, None))
     }
 }

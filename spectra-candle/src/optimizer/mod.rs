@@ -161,7 +161,7 @@ impl Optimizer {
         with_core!(&mut self.engine, core => core.set_clip_factor(factor))
     }
 
-    /// A copy of one buffer of a parameter's state, `None` before the parameter's first step or if its rule keeps
+    /// One buffer of a parameter's state as it is now (later steps do not change it), `None` before the parameter's first step or if its rule keeps
     /// no such buffer: for diagnostics.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ impl Optimizer {
         let index = index.ok_or_else(|| unknown("state_tensor", name))?;
         with_core!(&self.engine, core => {
             let buffer = core.state(index).and_then(|state| state.slots.get(slot));
-            buffer.map(|matrix| matrix.to_tensor()).transpose()
+            Ok(buffer.map(|matrix| matrix.share()))
         })
     }
 }

@@ -53,6 +53,7 @@ impl Optimizer {
     }
 
     /// The state as tensors whose names begin with `optimizer.`, to be stored with the model's in one file.
+    /// They are not copied now: the next step copies each buffer once before it changes.
     ///
     /// ```
     /// # use candle_core::{DType, Device, Tensor, Var};
@@ -83,8 +84,8 @@ impl Optimizer {
         };
         let bytes = header.encode()?;
         let mut tensors: HashMap<String, Tensor> = with_core!(&self.engine, core => {
-            core.buffers().map(|(name, slot, matrix)| Ok((key(name, slot), matrix.to_tensor()?))).collect::<Result<_>>()
-        })?;
+            core.buffers().map(|(name, slot, matrix)| (key(name, slot), matrix.share())).collect()
+        });
         let description = Tensor::from_slice(&bytes, bytes.len(), &Device::Cpu);
         tensors.insert(HEADER.to_owned(), description.map_err(|e| Error::device("save", e))?);
         Ok(tensors)
