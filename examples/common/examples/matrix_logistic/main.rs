@@ -1,0 +1,56 @@
+//! The synthetic experiments of 2603.14315, appendix F.1: constrained matrix logistic regression by Frank-Wolfe, and
+//! stochastic gradients with sparse spectral spikes.
+//!
+//! ```text
+//! cargo run --release -p spectra-examples --example matrix_logistic [-- --out out/matrix_logistic] [--quick]
+//! ```
+//!
+//! Prints the tables and writes them with the pictures `constrained.png` (the paper's F.1), `spikes.png` (F.5) and
+//! `spikes_momentum.png` (F.6).
+
+mod constrained;
+mod noise;
+mod problem;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use spectra_examples::{Failure, pictures, report, write_whole};
+
+/// Synthetic experiments of the spectral clip paper.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder for tables and pictures.
+    #[arg(long, default_value = "out/matrix_logistic")]
+    out: PathBuf,
+    /// A tenth of the steps and one seed.
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> ExitCode {
+    report(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    std::fs::create_dir_all(&arguments.out).map_err(Failure::input)?;
+    let (steps, seeds) = if arguments.quick { (50, 1) } else { (500, 3) };
+    let mut tables = String::new();
+    let studies = [("constrained", None), ("spikes", Some(0.0)), ("spikes_momentum", Some(0.9))];
+    for (name, momentum) in studies {
+        let (table, panels) = match momentum {
+            None => constrained::study(steps),
+            Some(momentum) => noise::study(momentum, steps, seeds),
+        }
+        .map_err(Failure::run)?;
+        println!("{table}");
+        tables += &table;
+        tables += "\n";
+        let picture = pictures::curves(&panels, 3)?;
+        write_whole(&arguments.out.join(format!("{name}.png")), &picture)?;
+    }
+    write_whole(&arguments.out.join("tables.txt"), tables.as_bytes())?;
+    println!("Pictures and tables: {}", arguments.out.display());
+    Ok(())
+}
