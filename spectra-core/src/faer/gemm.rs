@@ -4,7 +4,7 @@ use super::FaerElement;
 use super::simd::vectorized;
 use super::transposed;
 use crate::backend::Op;
-use faer::linalg::matmul::{matmul, triangular};
+use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
 /// A row-major slice as `op(A)`.
@@ -17,10 +17,10 @@ pub(super) fn view<E>(values: &[E], (rows, cols): (usize, usize), op: Op) -> Mat
 }
 
 /// Multiply-adds below which a product is not worth another thread: about 20 us.
-const GRAIN: usize = 1 << 20;
+pub(super) const GRAIN: usize = 1 << 20;
 
 /// Rows or columns below which a part would spend its time packing.
-const NARROW: usize = 32;
+pub(super) const NARROW: usize = 32;
 
 /// `out = beta out + alpha A B` for `out` row-major with `cols` columns; `out` is not read if `beta` is `None`.
 pub(super) fn gemm<E: FaerElement>(
@@ -39,22 +39,8 @@ pub(super) fn gemm<E: FaerElement>(
     split(out, beta, alpha, a, b, GRAIN.max(work / 16));
 }
 
-/// [`gemm`] for a symmetric result: the lower triangle, mirrored.
-pub(super) fn gemm_symmetric<E: FaerElement>(
-    out: &mut [E],
-    beta: Option<E>,
-    alpha: E,
-    a: MatRef<'_, E>,
-    b: MatRef<'_, E>,
-) {
-    let n = a.nrows();
-    let beta = scale_first(out, beta);
-    lower(MatMut::from_row_major_slice_mut(out, n, n), beta, alpha, a, b);
-    mirror(out, n);
-}
-
 /// Applies a `beta` other than 0 and 1, and says how the product is to be added.
-fn scale_first<E: FaerElement>(out: &mut [E], beta: Option<E>) -> Accum {
+pub(super) fn scale_first<E: FaerElement>(out: &mut [E], beta: Option<E>) -> Accum {
     let Some(beta) = beta else { return Accum::Replace };
     if beta != E::one() {
         super::parallel::for_each(out, &|out: &mut [E]| {
@@ -68,7 +54,7 @@ fn scale_first<E: FaerElement>(out: &mut [E], beta: Option<E>) -> Accum {
 }
 
 /// Halves the longer side of `out` until a part has at most `grain` multiply-adds.
-fn split<E: FaerElement>(
+pub(super) fn split<E: FaerElement>(
     out: MatMut<'_, E>,
     beta: Accum,
     alpha: E,
@@ -88,37 +74,5 @@ fn split<E: FaerElement>(
         let at = (n / 2).next_multiple_of(NARROW);
         let ((out0, out1), (b0, b1)) = (out.split_at_col_mut(at), b.split_at_col(at));
         rayon::join(|| split(out0, beta, alpha, a, b0, grain), || split(out1, beta, alpha, a, b1, grain));
-    }
-}
-
-/// The lower triangle of `out`: two triangles and the square below them.
-fn lower<E: FaerElement>(out: MatMut<'_, E>, beta: Accum, alpha: E, a: MatRef<'_, E>, b: MatRef<'_, E>) {
-    use triangular::BlockStructure::{Rectangular, TriangularLower};
-    let n = out.nrows();
-    if n * n * a.ncols() / 2 <= GRAIN || n < 4 * NARROW {
-        let (full, triangle) = (Rectangular, TriangularLower);
-        return triangular::matmul(out, triangle, beta, a, full, b, full, alpha, Par::Seq);
-    }
-    let at = (n / 2).next_multiple_of(NARROW);
-    let (top, _, square, bottom) = out.split_at_mut(at, at);
-    let ((a0, a1), (b0, b1)) = (a.split_at_row(at), b.split_at_col(at));
-    let work = square.nrows() * square.ncols() * a.ncols();
-    rayon::join(
-        || split(square, beta, alpha, a1, b0, GRAIN.max(work / 8)),
-        || rayon::join(|| lower(top, beta, alpha, a0, b0), || lower(bottom, beta, alpha, a1, b1)),
-    );
-}
-
-/// Copies the lower triangle to the upper one, by blocks that fit the cache.
-fn mirror<E: FaerElement>(out: &mut [E], n: usize) {
-    const BLOCK: usize = 32;
-    for i0 in (0..n).step_by(BLOCK) {
-        for j0 in (0..=i0).step_by(BLOCK) {
-            for i in i0..n.min(i0 + BLOCK) {
-                for j in j0..i.min(j0 + BLOCK) {
-                    out[j * n + i] = out[i * n + j];
-                }
-            }
-        }
     }
 }

@@ -8,7 +8,7 @@ use super::adam::Adam;
 use super::low_rank::LowRank;
 use super::scratch::Buffers;
 use super::sweep::{Sweep, Update};
-use super::{elementwise, gemm, reduce};
+use super::{elementwise, gemm, reduce, symmetric};
 use crate::backend::{Coefficient, Element};
 use faer::MatRef;
 
@@ -99,7 +99,7 @@ macro_rules! kernels {
                 a: MatRef<'_, Self>,
                 b: MatRef<'_, Self>,
             ) {
-                gemm::gemm_symmetric(out, beta_of(beta), <$element>::narrow(alpha.value()), a, b);
+                symmetric::gemm(out, beta_of(beta), <$element>::narrow(alpha.value()), a, b);
             }
             fn adam(step: Adam<Self>, out: &mut [Self], m: &mut [Self], v: &mut [Self], g: &[Self]) {
                 step.apply(out, m, v, g);

@@ -22,6 +22,7 @@ mod reduce;
 mod scratch;
 mod simd;
 mod sweep;
+mod symmetric;
 mod transposed;
 
 pub use borrowed::{MatrixMut, MatrixRef};

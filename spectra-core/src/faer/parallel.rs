@@ -55,6 +55,15 @@ fn middle(len: usize) -> usize {
     (len / 2).next_multiple_of(64).min(len)
 }
 
+/// Both, on two threads if `apart`.
+pub(super) fn join<A: Send, B: Send>(
+    apart: bool,
+    a: impl FnOnce() -> A + Send,
+    b: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if apart { rayon::join(a, b) } else { (a(), b()) }
+}
+
 /// Runs `f` on pieces of at most [`GRAIN`] elements, on all threads.
 pub(super) fn for_each<S: Split>(slices: S, f: &(impl Fn(S) + Sync)) {
     if slices.len() <= GRAIN {
@@ -77,11 +86,7 @@ pub(super) fn reduce<S: Split>(
         return f(slices);
     }
     let (a, b) = slices.split(middle(len));
-    let (a, b) = if len <= GRAIN {
-        (reduce(a, leaf, f, combine), reduce(b, leaf, f, combine))
-    } else {
-        rayon::join(|| reduce(a, leaf, f, combine), || reduce(b, leaf, f, combine))
-    };
+    let (a, b) = join(len > GRAIN, || reduce(a, leaf, f, combine), || reduce(b, leaf, f, combine));
     combine(a, b)
 }
 

@@ -119,7 +119,7 @@ fn gemm_symmetric_on_all_sizes() {
             check_symmetric::<f64>(n, l);
         }
     }
-    for (n, l) in [(61, 1500), (255, 129), (300, 65)] {
+    for (n, l) in [(61, 1500), (255, 129), (300, 65), (513, 40)] {
         check_symmetric::<f32>(n, l);
         check_symmetric::<f64>(n, l);
     }
