@@ -47,7 +47,8 @@ pub struct Info {
     pub deflated: usize,
     /// An upper bound of the largest singular value of the input, if the host learned one.
     pub bound: Option<f64>,
-    /// A proven upper bound of the largest singular value that was left untreated, by the maps that leave any.
+    /// A proven upper bound, up to rounding errors of size `eps ||X||`, of the largest singular value that was left
+    /// untreated, by the maps that leave any.
     pub certificate: Option<f64>,
     /// The relative error to expect, polynomials' and rounding's together; `None` where no lower bound of the
     /// spectrum is known.
