@@ -52,8 +52,14 @@ pub(super) fn parts((m, n): (usize, usize), k: usize) -> Option<usize> {
     const ENTRIES: usize = 1 << 16;
     /// Rows of a part.
     const FEW: usize = 64;
-    let useful = rayon::current_num_threads().min(m * n / ENTRIES).max(1);
-    (m * n * k > 0 && (useful == 1 || m >= FEW * useful)).then_some(useful)
+    /// Entries of all accumulators together: 64 MiB in `f32`.
+    const ACCUMULATORS: usize = 1 << 24;
+    if m * n * k == 0 {
+        return None;
+    }
+    let useful =
+        rayon::current_num_threads().min(m * n / ENTRIES).min((ACCUMULATORS / (n * k)).max(2)).max(1);
+    (useful == 1 || m >= FEW * useful).then_some(useful)
 }
 
 impl<E: FaerElement> Sweep<'_, E> {
