@@ -31,7 +31,7 @@
 //! | variables | f32, f64, bf16, f16; integers are ignored, as by candle's own optimizers; 8-bit floats are refused |
 //! | arithmetic and state | f32; f64 for the whole model if one variable is f64 |
 //! | bf16, f16 | widened to f32 for the step and rounded once, to nearest: a change below half a unit in the last place is lost, as with candle's own; all gradients are widened at once |
-//! | shapes | any rank; see the [plan](plan) for how a tensor becomes a matrix |
+//! | shapes | any rank; see the [plan] for how a tensor becomes a matrix |
 //! | views | gradients may be transposed or narrowed views; they are copied then |
 //! | tied variables | one variable under two names is refused: it would be updated twice |
 //! | saved state | a [file](Optimizer::save), or [tensors](Optimizer::state_tensors) for a checkpoint of your own |

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-type Anyhow = Result<(), Box<dyn std::error::Error>>;
+type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 /// The environment variable that tells the child where to save.
 const FOLDER: &str = "SPECTRA_KILLED_SAVE";
@@ -26,7 +26,7 @@ fn optimizer() -> Result<(VarMap, Optimizer), Box<dyn std::error::Error>> {
 /// Not a test by itself: the child of the test below, which saves for ever.
 #[test]
 #[ignore = "started by the other test"]
-fn child() -> Anyhow {
+fn child() -> TestResult {
     let Some(folder) = std::env::var_os(FOLDER) else { return Ok(()) };
     let path = Path::new(&folder).join("state");
     let (varmap, mut optimizer) = optimizer()?;
@@ -38,7 +38,7 @@ fn child() -> Anyhow {
 }
 
 #[test]
-fn the_file_is_whole_after_every_kill() -> Anyhow {
+fn the_file_is_whole_after_every_kill() -> TestResult {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("state");
     let (_varmap, mut optimizer) = optimizer()?;

@@ -7,7 +7,7 @@ use common::{host, random};
 use spectra_candle::CandleBackend;
 use spectra_core::backend::{Backend, Coefficient, Gradient, Matrix, Op};
 
-type Anyhow = Result<(), Box<dyn std::error::Error>>;
+type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 fn backends() -> [CandleBackend<f32>; 2] {
     [CandleBackend::new(&Device::Cpu), CandleBackend::by_tensor_operations(&Device::Cpu)]
@@ -18,7 +18,7 @@ fn numbers(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
 }
 
 #[test]
-fn a_users_tensor_is_copied_before_the_first_write() -> Anyhow {
+fn a_users_tensor_is_copied_before_the_first_write() -> TestResult {
     for backend in backends() {
         let tensor = random(1, &[3, 4])?;
         let (clone, before) = (tensor.clone(), numbers(&tensor)?);
@@ -45,7 +45,7 @@ fn a_users_tensor_is_copied_before_the_first_write() -> Anyhow {
 }
 
 #[test]
-fn a_shared_matrix_is_copied_before_the_next_write() -> Anyhow {
+fn a_shared_matrix_is_copied_before_the_next_write() -> TestResult {
     for backend in backends() {
         let mut matrix = backend.upload(1, 3, &[1.0, 2.0, 3.0])?;
         let handed_out = matrix.share();
@@ -64,7 +64,7 @@ fn a_shared_matrix_is_copied_before_the_next_write() -> Anyhow {
 }
 
 #[test]
-fn a_clone_and_its_original_part_at_the_first_write() -> Anyhow {
+fn a_clone_and_its_original_part_at_the_first_write() -> TestResult {
     for backend in backends() {
         for write_the_clone in [true, false] {
             let mut original = backend.upload(1, 2, &[1.0, 2.0])?;
@@ -79,7 +79,7 @@ fn a_clone_and_its_original_part_at_the_first_write() -> Anyhow {
 }
 
 #[test]
-fn results_never_share_memory_with_operands() -> Anyhow {
+fn results_never_share_memory_with_operands() -> TestResult {
     for backend in backends() {
         let x = backend.upload(2, 2, &[1.0, 2.0, 3.0, -0.0])?;
         let mut copy = backend.zeros(2, 2, None)?;
@@ -92,7 +92,7 @@ fn results_never_share_memory_with_operands() -> Anyhow {
 }
 
 #[test]
-fn a_variable_changes_in_place_for_everyone() -> Anyhow {
+fn a_variable_changes_in_place_for_everyone() -> TestResult {
     for backend in backends() {
         let var = Var::from_tensor(&random(1, &[2, 3, 2])?)?;
         let seen_by_the_model = var.as_tensor().clone();
@@ -106,7 +106,7 @@ fn a_variable_changes_in_place_for_everyone() -> Anyhow {
 }
 
 #[test]
-fn a_gradient_in_the_variables_own_memory_is_read_as_it_was() -> Anyhow {
+fn a_gradient_in_the_variables_own_memory_is_read_as_it_was() -> TestResult {
     for backend in backends() {
         let var = Var::from_tensor(&random(1, &[3, 3])?)?;
         let before = numbers(&var)?;
@@ -125,7 +125,7 @@ fn a_gradient_in_the_variables_own_memory_is_read_as_it_was() -> Anyhow {
 }
 
 #[test]
-fn one_variable_twice_is_refused_instead_of_waiting_for_itself() -> Anyhow {
+fn one_variable_twice_is_refused_instead_of_waiting_for_itself() -> TestResult {
     let backend = CandleBackend::<f32>::new(&Device::Cpu);
     let var = Var::zeros((2, 2), DType::F32, &Device::Cpu)?;
     let (mut x, mut m) = (backend.variable(&var, (2, 2))?, backend.variable(&var, (2, 2))?);
@@ -136,11 +136,11 @@ fn one_variable_twice_is_refused_instead_of_waiting_for_itself() -> Anyhow {
 }
 
 #[test]
-fn views_are_read_in_their_own_order() -> Anyhow {
+fn views_are_read_in_their_own_order() -> TestResult {
     for backend in backends() {
         let tensor = random(1, &[5, 6])?;
         let rows = tensor.to_vec2::<f32>()?;
-        let check = |view: Tensor, expected: Vec<f32>| -> Anyhow {
+        let check = |view: Tensor, expected: Vec<f32>| -> TestResult {
             let (m, n) = view.dims2()?;
             let matrix = backend.matrix(&view, (m, n))?;
             let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
@@ -161,7 +161,7 @@ fn views_are_read_in_their_own_order() -> Anyhow {
 }
 
 #[test]
-fn a_narrowed_view_is_copied_before_a_write_too() -> Anyhow {
+fn a_narrowed_view_is_copied_before_a_write_too() -> TestResult {
     let tensor = random(1, &[5, 2])?;
     let before = numbers(&tensor)?;
     let backend = CandleBackend::<f32>::new(&Device::Cpu);
@@ -179,7 +179,7 @@ fn nearest_bf16(x: f32) -> f32 {
 }
 
 #[test]
-fn half_precision_is_widened_and_rounded_once() -> Anyhow {
+fn half_precision_is_widened_and_rounded_once() -> TestResult {
     for backend in backends() {
         for dtype in [DType::BF16, DType::F16] {
             let var = Var::from_tensor(&random(1, &[4, 4])?.to_dtype(dtype)?)?;
@@ -204,7 +204,7 @@ fn half_precision_is_widened_and_rounded_once() -> Anyhow {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() -> Anyhow {
+fn what_does_not_fit_is_refused() -> TestResult {
     let backend = CandleBackend::<f32>::new(&Device::Cpu);
     assert!(backend.matrix(&Tensor::zeros((2, 2), DType::F64, &Device::Cpu)?, (2, 2)).is_err());
     assert!(backend.matrix(&Tensor::zeros((2, 2), DType::U32, &Device::Cpu)?, (2, 2)).is_err());
@@ -214,7 +214,7 @@ fn what_does_not_fit_is_refused() -> Anyhow {
 }
 
 #[test]
-fn gradients_do_not_keep_the_graph_alive() -> Anyhow {
+fn gradients_do_not_keep_the_graph_alive() -> TestResult {
     // A matrix from a tensor with a history computes without one: else every step would hold the steps before.
     let var = Var::from_tensor(&random(1, &[2, 2])?)?;
     let loss = var.sqr()?;

@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// before the first write, [`variable`](crate::CandleBackend::variable) writes into a `Var` as `Var::set` does.
 ///
 /// A handle escapes by [`share`](Self::share) only, which gives up ownership, so the matrix always knows whether
-/// it may write in place. A clone is such a handle: cheap, and whichever of the two changes first is copied.
+/// it may write in place. A clone is such a handle: cheap, and whichever of the two changes first is copied; the
+/// clone of a variable's matrix writes into the same variable.
 pub struct CandleMatrix<E> {
     pub(super) tensor: Tensor,
     /// The variable that is meant to change with the tensor, which lies in its memory.

@@ -1,21 +1,9 @@
-//! The optimizer on candle's variables.
+//! Steps of every kind of variable.
 
-mod common;
-
-use candle_core::{DType, Device, Tensor, Var};
-use candle_nn::{Optimizer as _, VarMap};
-use common::{gradients, model, vars, weights};
-use spectra_candle::plan::{Plan, Rule};
-use spectra_candle::{Config, ErrorKind, Optimizer, Slot};
-
-type Anyhow = Result<(), Box<dyn std::error::Error>>;
-
-fn config() -> Result<Config, spectra_candle::Error> {
-    Ok(Config::preset("spectra")?.lr(0.02).elementwise_lr(0.01).weight_decay(0.1).clip_norm(1.0))
-}
+use super::*;
 
 #[test]
-fn every_type_of_variable_moves_and_keeps_its_type() -> Anyhow {
+fn every_type_of_variable_moves_and_keeps_its_type() -> TestResult {
     for dtype in [DType::F32, DType::F64, DType::BF16, DType::F16] {
         let varmap = model(dtype)?;
         let before = weights(&varmap)?;
@@ -34,10 +22,10 @@ fn every_type_of_variable_moves_and_keeps_its_type() -> Anyhow {
     Ok(())
 }
 
-/// The same step in f32, and in f64: bf16 and f16 weights are stepped in f32 and rounded once.
+/// bf16 and f16 weights are stepped in f32 and rounded once.
 #[test]
-fn half_precision_is_one_rounding_away_from_f32() -> Anyhow {
-    for (dtype, eps) in [(DType::BF16, 2f64.powi(-8)), (DType::F16, 2f64.powi(-11))] {
+fn half_precision_is_f32_rounded_once() -> TestResult {
+    for dtype in [DType::BF16, DType::F16] {
         let half = model(dtype)?;
         let wide = VarMap::new();
         for (name, var) in vars(&half) {
@@ -57,14 +45,14 @@ fn half_precision_is_one_rounding_away_from_f32() -> Anyhow {
             let found = vars(&half)[&name].to_dtype(DType::F32)?;
             let largest =
                 (found - rounded)?.abs()?.flatten_all()?.to_vec1::<f32>()?.into_iter().fold(0., f32::max);
-            assert_eq!(largest, 0.0, "{name} {dtype:?} (eps {eps})");
+            assert_eq!(largest, 0.0, "{name} {dtype:?}");
         }
     }
     Ok(())
 }
 
 #[test]
-fn a_model_of_several_types_is_stepped_in_the_widest() -> Anyhow {
+fn a_model_of_several_types_is_stepped_in_the_widest() -> TestResult {
     let varmap = model(DType::F32)?;
     varmap.get((3, 3), "precise", candle_nn::init::ONE, DType::F64, &Device::Cpu)?;
     varmap.get((3, 3), "small", candle_nn::init::ONE, DType::BF16, &Device::Cpu)?;
@@ -83,7 +71,7 @@ fn a_model_of_several_types_is_stepped_in_the_widest() -> Anyhow {
 }
 
 #[test]
-fn variables_change_in_place() -> Anyhow {
+fn variables_change_in_place() -> TestResult {
     let varmap = model(DType::F32)?;
     let seen_by_the_model: Vec<(String, Tensor)> =
         vars(&varmap).into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
@@ -98,7 +86,7 @@ fn variables_change_in_place() -> Anyhow {
 
 /// A user keeps a gradient, or the momentum that was handed out: later steps must not change it.
 #[test]
-fn what_was_handed_out_stays() -> Anyhow {
+fn what_was_handed_out_stays() -> TestResult {
     let varmap = model(DType::F32)?;
     let mut optimizer = Optimizer::from_varmap(&varmap, config()?)?;
     let grads = gradients(&varmap, 0)?;
@@ -119,7 +107,7 @@ fn what_was_handed_out_stays() -> Anyhow {
 }
 
 #[test]
-fn a_gradient_that_is_the_variable_itself() -> Anyhow {
+fn a_gradient_that_is_the_variable_itself() -> TestResult {
     let varmap = model(DType::F32)?;
     let expected = model(DType::F32)?;
     let (mut grads, mut copies) = (gradients(&varmap, 0)?, gradients(&expected, 0)?);
@@ -134,7 +122,7 @@ fn a_gradient_that_is_the_variable_itself() -> Anyhow {
 }
 
 #[test]
-fn the_order_does_not_depend_on_the_maps() -> Anyhow {
+fn the_order_does_not_depend_on_the_maps() -> TestResult {
     // A VarMap iterates in another order each time it is made; with enough names two agree by accident never.
     let names = || -> Result<Vec<String>, Box<dyn std::error::Error>> {
         let varmap = VarMap::new();
@@ -150,7 +138,7 @@ fn the_order_does_not_depend_on_the_maps() -> Anyhow {
 }
 
 #[test]
-fn variables_without_names() -> Anyhow {
+fn variables_without_names() -> TestResult {
     let named = model(DType::F32)?;
     let list: Vec<Var> = vars(&named).into_values().collect();
     let mut optimizer = Optimizer::new(list, config()?)?;
@@ -167,116 +155,7 @@ fn variables_without_names() -> Anyhow {
 }
 
 #[test]
-fn a_missing_gradient_is_skipped_and_told() -> Anyhow {
-    let varmap = model(DType::F32)?;
-    let frozen = Plan::builder().rule("scale", Rule::Frozen);
-    let mut optimizer = Optimizer::with_plan(&varmap, config()?, &frozen)?;
-    let mut grads = gradients(&varmap, 0)?;
-    let missing = ["layers.0.norm.weight", "layers.1.mlp.down.weight"];
-    for name in missing.iter().chain(&["scale"]) {
-        grads.remove(&vars(&varmap)[*name]);
-    }
-    let before = weights(&varmap)?;
-    assert_eq!(optimizer.try_step(&grads)?, 2);
-    assert_eq!(optimizer.missing_gradients().collect::<Vec<_>>(), missing);
-    for (name, values) in weights(&varmap)? {
-        let stays = missing.contains(&name.as_str()) || name == "scale";
-        assert_eq!(values == before[&name], stays, "{name}");
-    }
-    assert_eq!(optimizer.try_step(&gradients(&varmap, 1)?)?, 0);
-    assert_eq!(optimizer.missing_gradients().len(), 0);
-    Ok(())
-}
-
-#[test]
-fn a_non_finite_gradient_is_named_and_nothing_moves() -> Anyhow {
-    for dtype in [DType::F32, DType::F64, DType::BF16] {
-        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            for name in ["embed.weight", "layers.1.conv.weight", "scale"] {
-                let (varmap, twin) = (model(dtype)?, model(dtype)?);
-                let mut optimizer = Optimizer::from_varmap(&varmap, config()?)?;
-                let mut undisturbed = Optimizer::from_varmap(&twin, config()?)?;
-                optimizer.step(&gradients(&varmap, 0)?)?;
-                undisturbed.step(&gradients(&twin, 0)?)?;
-
-                let mut grads = gradients(&varmap, 1)?;
-                let var = &vars(&varmap)[name];
-                let mut values = vec![0.0; var.elem_count()];
-                values[var.elem_count() / 2] = bad;
-                let poisoned = Tensor::from_vec(values, var.shape(), &Device::Cpu)?.to_dtype(dtype)?;
-                grads.insert(var, poisoned);
-                let before = weights(&varmap)?;
-                let error = optimizer.try_step(&grads).expect_err("refused");
-                assert_eq!(error.parameter(), Some(name), "{error}");
-                assert!(matches!(error.kind(), ErrorKind::NonFinite { .. }), "{error}");
-                assert_eq!(weights(&varmap)?, before);
-                assert_eq!(optimizer.steps(), 1);
-                // The state has not moved either: both go on alike.
-                optimizer.step(&gradients(&varmap, 1)?)?;
-                undisturbed.step(&gradients(&twin, 1)?)?;
-                assert_eq!(weights(&varmap)?, weights(&twin)?);
-            }
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn gradients_that_do_not_fit_are_refused_before_anything_moves() -> Anyhow {
-    let varmap = model(DType::F32)?;
-    let mut optimizer = Optimizer::from_varmap(&varmap, config()?)?;
-    let name = "layers.1.mlp.down.weight";
-    let before = weights(&varmap)?;
-    for wrong in [
-        Tensor::zeros((12, 8), DType::F32, &Device::Cpu)?,
-        Tensor::zeros(96, DType::F32, &Device::Cpu)?,
-        Tensor::zeros((8, 12), DType::F64, &Device::Cpu)?,
-        Tensor::zeros((8, 12), DType::U32, &Device::Cpu)?,
-    ] {
-        let mut grads = gradients(&varmap, 0)?;
-        grads.insert(&vars(&varmap)[name], wrong);
-        let error = optimizer.try_step(&grads).expect_err("refused");
-        assert_eq!(error.parameter(), Some(name), "{error}");
-        assert_eq!(weights(&varmap)?, before);
-    }
-    Ok(())
-}
-
-#[test]
-fn rates_move_together_and_bad_ones_are_refused() -> Anyhow {
-    let varmap = model(DType::F32)?;
-    let mut optimizer = Optimizer::from_varmap(&varmap, config()?.weight_decay(0.0))?;
-    assert_eq!(optimizer.learning_rate(), 0.02);
-    optimizer.set_learning_rate(0.0);
-    let before = weights(&varmap)?;
-    optimizer.step(&gradients(&varmap, 0)?)?;
-    assert_eq!(weights(&varmap)?, before, "a rate of zero stops matrices and vectors alike");
-
-    for bad in [-1.0, f64::NAN, f64::INFINITY] {
-        optimizer.set_learning_rate(bad);
-        let error = optimizer.try_step(&gradients(&varmap, 1)?).expect_err("refused");
-        assert!(error.to_string().contains("learning rate"), "{error}");
-        assert_eq!(weights(&varmap)?, before);
-    }
-    optimizer.set_learning_rate(0.5);
-    assert_eq!(optimizer.learning_rate(), 0.5);
-    optimizer.step(&gradients(&varmap, 1)?)?;
-    assert!(Optimizer::from_varmap(&varmap, config()?.lr(-1.0)).is_err());
-    Ok(())
-}
-
-#[test]
-fn one_variable_under_two_names_is_refused() -> Anyhow {
-    let varmap = model(DType::F32)?;
-    let tied = vars(&varmap)["embed.weight"].clone();
-    varmap.data().lock().unwrap().insert("head.weight".into(), tied);
-    let error = Optimizer::from_varmap(&varmap, config()?).expect_err("refused");
-    assert!(error.to_string().contains("head.weight"), "{error}");
-    Ok(())
-}
-
-#[test]
-fn the_plan_says_who_gets_what() -> Anyhow {
+fn the_plan_says_who_gets_what() -> TestResult {
     let varmap = model(DType::F32)?;
     let optimizer = Optimizer::from_varmap(&varmap, config()?)?;
     let table = optimizer.plan_table().to_string();
@@ -291,7 +170,7 @@ fn the_plan_says_who_gets_what() -> Anyhow {
 }
 
 #[test]
-fn state_bytes_are_those_of_the_tensors() -> Anyhow {
+fn state_bytes_are_those_of_the_tensors() -> TestResult {
     for dtype in [DType::F32, DType::F64, DType::BF16] {
         let varmap = model(dtype)?;
         let mut optimizer = Optimizer::from_varmap(&varmap, config()?)?;
@@ -302,4 +181,10 @@ fn state_bytes_are_those_of_the_tensors() -> Anyhow {
         assert_eq!(optimizer.state_bytes(), bytes, "{dtype:?}");
     }
     Ok(())
+}
+
+#[test]
+fn it_can_move_to_another_thread() {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Optimizer>();
 }
