@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn values_by_hand() {
-        assert_eq!(tail_shrunk(&[100.0, 7.0, 5.0, 1.0], 1), [5.0, 7.0, 5.0, 1.0]);
+        // Powers of two, so that no way of summing the squares rounds: sqrt(8^2 / 4) = 4.
+        assert_eq!(tail_shrunk(&[100.0, 8.0, 0.0, 0.0, 0.0], 1), [4.0, 8.0, 0.0, 0.0, 0.0]);
         assert_eq!(tail_scale(&[100.0, 4.0, 3.0], 3), 0.0);
         assert_eq!(tail_shrunk(&[100.0, 4.0], 2), [100.0, 4.0]);
         assert_eq!(tail_shrunk(&[0.0, 0.0], 1), [0.0, 0.0]);
