@@ -82,6 +82,16 @@ pub fn span(precision: Precision, (m, k): (usize, usize)) -> f64 {
     orthonormality(precision, (m, k)) + 8.0 * precision.unit_roundoff()
 }
 
+/// Up to which condition k columns can be orthonormalised through their Gram matrix.
+///
+/// Rounding leaves the squared sine of the angle between columns uncertain by `k eps`; the Cholesky factor exists and is
+/// accurate in its leading digits as long as the square of the condition stays a factor 64 below the inverse of that.
+/// Beyond, a backend needs to know the condition and to take another way.
+#[must_use]
+pub fn moderate_condition(precision: Precision, k: usize) -> f64 {
+    1.0 / (8.0 * (k as f64 * 2.0 * precision.unit_roundoff()).sqrt())
+}
+
 /// `W = M^T U` of a power iteration, relative to `|| |M|^T |U| ||_F`.
 ///
 /// A sum over the m rows; in one sweep it is `(M^T P) R^-1` with a factor R of condition up to 8, and the n terms of
@@ -115,13 +125,19 @@ pub fn golden(precision: Precision, tolerance: f64) -> f64 {
 
 /// A tail norm `||M - U W^T||_F` relative to itself, when it is `tail` times the norm of M.
 ///
-/// Formed as a difference of squares it loses the digits that M and the projection share, half of them after the root;
-/// formed from the difference of the matrices it loses fewer. Below `sqrt(eps)` of the energy a host that knows the norms
-/// must use the second way.
+/// `projection` is the relative error of W, `entries` the size of M. Formed as a difference of squares the norm loses
+/// the digits that M and the projection share; formed from the difference of the matrices it loses half as many. Below
+/// `sqrt(eps)` of the energy a host that knows the norms must use the second way.
 #[must_use]
-pub fn tail_norm(precision: Precision, (m, n): (usize, usize), tail: f64, host_knows_norms: bool) -> f64 {
+pub fn tail_norm(
+    precision: Precision,
+    projection: f64,
+    entries: usize,
+    tail: f64,
+    host_knows_norms: bool,
+) -> f64 {
     let eps = 2.0 * precision.unit_roundoff();
-    let relative = projection(precision, (m, n)) + reduction(precision, m * n);
+    let relative = projection + reduction(precision, entries);
     if host_knows_norms && tail * tail < eps.sqrt() { relative / tail } else { relative / (tail * tail) }
 }
 

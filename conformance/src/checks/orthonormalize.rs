@@ -6,33 +6,43 @@ use spectra_core::linalg::orthonormalize;
 use crate::HostMatrix;
 use crate::distance::{entrywise_distance, relative_distance};
 use crate::inputs::Family;
-use crate::oracle::{product, product_tn};
+use crate::oracle::{column_condition, product, product_tn};
 use crate::suite::{Failure, Judge, Outcome, Subject};
 use crate::tolerance;
 
-/// The first columns of every input become an orthonormal basis U of their span, and `R = U^T P` is upper triangular
-/// with a diagonal that is not negative: together they determine U.
+/// The first columns of an input become an orthonormal basis U of their span, and `R = U^T P` is upper triangular with a
+/// diagonal that is not negative: together they determine U.
 ///
-/// Finds: columns normalised before they are orthogonal, the Gram matrix of rows, a basis of too small a span, lost
-/// orthogonality of ill-conditioned columns.
+/// Finds: columns normalised before they are orthogonal, the Gram matrix of rows, a basis of too small a span.
 pub fn orthonormalize_basis<B: Backend>(subject: &Subject<B>) -> Outcome {
-    on_inputs(subject, |family| family != Family::Extreme)
+    on_inputs(subject, |family, moderate| family != Family::Extreme && moderate)
+}
+
+/// The same for columns so nearly dependent that their Gram matrix has no accurate Cholesky factor.
+///
+/// Finds: lost orthogonality, lost directions.
+pub fn orthonormalize_ill_conditioned<B: Backend>(subject: &Subject<B>) -> Outcome {
+    on_inputs(subject, |family, moderate| family != Family::Extreme && !moderate)
 }
 
 /// The same at scales where single precision does not hold the squares of the entries.
 ///
 /// Finds: squares that overflow to infinite lengths or underflow to zero ones.
 pub fn orthonormalize_extreme<B: Backend>(subject: &Subject<B>) -> Outcome {
-    on_inputs(subject, |family| family == Family::Extreme)
+    on_inputs(subject, |family, _| family == Family::Extreme)
 }
 
-fn on_inputs<B: Backend>(subject: &Subject<B>, of_family: impl Fn(Family) -> bool) -> Outcome {
+fn on_inputs<B: Backend>(subject: &Subject<B>, wanted: impl Fn(Family, bool) -> bool) -> Outcome {
     let mut judge = Judge::new();
     let mut workspace = subject.workspace();
-    for input in subject.ordinary_inputs().filter(|input| of_family(input.family)) {
+    for input in subject.ordinary_inputs() {
         let most = input.matrix.min_extent();
         for k in [1, 3, 8, most].into_iter().filter(|k| *k <= most) {
             let p = input.matrix.first_columns(k);
+            let moderate = column_condition(&p)? <= tolerance::moderate_condition(subject.precision(), k);
+            if !wanted(input.family, moderate) {
+                continue;
+            }
             let mut device = subject.upload(&p)?;
             orthonormalize(&mut device, &mut workspace)?;
             let u = subject.download(&device)?;

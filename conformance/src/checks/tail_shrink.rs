@@ -4,11 +4,11 @@ use spectra_core::backend::{Backend, Gradient, Scalar};
 use spectra_core::linalg::{PowerIteration, SubspaceForm};
 use spectra_core::maps::{TailShrink, tail_shrink};
 
-use super::power_iteration::{compare_left_basis, ranks};
+use super::power_iteration::{Difficulty, compare_left_basis, difficulty, inputs_for, ranks};
 use crate::HostMatrix;
 use crate::distance::{relative_distance, same_bits, scalar_distance};
 use crate::inputs::{Family, Input};
-use crate::oracle::{self, Svd, orthonormal_basis, product, product_nt, product_tn};
+use crate::oracle::{self, Svd, column_condition, orthonormal_basis, product, product_nt, product_tn};
 use crate::suite::{Failure, Judge, Outcome, Subject};
 use crate::tolerance;
 
@@ -65,95 +65,154 @@ fn shrink<B: Backend>(
     })
 }
 
-/// Holds a result against the exact shrink with the same factors; `side` multiplies from the left or from the right.
+/// Holds a result against the exact shrink with the same factors.
 fn compare_shrunk<B: Backend>(
     judge: &mut Judge,
     subject: &Subject<B>,
     what: &str,
     shrunk: &Shrunk,
+    condition: f64,
     exact: &oracle::TailShrink,
 ) -> Result<(), Failure> {
-    let (precision, shape) = (subject.precision(), shrunk.m.shape());
     let norm = shrunk.m.frobenius_norm();
     let tail = exact.tail.frobenius_norm() / norm;
-    let tail_tolerance = tolerance::tail_norm(precision, shape, tail, shrunk.host_knows_norms);
+    let projection = projection(subject, shrunk, condition);
+    let (entries, known) = (shrunk.m.data.len(), shrunk.host_knows_norms);
+    let tail_tolerance = tolerance::tail_norm(subject.precision(), projection, entries, tail, known);
     let error = scalar_distance(shrunk.sigma_tail, exact.sigma_tail, exact.sigma_tail);
     judge.compare(format_args!("{what}: sigma_tail"), error, tail_tolerance)?;
 
     // O = tail + sigma_tail U V^T: the tail's rounding counts by the size of M, sigma_tail's by its own.
     let shaped = exact.shaped.frobenius_norm();
-    let tolerance = tolerance::projection(precision, shape) * norm / shaped + tail_tolerance;
+    let tolerance = projection * norm / shaped + tail_tolerance;
     let error = relative_distance(&shrunk.shaped, &exact.shaped, shaped);
     judge.compare(format_args!("{what}: O"), error, tolerance)?;
     let error = scalar_distance(shrunk.norm_squared, shaped * shaped, shaped * shaped);
     judge.compare(format_args!("{what}: ||O||^2"), error, 2.0 * tolerance)
 }
 
-/// The inputs and ranks for which the shrink is well defined: after k singular values more than rounding is left.
-fn cases<B: Backend>(subject: &Subject<B>) -> Result<Vec<(&'static Input, usize)>, Failure> {
+/// An input, a rank, the start V0, and the factor by which the condition of the columns of `M V0` may amplify rounding.
+struct Case {
+    input: &'static Input,
+    k: usize,
+    v0: HostMatrix,
+    condition: f64,
+}
+
+/// The cases for which the shrink is well defined: after k singular values more than rounding is left.
+fn cases<B: Backend>(subject: &Subject<B>, wanted: Difficulty) -> Result<Vec<Case>, Failure> {
     let floor = 64.0 * subject.precision().unit_roundoff().sqrt();
     let mut cases = Vec::new();
-    for input in subject.ordinary_inputs() {
+    for input in inputs_for(subject, wanted)? {
         let sigma = &input.svd()?.sigma;
         let most = input.matrix.min_extent();
         for k in ranks(most.saturating_sub(1)) {
             let tail = oracle::tail_scale(sigma, k) * ((most - k) as f64).sqrt();
-            if tail > floor * input.matrix.frobenius_norm() {
-                cases.push((input, k));
+            if tail <= floor * input.matrix.frobenius_norm() {
+                continue;
+            }
+            let v0 = match wanted {
+                Difficulty::Moderate | Difficulty::Extreme => subject.random("V0", input.matrix.cols, k),
+                Difficulty::IllConditioned => nearly_parallel(subject, input.matrix.cols, k),
+            };
+            let (difficulty, condition) = difficulty(subject, input, &v0)?;
+            if difficulty == wanted {
+                cases.push(Case { input, k, v0, condition });
             }
         }
     }
     Ok(cases)
 }
 
-/// The paper's form from a given V, on every input that leaves a tail: with the backend's own U, everything else is
-/// determined.
+/// Columns that differ from their mean by a small multiple of what their Gram matrix can resolve.
+fn nearly_parallel<B: Backend>(subject: &Subject<B>, rows: usize, cols: usize) -> HostMatrix {
+    let precision = subject.precision();
+    let closeness = precision.unit_roundoff().sqrt() / 8.0;
+    let (mean, difference) = (subject.random("mean", rows, 1), subject.random("difference", rows, cols));
+    let entry = |row, col| mean.at(row, 0) + closeness * difference.at(row, col);
+    HostMatrix::from_fn(rows, cols, entry).rounded(precision)
+}
+
+/// The paper's form from a given V: with the backend's own U, everything else is determined.
 ///
 /// Finds: the root or the divisor `r - k` of sigma_tail forgotten, a rank off by one, the spike added instead of removed,
 /// sigma_tail times `U W^T` in place of `U V^T`, a norm without the shrunk part.
 pub fn tail_shrink_paper<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
-    let (mu, label) = (0.875, "momentum's gradient");
-    for (input, k) in cases(subject)? {
-        let (rows, cols) = input.matrix.shape();
-        let v0 = subject.random("V0", cols, k);
-        let size = input.matrix.max_abs();
-        let gradient = subject.random(label, rows, cols).map(|entry| entry * size);
-        let gradient = gradient.rounded(subject.precision());
-        for update in [None, Some((mu, &gradient))] {
-            let with = if update.is_some() { " after an update" } else { "" };
-            let what = format!("tail shrink on {}, k = {k}{with}", input.name);
-            let options = options(&input.matrix, k, SubspaceForm::ColumnNorms);
-            let shrunk = shrink(subject, &options, &input.matrix, update, Some(&v0), 0)?;
-            let Some(u) = &shrunk.left else {
-                return Err(Failure::Rule {
-                    what: format!("{what}: there is a tail, and the map is the identity"),
-                });
-            };
-            compare_left_basis(&mut judge, subject, &what, &shrunk.m, &v0, u)?;
-            let w = product_tn(&shrunk.m, u);
-            let v = unit_columns(&w);
-            compare_shrunk(
-                &mut judge,
-                subject,
-                &what,
-                &shrunk,
-                &oracle::TailShrink::from_factors(&shrunk.m, u, &w, &v),
-            )?;
-            let error = shrunk
-                .cache
-                .as_ref()
-                .map_or(f64::INFINITY, |cache| relative_distance(cache, &v, (k as f64).sqrt()));
-            // Short columns of W carry the rounding of long ones.
-            let lengths = w.column_norms();
-            let shortest = lengths.iter().copied().fold(f64::INFINITY, f64::min);
-            let tolerance = tolerance::projection(subject.precision(), shrunk.m.shape())
-                * shrunk.m.frobenius_norm()
-                / shortest;
-            judge.compare(format_args!("{what}: V"), error, tolerance)?;
-        }
+    let mu = 0.875;
+    for case in cases(subject, Difficulty::Moderate)? {
+        compare_paper(&mut judge, subject, &case, None)?;
+        let (rows, cols) = case.input.matrix.shape();
+        let size = case.input.matrix.max_abs();
+        let gradient = subject.random("gradient", rows, cols).map(|entry| entry * size);
+        compare_paper(&mut judge, subject, &case, Some((mu, &gradient.rounded(subject.precision()))))?;
     }
     judge.finish()
+}
+
+/// Both forms from a V whose columns are nearly parallel.
+///
+/// Finds: a projection that is not one, so that the norms of its parts do not add up.
+pub fn tail_shrink_ill_conditioned<B: Backend>(subject: &Subject<B>) -> Outcome {
+    both_forms(subject, Difficulty::IllConditioned)
+}
+
+/// Both forms at the ends of the range; see [`Subject::extreme_inputs`].
+///
+/// Finds: norms that overflow or vanish, a scale that is not taken back.
+pub fn tail_shrink_extreme<B: Backend>(subject: &Subject<B>) -> Outcome {
+    both_forms(subject, Difficulty::Extreme)
+}
+
+fn both_forms<B: Backend>(subject: &Subject<B>, wanted: Difficulty) -> Outcome {
+    let mut judge = Judge::new();
+    for case in cases(subject, wanted)? {
+        compare_paper(&mut judge, subject, &case, None)?;
+        compare_exact(&mut judge, subject, &case)?;
+    }
+    judge.finish()
+}
+
+fn compare_paper<B: Backend>(
+    judge: &mut Judge,
+    subject: &Subject<B>,
+    case: &Case,
+    update: Option<(f64, &HostMatrix)>,
+) -> Result<(), Failure> {
+    let &Case { input, k, ref v0, condition } = case;
+    let with = if update.is_some() { " after an update" } else { "" };
+    let what = format!("tail shrink on {}, k = {k}{with}", input.name);
+    let options = options(&input.matrix, k, SubspaceForm::ColumnNorms);
+    let shrunk = shrink(subject, &options, &input.matrix, update, Some(v0), 0)?;
+    let u = left_factor(&shrunk, &what)?;
+    compare_left_basis(judge, subject, &what, &shrunk.m, v0, u)?;
+    let w = product_tn(&shrunk.m, u);
+    let v = unit_columns(&w);
+    let condition = if update.is_some() { column_condition(&product(&shrunk.m, v0))? } else { condition };
+    let exact = oracle::TailShrink::from_factors(&shrunk.m, u, &w, &v);
+    compare_shrunk(judge, subject, &what, &shrunk, condition, &exact)?;
+
+    let error = match &shrunk.cache {
+        Some(cache) => relative_distance(cache, &v, (k as f64).sqrt()),
+        None => f64::INFINITY,
+    };
+    // Short columns of W carry the rounding of long ones.
+    let shortest = w.column_norms().into_iter().fold(f64::INFINITY, f64::min);
+    let tolerance = projection(subject, &shrunk, condition) * shrunk.m.frobenius_norm() / shortest;
+    judge.compare(format_args!("{what}: V"), error, tolerance)
+}
+
+/// U, which a shrink with a tail has.
+fn left_factor<'a>(shrunk: &'a Shrunk, what: &str) -> Result<&'a HostMatrix, Failure> {
+    let rule = || Failure::Rule { what: format!("{what}: there is a tail, and the map is the identity") };
+    shrunk.left.as_ref().ok_or_else(rule)
+}
+
+/// The tolerance of `W = M^T U`; see [`tolerance::projection`]. A host that does not know the norms cannot recompute W
+/// where the condition asks for it.
+fn projection<B: Backend>(subject: &Subject<B>, shrunk: &Shrunk, condition: f64) -> f64 {
+    let amplification = if shrunk.host_knows_norms { 1.0 } else { condition };
+    amplification * tolerance::projection(subject.precision(), shrunk.m.shape())
 }
 
 fn unit_columns(w: &HostMatrix) -> HostMatrix {
@@ -167,28 +226,28 @@ fn unit_columns(w: &HostMatrix) -> HostMatrix {
 /// Finds: column norms in place of the polar factor, a U that was rotated and a W that was not.
 pub fn tail_shrink_exact<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
-    for (input, k) in cases(subject)? {
-        let what = format!("exact tail shrink on {}, k = {k}", input.name);
-        let v0 = subject.random("V0", input.matrix.cols, k);
-        let options = options(&input.matrix, k, SubspaceForm::Exact);
-        let shrunk = shrink(subject, &options, &input.matrix, None, Some(&v0), 0)?;
-        let Some(u) = &shrunk.left else {
-            return Err(Failure::Rule {
-                what: format!("{what}: there is a tail, and the map is the identity"),
-            });
-        };
-        compare_left_basis(&mut judge, subject, &what, &shrunk.m, &v0, u)?;
-        let w = product_tn(&shrunk.m, u);
-        let svd = Svd::of(&w)?;
-        // The polar factor of an ill-conditioned W is not determined by W as rounded.
-        let condition = svd.sigma[0] / svd.sigma[k - 1];
-        if condition * condition * tolerance::orthonormality(subject.precision(), (w.rows, k)) > 1e-3 {
-            continue;
-        }
-        let exact = oracle::TailShrink::from_factors(&shrunk.m, u, &w, &svd.polar_factor());
-        compare_shrunk(&mut judge, subject, &what, &shrunk, &exact)?;
+    for case in cases(subject, Difficulty::Moderate)? {
+        compare_exact(&mut judge, subject, &case)?;
     }
     judge.finish()
+}
+
+fn compare_exact<B: Backend>(judge: &mut Judge, subject: &Subject<B>, case: &Case) -> Result<(), Failure> {
+    let &Case { input, k, ref v0, condition } = case;
+    let what = format!("exact tail shrink on {}, k = {k}", input.name);
+    let options = options(&input.matrix, k, SubspaceForm::Exact);
+    let shrunk = shrink(subject, &options, &input.matrix, None, Some(v0), 0)?;
+    let u = left_factor(&shrunk, &what)?;
+    compare_left_basis(judge, subject, &what, &shrunk.m, v0, u)?;
+    let w = product_tn(&shrunk.m, u);
+    let svd = Svd::of(&w)?;
+    // The polar factor of an ill-conditioned W is not determined by W as rounded.
+    let spread = svd.sigma[0] / svd.sigma[k - 1];
+    if spread * spread * tolerance::orthonormality(subject.precision(), (w.rows, k)) > 1e-3 {
+        return Ok(());
+    }
+    let exact = oracle::TailShrink::from_factors(&shrunk.m, u, &w, &svd.polar_factor());
+    compare_shrunk(judge, subject, &what, &shrunk, condition, &exact)
 }
 
 /// Without a cache the shrink starts from its own subspace: where the gap is wide it is the exact shrink of the
@@ -302,17 +361,19 @@ pub fn tail_shrink_between_refreshes<B: Backend>(subject: &Subject<B>) -> Outcom
                 continue;
             }
             let basis = orthonormal_basis(&v)?;
-            let projection = product(m, &basis);
-            let unit = orthonormal_basis(&projection)?;
+            let w = product(m, &basis);
+            let unit = orthonormal_basis(&w)?;
             // On the transposed problem the roles of U and V are exchanged.
-            let exact = oracle::TailShrink::from_factors(&m.transposed(), &basis, &projection, &unit);
-            let svd = Svd::of(&projection)?;
+            let exact = oracle::TailShrink::from_factors(&m.transposed(), &basis, &w, &unit);
+            let svd = Svd::of(&w)?;
             let condition = svd.sigma[0] / svd.sigma[k - 1];
             let angle = tolerance::subspace_angle(subject.precision(), m.shape(), k, 4.0 * condition);
             let norm = m.frobenius_norm();
             let tail = exact.tail.frobenius_norm() / norm;
+            let w_tolerance = projection(subject, &shrunk, condition);
+            let known = shrunk.host_knows_norms;
             let tail_tolerance =
-                tolerance::tail_norm(subject.precision(), m.shape(), tail, shrunk.host_knows_norms);
+                tolerance::tail_norm(subject.precision(), w_tolerance, m.data.len(), tail, known);
             let exact_shaped = exact.shaped.transposed();
             let shaped = exact_shaped.frobenius_norm();
             let error = relative_distance(&shrunk.shaped, &exact_shaped, shaped);

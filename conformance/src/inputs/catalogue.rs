@@ -27,6 +27,18 @@ pub fn standard(precision: Precision) -> &'static [Input] {
     inputs.get_or_init(|| generate(precision).into_iter().map(|input| input.rounded(precision)).collect())
 }
 
+/// Inputs as large and as small as they can be with squares that single precision holds: for a backend whose host does
+/// not know the norms and so cannot choose a scale.
+#[must_use]
+pub fn squares_in_range() -> &'static [Input] {
+    static INPUTS: OnceLock<Vec<Input>> = OnceLock::new();
+    INPUTS.get_or_init(|| {
+        let scales = [1e-12, 1e12].into_iter();
+        let scaled = scales.flat_map(|scale| [WIDE, TALL, SQUARE].map(|shape| scaled(shape, scale)));
+        scaled.map(|input| input.rounded(Precision::F32)).collect()
+    })
+}
+
 fn generate(precision: Precision) -> Vec<Input> {
     let mut inputs = Vec::new();
     for size in SIZES_AROUND_BLOCKS {

@@ -11,7 +11,7 @@ mod random;
 mod spectrum;
 mod structured;
 
-pub use catalogue::{SIZES_AROUND_BLOCKS, standard};
+pub use catalogue::{SIZES_AROUND_BLOCKS, squares_in_range, standard};
 pub use extreme::{denormal, mixed_magnitude, non_finite, scaled};
 pub use input::{Condition, Family, Input};
 pub use random::{gaussian, generator, orthonormal};

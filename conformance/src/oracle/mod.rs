@@ -4,6 +4,7 @@
 //! (residual, orthogonality, order), and from [products](product()) with twice the working precision. The formulas
 //! are written for the eye; nothing here is meant to be fast.
 
+mod condition;
 mod error;
 mod hard_clip;
 mod polar;
@@ -18,6 +19,7 @@ mod test_support;
 mod threshold;
 mod truncation;
 
+pub use condition::column_condition;
 pub use error::OracleError;
 pub use hard_clip::hard_clipped;
 pub use polar::polar_values;

@@ -27,14 +27,15 @@ macro_rules! __with_all_checks {
             }
             shapes { shape_errors shape_errors_of_fused length_errors }
             handles { copies_are_independent second_handles_are_untouched }
-            orthonormalize { orthonormalize_basis orthonormalize_extreme orthonormalize_dependent }
+            orthonormalize { orthonormalize_basis orthonormalize_ill_conditioned orthonormalize_extreme orthonormalize_dependent }
             power_iteration {
-                power_iteration_paper power_iteration_exact power_iteration_composes power_iteration_update
+                power_iteration_paper power_iteration_exact power_iteration_ill_conditioned
+                power_iteration_extreme power_iteration_composes power_iteration_update
                 power_iteration_convergence power_iteration_bootstrap power_iteration_drift
                 power_iteration_deficient power_iteration_zero power_iteration_deterministic
             }
             tail_shrink {
-                tail_shrink_paper tail_shrink_exact tail_shrink_bootstrap tail_shrink_without_tail tail_shrink_low_rank
+                tail_shrink_paper tail_shrink_exact tail_shrink_ill_conditioned tail_shrink_extreme tail_shrink_bootstrap tail_shrink_without_tail tail_shrink_low_rank
                 tail_shrink_between_refreshes
             }
             golden { golden_power_iteration golden_spectra_step golden_adamw }

@@ -1,6 +1,6 @@
 //! The backend under test, with what every check needs.
 
-use spectra_core::backend::{Backend, Element, Matrix};
+use spectra_core::backend::{Backend, Element, Matrix, Scalar};
 use spectra_core::linalg::Workspace;
 
 use super::Failure;
@@ -58,6 +58,23 @@ impl<B: Backend> Subject<B> {
     /// The standard inputs but for denormals, NaN and infinities.
     pub fn ordinary_inputs(&self) -> impl Iterator<Item = &'static Input> {
         self.inputs().iter().filter(|input| !matches!(input.family, Family::Denormal | Family::NonFinite))
+    }
+
+    /// Inputs at the ends of the range that algorithms must cope with.
+    ///
+    /// Where squares would leave the range of the elements, algorithms scale by a norm, if the host knows it. If it does
+    /// not, the squares have to be in range.
+    ///
+    /// # Errors
+    /// The backend's.
+    pub fn extreme_inputs(&self) -> Result<Vec<&'static Input>, Failure> {
+        let one = self.upload(&HostMatrix::identity(1))?;
+        let host_knows_norms = one.dot(&one)?.known().is_some();
+        Ok(if host_knows_norms || self.precision() == Precision::F64 {
+            self.inputs().iter().filter(|input| input.family == Family::Extreme).collect()
+        } else {
+            inputs::squares_in_range().iter().collect()
+        })
     }
 
     /// Standard normal entries that depend on the label and the shape only.
