@@ -121,7 +121,7 @@ pub struct CommandLine {
     pub overwrite: bool,
 
     /// Tune each optimizer instead: change one setting after the other, train, keep what is best.
-    /// Takes hours; writes sweep/sweep.csv and sweep/sweep.txt in --out
+    /// About ten runs for each optimizer; writes sweep/sweep.csv and sweep/sweep.txt in --out
     #[arg(long, conflicts_with = "resume")]
     pub sweep: bool,
 }
