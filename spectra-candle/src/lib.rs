@@ -61,3 +61,8 @@ pub use optimizer::Optimizer;
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::directions::Slot;
 pub use spectra_core::optimizer::{Config, Recipe, plan};
+
+/// The code of the project's README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -174,6 +174,9 @@ pub trait Matrix: Sized + core::fmt::Debug {
         (b1, b2): (f64, f64),
         eps: f64,
     ) -> Result<()> {
+        check_same("adam_add", self, first)?;
+        check_same("adam_add", self, second)?;
+        check_same("adam_add", self, gradient.values)?;
         first.scale_add(b1.into(), gradient.scale.times(1.0 - b1), gradient.values)?;
         let square = gradient.square.times(1.0 - b2);
         second.product_add(b2.into(), square, gradient.values, gradient.values)?;
@@ -199,6 +202,11 @@ pub trait Matrix: Sized + core::fmt::Debug {
         gram: &mut Self,
         z: &mut Self,
     ) -> Result<Self::Scalar> {
+        let ((m, n), k) = (self.shape(), v.shape().1);
+        check_shape("power_sweep", (n, k), v.shape())?;
+        check_shape("power_sweep", (m, k), p.shape())?;
+        check_shape("power_sweep", (k, k), gram.shape())?;
+        check_shape("power_sweep", (n, k), z.shape())?;
         if let Some((mu, gradient)) = update {
             self.scale_add(mu.into(), gradient.scale, gradient.values)?;
         }
@@ -221,6 +229,9 @@ pub trait Matrix: Sized + core::fmt::Debug {
         left: &Self,
         right: &Self,
     ) -> Result<()> {
+        let ((m, n), k) = (self.shape(), left.shape().1);
+        check_shape("low_rank_add", (m, k), left.shape())?;
+        check_shape("low_rank_add", (n, k), right.shape())?;
         self.scale_add(beta, alpha, x)?;
         self.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed)
     }

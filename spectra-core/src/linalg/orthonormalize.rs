@@ -1,7 +1,8 @@
 //! Thin orthonormalisation of columns: scaled Cholesky QR, repeated or replaced when the condition demands.
 
+use super::power_iteration::safe_scale;
 use super::{SmallFactor, SmallInfo, Workspace};
-use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result};
+use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, Scalar};
 
 /// How [`orthonormalize`] got there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,8 @@ pub(crate) fn is_well_conditioned(info: Option<SmallInfo>) -> bool {
 ///
 /// `U = P R^-1` with `R` the Cholesky factor of `P^T P` after scaling its columns to unit length; a second
 /// round if the scaled condition exceeds 8; Gram-Schmidt on the host beyond `1 / (16 k eps)`, where the Cholesky
-/// factor no longer exists. If the backend does not tell the condition without waiting: always two rounds.
+/// factor no longer exists, or where the host knows (CPU) that squares of the entries would leave the element's range.
+/// If the backend does not tell the condition without waiting: always two rounds.
 ///
 /// # Errors
 /// Those of the backend.
@@ -36,6 +38,10 @@ pub fn orthonormalize<B: Backend>(
     p: &mut B::Matrix,
     workspace: &mut Workspace<B>,
 ) -> Result<Orthonormalization> {
+    if is_out_of_range::<B>(p)? {
+        p.gram_schmidt(&mut workspace.scratch)?;
+        return Ok(Orthonormalization::GramSchmidt);
+    }
     let k = p.shape().1;
     let mut gram = workspace.take(k, k)?;
     let mut inverse = workspace.take(k, k)?;
@@ -58,6 +64,13 @@ pub fn orthonormalize<B: Backend>(
     workspace.give(gram);
     workspace.give(inverse);
     Ok(method)
+}
+
+/// Whether the host knows that the squares of `p`'s entries would leave the element's range.
+fn is_out_of_range<B: Backend>(p: &B::Matrix) -> Result<bool> {
+    let largest = p.max_abs()?.known().filter(|x| *x > 0.0 && x.is_finite());
+    let square = largest.map(|x| (x * x).clamp(f64::MIN_POSITIVE, f64::MAX));
+    Ok(safe_scale::<B::Element>(square)? != 1.0)
 }
 
 /// `x = x f` for a small square `f`.

@@ -165,7 +165,12 @@ pub(crate) fn safe_scale<E: Element>(norm_squared: Option<f64>) -> Result<f64> {
     }
     let low = libm::cbrt(E::min_positive_value().widen());
     let high = libm::pow(E::max_value().widen(), 2.0 / 3.0);
-    Ok(if square == 0.0 || (low..high).contains(&square) { 1.0 } else { 1.0 / libm::sqrt(square) })
+    Ok(if square == 0.0 || (low..high).contains(&square) {
+        1.0
+    } else {
+        // The reciprocal of a denormal must not overflow the element type.
+        (1.0 / libm::sqrt(square)).min(E::max_value().widen())
+    })
 }
 
 /// The temporaries of one iteration: `p` becomes U, `z` becomes W.

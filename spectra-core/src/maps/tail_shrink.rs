@@ -86,7 +86,7 @@ impl<B: Backend> Shaped<B> {
 /// subspace is refreshed.
 ///
 /// Defined where the paper divides 0 by 0: with an **empty tail** (k = r, or a matrix of rank at most k, that is
-/// `||tail|| <= 16 eps ||M||`) there is no scale to shrink to, and the map is the identity. If the host knows the
+/// `||tail|| <= 16 eps sqrt(m + n) ||M||`) there is no scale to shrink to, and the map is the identity. If the host knows the
 /// norms (CPU), a tail with less than `sqrt(eps)` of the energy is measured by forming `M - U W^T` in an m x n
 /// temporary, because the difference of squares would lose its digits; otherwise
 /// `||tail||^2 <= 8 eps ||M||^2` counts as empty.
@@ -192,7 +192,7 @@ fn shape<B: Backend>(
         residual.gemm(Coefficient::ONE, (-1.0).into(), left, Op::Plain, right, Op::Transposed)?;
         tail = combine(Mul, &residual.dot(&residual)?, &number(1.0 / (scale * scale))?)?;
         workspace.give(residual);
-        empty_below = 256.0 * eps * eps;
+        empty_below = 256.0 * eps * eps * (rows + cols) as f64;
     }
     let threshold = combine(Mul, &norm_squared, &number(empty_below)?)?;
     let has_tail = combine(Less, &threshold, &tail)?;
