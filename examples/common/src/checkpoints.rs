@@ -177,6 +177,8 @@ mod tests {
             gradient_norm: 1.0,
             optimizer_ms: 0.5,
             validation_loss: None,
+            updates: None,
+            weights: None,
         };
         Record { rows: vec![row; steps], ..Record::default() }
     }

@@ -8,13 +8,16 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use spectra_core::optimizer::Recipe;
+use spectra_core::schedules::DecayCurve;
 
 use crate::Failure;
 use crate::numbers::{count, fraction, nonnegative, positive};
 
 /// Trains the same small language model once with each optimizer and compares them.
 ///
-/// Writes a table, loss.png, spectrum.png, metrics.csv, a sample of text and a checkpoint of each optimizer.
+/// Writes a table, loss.png, spectrum.png, weights.png, metrics.csv, a sample of text and a checkpoint of each optimizer.
+/// Where a preset clips singular values, every update's spectral norm is held against the clip's bound, and the run fails
+/// if one exceeds it.
 #[derive(Parser, Debug, Clone)]
 #[command(version, max_term_width = 110, args_override_self = true)]
 pub struct CommandLine {
@@ -43,6 +46,27 @@ pub struct CommandLine {
     /// Share of a matrix's singular directions that tail shrink takes for the spike [default: tuned]
     #[arg(long, value_name = "[NAME=]FRACTION", value_delimiter = ',', allow_hyphen_values = true)]
     pub rank_ratio: Vec<String>,
+
+    /// Threshold c of the spectral clip, in the presets that clip: singular values of the update stay below it
+    /// [default: the preset's, 10]
+    #[arg(long, value_name = "[NAME=]NUMBER", value_delimiter = ',', allow_hyphen_values = true)]
+    pub clip: Vec<String>,
+
+    /// Keep the clip threshold as it is while the learning rate rises; without this flag their product stays
+    #[arg(long)]
+    pub fixed_clip: bool,
+
+    /// Lower the clip threshold on this curve while the learning rate falls
+    #[arg(long, value_name = "CURVE", value_parser = PossibleValuesParser::new(curves()))]
+    pub clip_decay: Option<String>,
+
+    /// Clip the gradients of the hidden matrices too, softly at this singular value, before the norm clip
+    #[arg(long, value_name = "NUMBER", value_parser = positive, allow_hyphen_values = true)]
+    pub pre_clip: Option<f64>,
+
+    /// Lower the threshold of --pre-clip on this curve while the learning rate falls
+    #[arg(long, value_name = "CURVE", requires = "pre_clip", value_parser = PossibleValuesParser::new(curves()))]
+    pub pre_clip_decay: Option<String>,
 
     /// Training steps, one batch each
     #[arg(long, value_name = "COUNT", default_value = "400", value_parser = count, allow_hyphen_values = true)]
@@ -126,6 +150,11 @@ pub struct CommandLine {
     pub sweep: bool,
 }
 
+/// The curves that get to zero: thresholds fall as far as the learning rate does.
+fn curves() -> impl Iterator<Item = &'static str> {
+    DecayCurve::ALL.into_iter().filter(|curve| *curve != DecayCurve::Exponential).map(DecayCurve::name)
+}
+
 impl CommandLine {
     /// Reads what follows the program's name. `Ok(None)`: help or version was asked for and has been printed.
     pub fn read(
@@ -187,6 +216,8 @@ mod tests {
             "--steps -1",
             "--optimizer sgd",
             "--decay 2",
+            "--clip-decay exponential",
+            "--pre-clip-decay sqrt",
             "--clip-norm nan",
             "--nonsense",
             "--resume --overwrite",

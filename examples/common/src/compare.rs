@@ -47,7 +47,7 @@ pub fn run<L: Learner>(
             every: command_line.checkpoint_every,
             resume: command_line.resume,
         };
-        let (learner, record) = train::<L>(&settings, split, Some(&saving), &name)?;
+        let (learner, record) = train::<L>(&settings, split, Some(&saving), true, &name)?;
         let sample =
             generate(command_line.sample, settings.context, settings.seed, |bytes| learner.logits(bytes))?;
         // Writing to a string cannot fail.
@@ -63,6 +63,7 @@ pub fn run<L: Learner>(
     output.write("metrics.csv", csv.as_bytes())?;
     output.write("loss.png", &pictures::loss(&done)?)?;
     output.write("spectrum.png", &pictures::spectrum(&done)?)?;
+    output.write("weights.png", &pictures::weights(&done)?)?;
     println!("written to {}", command_line.out.display());
     Ok(())
 }

@@ -31,6 +31,20 @@ pub trait Learner: Sized {
         weight: &str,
     ) -> Result<(Step, Observation), Failure>;
 
+    /// Sets the factors of the spectral clip's threshold and of the pre-clip's for the steps that follow. Called before
+    /// every step of an optimizer that clips, and only there.
+    fn set_clip_factors(&mut self, _clip: f64, _pre_clip: f64) -> Result<(), Failure> {
+        Err(Failure::input(
+            "this framework's program cannot schedule clip thresholds; leave out presets that clip",
+        ))
+    }
+
+    /// The values of all weights, in the order of the initial parameters; `None` if this framework's program does not
+    /// show them, and then no norms are measured.
+    fn weights(&self) -> Result<Option<Vec<Vec<f32>>>, Failure> {
+        Ok(None)
+    }
+
     /// Mean loss over a batch, in nats per byte.
     fn loss(&self, batch: &Batch) -> Result<f64, Failure>;
 

@@ -2,7 +2,7 @@
 
 use spectra_core::directions::Direction;
 use spectra_core::maps::SpectralMap;
-use spectra_core::optimizer::{Config, Recipe};
+use spectra_core::optimizer::{Config, PreClip, Recipe};
 
 use crate::numbers::{below_one, positive, share};
 use crate::{CommandLine, Failure, Settings};
@@ -20,6 +20,8 @@ pub struct Choice {
     pub beta2: f64,
     /// Share of the singular directions that tail shrink takes for the spike; `None` for other maps.
     pub rank_ratio: Option<f64>,
+    /// Threshold of the spectral clip; `None` for maps that clip nothing.
+    pub clip: Option<f64>,
 }
 
 /// Preset, lr, elementwise lr, beta2, rank ratio: where `--sweep` came to rest at the default sizes, seed 1, starting
@@ -37,7 +39,13 @@ impl Choice {
         let tuned = TUNED.iter().find(|(tuned, ..)| *tuned == name);
         let &(_, lr, elementwise_lr, beta2, ratio) = tuned.unwrap_or(&UNTUNED);
         let rank_ratio = matches!(recipe.map, SpectralMap::TailShrink(_)).then_some(ratio);
-        Ok(Self { name: name.into(), lr, elementwise_lr, beta2, rank_ratio })
+        let clip = match recipe.map {
+            SpectralMap::SoftClip { threshold, .. } | SpectralMap::HardClip { threshold, .. } => {
+                Some(threshold)
+            }
+            _ => None,
+        };
+        Ok(Self { name: name.into(), lr, elementwise_lr, beta2, rank_ratio, clip })
     }
 }
 
@@ -54,6 +62,15 @@ pub fn choose(line: &CommandLine) -> Result<Vec<Choice>, Failure> {
     set(&mut choices, "--elementwise-lr", &line.elementwise_lr, positive, |c| Some(&mut c.elementwise_lr))?;
     set(&mut choices, "--beta2", &line.beta2, below_one, |choice| Some(&mut choice.beta2))?;
     set(&mut choices, "--rank-ratio", &line.rank_ratio, share, |choice| choice.rank_ratio.as_mut())?;
+    set(&mut choices, "--clip", &line.clip, positive, |choice| choice.clip.as_mut())?;
+    let scheduled = [(line.fixed_clip, "--fixed-clip"), (line.clip_decay.is_some(), "--clip-decay")];
+    for (_, flag) in scheduled.iter().filter(|(given, _)| *given) {
+        if choices.iter().all(|choice| choice.clip.is_none()) {
+            return Err(Failure::input(format!(
+                "{flag} fits no optimizer of this run; add one that clips or drop the flag"
+            )));
+        }
+    }
     Ok(choices)
 }
 
@@ -90,13 +107,23 @@ fn set(
 pub fn config(settings: &Settings) -> Result<Config, Failure> {
     let mut config = Config::preset(&settings.optimizer).map_err(Failure::input)?;
     for recipe in [&mut config.spectral, &mut config.elementwise] {
-        if let Direction::Adam(adam) = &mut recipe.direction {
-            adam.beta2 = settings.beta2;
+        match &mut recipe.direction {
+            Direction::Adam(adam) => adam.beta2 = settings.beta2,
+            Direction::AdEmaMix(mix) => {
+                mix.adam.beta2 = settings.beta2;
+                // The slow momentum comes in over the whole run, as its authors have it.
+                (mix.alpha_warmup, mix.beta3_warmup) = (settings.steps as u64, settings.steps as u64);
+            }
+            _ => {}
         }
-        if let (SpectralMap::TailShrink(map), Some(ratio)) = (&mut recipe.map, settings.rank_ratio) {
-            map.rank_ratio = ratio;
+        match (&mut recipe.map, settings.rank_ratio, settings.clip) {
+            (SpectralMap::TailShrink(map), Some(ratio), _) => map.rank_ratio = ratio,
+            (SpectralMap::SoftClip { threshold, .. }, _, Some(c)) => *threshold = c,
+            (SpectralMap::HardClip { threshold, .. }, _, Some(c)) => *threshold = c,
+            _ => {}
         }
     }
+    config.pre_clip = settings.pre_clip.map(PreClip::new);
     let config = config
         .lr(settings.lr)
         .elementwise_lr(settings.elementwise_lr)
@@ -126,6 +153,12 @@ mod tests {
         assert!(Choice::tuned("adam").is_err());
         assert!(chosen(&["--optimizer", "adamw,adamw"]).is_err());
         assert!(chosen(&["--optimizer", "adamw", "--rank-ratio", "0.1"]).is_err());
+        for flags in [["--clip", "1"], ["--clip-decay", "sqrt"]] {
+            assert!(chosen(&flags).is_err(), "{flags:?}");
+            let clips =
+                chosen(&[flags[0], flags[1], "--optimizer", "adamw,spectra-adamw"]).expect("sound flags");
+            assert_eq!((clips[0].clip, clips[1].clip.is_some()), (None, true));
+        }
         for rate in ["-1", "nan", "0", "inf", "x=1", "adamw=", "adamw=-1"] {
             assert!(chosen(&["--lr", rate]).is_err(), "{rate}");
         }

@@ -10,8 +10,16 @@ use crate::{Failure, Settings};
 
 const RUN: &str = "run.json";
 /// Files a comparison or a sweep writes beside [`RUN`].
-const RESULTS: &[&str] =
-    &["metrics.csv", "table.txt", "sample.txt", "loss.png", "spectrum.png", "sweep.csv", "sweep.txt"];
+const RESULTS: &[&str] = &[
+    "metrics.csv",
+    "table.txt",
+    "sample.txt",
+    "loss.png",
+    "spectrum.png",
+    "weights.png",
+    "sweep.csv",
+    "sweep.txt",
+];
 
 /// What may be done with results that are already in the folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Spectrum;
+use crate::{Spectrum, UpdateNorms, WeightNorms};
 
 /// The measurements of one step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub struct Row {
     pub optimizer_ms: f64,
     /// Loss on the validation batches after the step, in nats per byte, where it was measured.
     pub validation_loss: Option<f64>,
+    /// Norms of this step's updates, where they were taken.
+    pub updates: Option<UpdateNorms>,
+    /// Norms of the weights after the step, taken with the validation loss.
+    pub weights: Option<WeightNorms>,
 }
 
 /// All measurements of one optimizer's run.
@@ -58,6 +62,11 @@ impl Record {
     /// Step and seconds of the first validation that reached `loss`.
     pub fn reached(&self, loss: f64) -> Option<(usize, f64)> {
         self.validations().find(|(_, _, reached)| *reached <= loss).map(|(step, seconds, _)| (step, seconds))
+    }
+
+    /// The largest share of the spectral clip's bound that an update took; `None` where nothing bounds them.
+    pub fn update_of_bound(&self) -> Option<f64> {
+        self.rows.iter().filter_map(|row| row.updates?.of_bound).reduce(f64::max)
     }
 
     /// Median time of an optimizer step, in milliseconds.

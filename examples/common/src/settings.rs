@@ -23,6 +23,16 @@ pub struct Settings {
     pub beta2: f64,
     /// Share of the singular directions taken for the spike, where there is tail shrink.
     pub rank_ratio: Option<f64>,
+    /// Threshold of the spectral clip, where there is one.
+    pub clip: Option<f64>,
+    /// Whether that threshold stays as it is in the warm-up.
+    pub fixed_clip: bool,
+    /// The curve on which it falls at the end.
+    pub clip_decay: Option<String>,
+    /// Threshold of the pre-clip.
+    pub pre_clip: Option<f64>,
+    /// The curve on which it falls at the end.
+    pub pre_clip_decay: Option<String>,
     /// Title, length and fingerprint of the text.
     pub text: String,
     /// Training steps.
@@ -65,6 +75,11 @@ impl Settings {
             elementwise_lr: choice.elementwise_lr,
             beta2: choice.beta2,
             rank_ratio: choice.rank_ratio,
+            clip: choice.clip,
+            fixed_clip: line.fixed_clip && choice.clip.is_some(),
+            clip_decay: line.clip_decay.filter(|_| choice.clip.is_some()),
+            pre_clip: line.pre_clip,
+            pre_clip_decay: line.pre_clip_decay,
             text: format!("{} ({} bytes, {:016x})", text.title, text.bytes.len(), text.fingerprint()),
             steps: line.steps,
             seed: line.seed,
@@ -85,7 +100,7 @@ impl Settings {
         };
         settings.sizes().check()?;
         settings.check_spectrum()?;
-        crate::schedule::schedule(&settings)?;
+        crate::schedule::ClipFactors::new(&settings)?;
         crate::optimizers::config(&settings)?;
         Ok(settings)
     }
@@ -140,6 +155,11 @@ pub(crate) mod tests {
             elementwise_lr: 1e-3,
             beta2: 0.95,
             rank_ratio: None,
+            clip: None,
+            fixed_clip: false,
+            clip_decay: None,
+            pre_clip: None,
+            pre_clip_decay: None,
             text: "a text".into(),
             steps: 20,
             seed: 1,
@@ -173,5 +193,28 @@ pub(crate) mod tests {
         assert!(factors[4..=10].iter().all(|factor| *factor == 1.0));
         assert!(factors[10..].windows(2).all(|pair| pair[1] < pair[0]) && factors[19] > 0.0);
         assert_eq!(crate::schedule::last_step_at_peak(&settings()), 9);
+    }
+
+    #[test]
+    fn the_clip_threshold_makes_up_for_the_warm_up_and_falls_where_asked() {
+        let factors = |settings: &Settings| -> Vec<_> {
+            let factors = crate::schedule::ClipFactors::new(settings).expect("a schedule");
+            (0..20).map(|step| factors.at(step)).collect()
+        };
+        assert_eq!(factors(&settings())[0], None);
+        let clipped = Settings { clip: Some(10.0), ..settings() };
+        let rate = crate::schedule::schedule(&clipped).expect("a schedule");
+        for (step, factors) in factors(&clipped).into_iter().enumerate() {
+            let expected = if step < 4 { 1.0 / rate.factor(step as u64) } else { 1.0 };
+            assert_eq!(factors, Some((expected, 1.0)), "{step}");
+        }
+        let fixed = Settings { fixed_clip: true, ..clipped.clone() };
+        assert!(factors(&fixed).iter().all(|factors| *factors == Some((1.0, 1.0))));
+        let curve = Some("linear".to_string());
+        let falling =
+            Settings { clip_decay: curve.clone(), pre_clip: Some(1.0), pre_clip_decay: curve, ..clipped };
+        let falling = factors(&falling);
+        assert_eq!((falling[0], falling[9]), (Some((4.0, 1.0)), Some((1.0, 1.0))));
+        assert!(falling[11..].iter().flatten().all(|(clip, pre)| clip == pre && *clip < 1.0 && *clip > 0.0));
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn sweep<L: Learner>(
                 return Ok(known.loss);
             }
             let settings = Settings::new(line, choice, text)?;
-            let loss = match train::<L>(&settings, split, None, &describe(choice)) {
+            let loss = match train::<L>(&settings, split, None, false, &describe(choice)) {
                 Ok((_, record)) => record.final_loss().unwrap_or(f64::INFINITY),
                 Err(Failure::Run(message)) => {
                     eprintln!("{message}");
@@ -157,6 +157,7 @@ mod tests {
             elementwise_lr: 4e-3,
             beta2: 0.95,
             rank_ratio: Some(0.15),
+            clip: None,
         };
         let best = climb(start, &mut bowl).expect("a climb").choice;
         assert_eq!(

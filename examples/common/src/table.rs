@@ -18,6 +18,7 @@ pub fn comparison(runs: &[(Settings, Record)]) -> String {
         "seconds\nin all",
         "optimizer\n(ms per step)",
         "state\n(bytes)",
+        "largest update\nover its bound",
     ]);
     for (settings, record) in runs {
         let reached = record.reached(goal);
@@ -30,6 +31,7 @@ pub fn comparison(runs: &[(Settings, Record)]) -> String {
             format!("{:.1}", record.seconds()),
             format!("{:.2}", record.optimizer_ms()),
             record.state_bytes.to_string(),
+            record.update_of_bound().map_or_else(|| "-".into(), |share| format!("{share:.4}")),
         ]));
     }
     table.to_string()

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use crate::batches::{training_batch, validation_batches};
 use crate::checkpoints::Checkpoints;
-use crate::schedule::{last_step_at_peak, schedule};
+use crate::norms::Norms;
+use crate::schedule::{ClipFactors, last_step_at_peak, schedule};
 use crate::{Failure, Learner, Progress, Record, Row, Settings, Spectrum, Split};
 
 /// Batches over which the validation loss is averaged.
@@ -20,11 +21,15 @@ pub struct Saving {
     pub resume: bool,
 }
 
-/// Trains until the last step of `settings`. `name` is shown with the progress.
+/// Trains until the last step of `settings`, taking norms of updates and weights if `with_norms`. `name` is shown with
+/// the progress.
+///
+/// An update larger than the spectral clip allows is an error.
 pub fn train<L: Learner>(
     settings: &Settings,
     split: Split<'_>,
     saving: Option<&Saving>,
+    with_norms: bool,
     name: &str,
 ) -> Result<(L, Record), Failure> {
     let initial = crate::model::initial_parameters(&settings.sizes(), settings.seed);
@@ -43,11 +48,20 @@ pub fn train<L: Learner>(
     let validation = validation_batches(split.validation, batch, context, VALIDATION_BATCHES);
     let watched_step = last_step_at_peak(settings);
     let schedule = schedule(settings)?;
+    let clip = ClipFactors::new(settings)?;
+    let mut norms = match with_norms {
+        true => learner.weights()?.map(|weights| Norms::new(settings, weights)).transpose()?,
+        false => None,
+    };
     let progress = Progress::start(name, steps, record.step(), record.seconds(), batch * context);
     for step in record.step()..steps {
         let begun = Instant::now();
         let seen = training_batch(split.train, batch, context, settings.seed, step);
         let rate = settings.lr * schedule.factor(step as u64);
+        let factors = clip.at(step as u64);
+        if let Some((clip, pre_clip)) = factors {
+            learner.set_clip_factors(clip, pre_clip)?;
+        }
         let done = if step == watched_step {
             let (done, observation) = learner.train_watched(&seen, rate, &settings.spectrum)?;
             record.spectrum = Some(Spectrum::of(&settings.spectrum, step + 1, &observation)?);
@@ -65,6 +79,13 @@ pub fn train<L: Learner>(
 
         let last = step + 1 == steps;
         let measured = last || (step + 1).is_multiple_of(settings.eval_every);
+        let mut updates = None;
+        if let (Some(norms), Some(weights)) = (&mut norms, learner.weights()?) {
+            let clip_factor = factors.map_or(1.0, |(clip, _)| clip);
+            let taken = norms.step(weights, rate, clip_factor);
+            updates =
+                Some(taken.map_err(|error| Failure::run(format!("{name}, step {}: {error}", step + 1)))?);
+        }
         record.rows.push(Row {
             step: step + 1,
             seconds,
@@ -73,6 +94,8 @@ pub fn train<L: Learner>(
             gradient_norm: done.gradient_norm,
             optimizer_ms: done.optimizer_time.as_secs_f64() * 1e3,
             validation_loss: measured.then(|| mean_loss(&learner, &validation)).transpose()?,
+            updates,
+            weights: norms.as_ref().filter(|_| measured).map(Norms::weights).transpose()?,
         });
         if let Some(row) = record.rows.last() {
             progress.step(row);

@@ -45,6 +45,16 @@ impl Learner for CandleLearner {
         self.watched(batch, learning_rate, weight).map_err(Failure::run)
     }
 
+    fn set_clip_factors(&mut self, clip: f64, pre_clip: f64) -> Result<(), Failure> {
+        self.optimizer.set_clip_factor(clip).map_err(Failure::run)?;
+        self.optimizer.set_pre_clip_factor(pre_clip).map_err(Failure::run)
+    }
+
+    fn weights(&self) -> Result<Option<Vec<Vec<f32>>>, Failure> {
+        let values = |(_, var): &(String, Var)| var.flatten_all()?.to_vec1();
+        self.named.iter().map(values).collect::<candle_core::Result<_>>().map(Some).map_err(Failure::run)
+    }
+
     fn loss(&self, batch: &Batch) -> Result<f64, Failure> {
         let loss = || -> candle_core::Result<f32> {
             let logits = self.decoder.forward(&batch.inputs, batch.sequences)?;

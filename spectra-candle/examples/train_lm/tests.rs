@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use spectra_examples::{Failure, run};
+use spectra_examples::{Batch, Failure, Learner, Observation, Parameter, Settings, Step, run};
 
 use crate::learner::CandleLearner;
 
@@ -59,7 +59,14 @@ fn the_same_seed_gives_the_same_bits() {
     program(first.path(), "").expect("the first run");
     program(second.path(), "").expect("the second run");
     same(first.path(), second.path());
-    for result in ["loss.png", "spectrum.png", "table.txt", "sample.txt", "adamw/step-00000040/record.json"] {
+    for result in [
+        "loss.png",
+        "spectrum.png",
+        "weights.png",
+        "table.txt",
+        "sample.txt",
+        "adamw/step-00000040/record.json",
+    ] {
         assert!(
             fs::metadata(first.path().join("out").join(result)).is_ok_and(|file| file.len() > 0),
             "{result}"
@@ -137,6 +144,9 @@ fn bad_arguments_are_refused() {
         ("--lr nan", "--lr"),
         ("--lr adamw=0", "--lr"),
         ("--lr sgd=1", "--lr"),
+        ("--clip 1", "--clip"),
+        ("--fixed-clip", "--fixed-clip"),
+        ("--optimizer spectra-adamw --clip -1", "--clip"),
         ("--steps 0", "--steps"),
         ("--heads 3", "--width"),
         ("--batch 0", "--batch"),
@@ -154,6 +164,82 @@ fn bad_arguments_are_refused() {
         fs::write(folder.path().join("text"), text).expect("a text");
         refused(folder.path(), "", "--text");
     }
+}
+
+/// One column of metrics.csv, a number for every step that has one.
+fn column(folder: &Path, name: &str) -> Vec<f64> {
+    let csv = fs::read_to_string(folder.join("out/metrics.csv")).expect("metrics.csv");
+    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().expect("a header");
+    let place = header.iter().position(|title| *title == name).expect("the column");
+    let cells = lines.map(|cells| cells[place]).filter(|cell| !cell.is_empty());
+    cells.map(|cell| cell.parse().expect("a number")).collect()
+}
+
+#[test]
+fn no_update_exceeds_the_clip() {
+    let folder = folder_with_text();
+    // Sign matrices have singular values of 4 and more: a threshold of 1/2 is reached to within 1 %.
+    let clipped =
+        "--optimizer spectra-signum --clip 0.5 --clip-decay sqrt --pre-clip 0.1 --pre-clip-decay linear";
+    program(folder.path(), clipped).expect("a run");
+    let shares = column(folder.path(), "update_over_bound");
+    let tolerances = column(folder.path(), "bound_tolerance");
+    assert_eq!((shares.len(), tolerances.len()), (40, 40));
+    assert!(
+        shares.iter().zip(tolerances).all(|(share, tolerance)| *share > 0.9 && *share <= 1.0 + tolerance)
+    );
+    assert_eq!(column(folder.path(), "weights_spectral").len(), 4);
+}
+
+/// Takes larger steps than it was told to.
+struct Hasty(CandleLearner);
+
+impl Learner for Hasty {
+    fn new(settings: &Settings, initial: &[Parameter]) -> Result<Self, Failure> {
+        CandleLearner::new(settings, initial).map(Self)
+    }
+    fn train(&mut self, batch: &Batch, learning_rate: f64) -> Result<Step, Failure> {
+        self.0.train(batch, 1.1 * learning_rate)
+    }
+    fn train_watched(
+        &mut self,
+        batch: &Batch,
+        rate: f64,
+        weight: &str,
+    ) -> Result<(Step, Observation), Failure> {
+        self.0.train_watched(batch, rate, weight)
+    }
+    fn set_clip_factors(&mut self, clip: f64, pre_clip: f64) -> Result<(), Failure> {
+        self.0.set_clip_factors(clip, pre_clip)
+    }
+    fn weights(&self) -> Result<Option<Vec<Vec<f32>>>, Failure> {
+        self.0.weights()
+    }
+    fn loss(&self, batch: &Batch) -> Result<f64, Failure> {
+        self.0.loss(batch)
+    }
+    fn logits(&self, bytes: &[u8]) -> Result<Vec<f32>, Failure> {
+        self.0.logits(bytes)
+    }
+    fn state_bytes(&self) -> usize {
+        self.0.state_bytes()
+    }
+    fn save(&self, folder: &Path) -> Result<(), Failure> {
+        self.0.save(folder)
+    }
+    fn load(&mut self, folder: &Path) -> Result<(), Failure> {
+        self.0.load(folder)
+    }
+}
+
+#[test]
+fn an_update_over_the_bound_ends_the_run() {
+    let folder = folder_with_text();
+    let arguments = arguments(folder.path(), "--optimizer spectra-signum --clip 0.5 --weight-decay 0");
+    let failure = run::<Hasty>("train_lm", arguments).expect_err("updates too large by a tenth");
+    assert_eq!(format!("{:?}", failure.exit_code()), format!("{:?}", ExitCode::from(1)), "{failure}");
+    assert!(failure.to_string().contains("step 1: the update of layers.0."), "{failure}");
 }
 
 #[test]

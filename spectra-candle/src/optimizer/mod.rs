@@ -161,6 +161,14 @@ impl Optimizer {
         with_core!(&mut self.engine, core => core.set_clip_factor(factor))
     }
 
+    /// Sets the factor of the pre-clip's threshold, from a schedule of its own.
+    ///
+    /// # Errors
+    /// Not positive, or non-finite.
+    pub fn set_pre_clip_factor(&mut self, factor: f64) -> Result<()> {
+        with_core!(&mut self.engine, core => core.set_pre_clip_factor(factor))
+    }
+
     /// One buffer of a parameter's state as it is now (later steps do not change it), `None` before the parameter's first step or if its rule keeps
     /// no such buffer: for diagnostics.
     ///

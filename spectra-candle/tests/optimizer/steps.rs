@@ -106,6 +106,28 @@ fn what_was_handed_out_stays() -> TestResult {
     Ok(())
 }
 
+/// A threshold and its factor multiply; powers of two leave the bits alone.
+#[test]
+fn the_factors_of_both_clip_thresholds() -> TestResult {
+    let stepped =
+        |pre_clip: f64, pre_factor: f64, clip_factor: f64| -> Result<_, Box<dyn std::error::Error>> {
+            let varmap = model(DType::F32)?;
+            let config = Config::preset("spectra-adamw")?.pre_clip(PreClip::new(pre_clip));
+            let mut optimizer = Optimizer::from_varmap(&varmap, config)?;
+            optimizer.set_pre_clip_factor(pre_factor)?;
+            optimizer.set_clip_factor(clip_factor)?;
+            // Adam's first step does not see the size of a gradient, its second does.
+            optimizer.step(&gradients(&varmap, 0)?)?;
+            optimizer.step(&gradients(&varmap, 1)?)?;
+            Ok(weights(&varmap)?)
+        };
+    assert_eq!(stepped(0.5, 1.0, 1.0)?, stepped(0.25, 2.0, 1.0)?);
+    assert_ne!(stepped(0.5, 1.0, 1.0)?, stepped(0.5, 2.0, 1.0)?);
+    assert_ne!(stepped(0.5, 1.0, 1.0)?, stepped(0.5, 1.0, 0.125)?);
+    assert!(stepped(0.5, 0.0, 1.0).is_err() && stepped(0.5, f64::NAN, 1.0).is_err());
+    Ok(())
+}
+
 #[test]
 fn a_gradient_that_is_the_variable_itself() -> TestResult {
     let varmap = model(DType::F32)?;
