@@ -17,6 +17,7 @@ const EPS: f64 = 1e-8;
 pub fn scale_add<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in subject.ordinary_inputs() {
+        judge.on(input);
         let x = subject.upload(&input.matrix)?;
         accumulate(&mut judge, subject, "scale_add", input, &input.matrix, 2, |target, beta, alpha| {
             target.scale_add(beta, alpha, &x)
@@ -31,6 +32,7 @@ pub fn scale_add<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn product_add<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in subject.ordinary_inputs() {
+        judge.on(input);
         let other = subject.random("factor", input.matrix.rows, input.matrix.cols);
         let (x, y) = (subject.upload(&input.matrix)?, subject.upload(&other)?);
         let product = input.matrix.zip(&other, |x, y| x * y);
@@ -49,6 +51,7 @@ pub fn quotient_add<B: Backend>(subject: &Subject<B>) -> Outcome {
     let precision = subject.precision();
     // Divided by eps, entries of 1e30 would leave the range of single precision.
     for input in subject.ordinary_inputs().filter(|input| input.matrix.max_abs() < 1e20) {
+        judge.on(input);
         let mut other =
             subject.random("variance", input.matrix.rows, input.matrix.cols).map(|entry| entry * entry);
         for (index, entry) in other.data.iter_mut().enumerate() {
@@ -74,6 +77,7 @@ pub fn quotient_add<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn sign_add<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in subject.ordinary_inputs() {
+        judge.on(input);
         let mut operand = input.matrix.clone();
         for entry in operand.data.iter_mut().step_by(5) {
             *entry = -0.0;
@@ -93,6 +97,7 @@ pub fn sign_add<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn copy_from<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in subject.ordinary_inputs() {
+        judge.on(input);
         let source = subject.upload(&input.matrix)?;
         let mut target = subject.unreadable(input.matrix.rows, input.matrix.cols)?;
         target.copy_from(&source)?;
@@ -164,6 +169,7 @@ pub fn elementwise_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn elementwise_same_operand<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in subject.ordinary_inputs().filter(|input| input.family == Family::Flat) {
+        judge.on(input);
         let positive = input.matrix.map(|entry| entry.abs() + 0.5).rounded(subject.precision());
         let x = subject.upload(&positive)?;
         let square = positive.map(|entry| entry * entry);

@@ -18,6 +18,7 @@ use crate::tolerance;
 pub fn adam_add<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in wide_range_inputs(subject) {
+        judge.on(input);
         let cases = adam_cases(subject, input)?;
         let defaults = adam_cases(&subject.required_only(), input)?;
         for (case, default) in cases.iter().zip(&defaults) {
@@ -91,6 +92,7 @@ fn adam_cases<B: Backend>(subject: &Subject<B>, input: &Input) -> Result<Vec<Vec
 pub fn power_sweep<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in wide_range_inputs(subject) {
+        judge.on(input);
         for rank in [1, 3, 8] {
             for update in [Update::None, Update::Plain, Update::Scaled] {
                 for alpha in [1.0, 0.25] {
@@ -246,6 +248,7 @@ impl Sweep {
 pub fn low_rank_add<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in wide_range_inputs(subject) {
+        judge.on(input);
         for rank in [1, 3] {
             let cases = low_rank_cases(subject, input, rank)?;
             let defaults = low_rank_cases(&subject.required_only(), input, rank)?;

@@ -42,6 +42,7 @@ pub fn golden_power_iteration<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for case in cases("spectra_power_iteration_")? {
         let (g, v0) = (case.inputs().matrix("G")?, case.inputs().matrix("V0")?);
+        judge.at(g.rows, g.cols);
         for iterations in case.hyper_counts("T")? {
             let iterated = Iterated::run(subject, &g, &v0, iterations, SubspaceForm::ColumnNorms)?;
             let low_rank = product_nt(&iterated.u.scaled_columns(&iterated.s), &iterated.v);
@@ -78,6 +79,7 @@ pub fn golden_spectra_step<B: Backend>(subject: &Subject<B>) -> Outcome {
         let workspace = &mut subject.workspace();
         let mut state = ParameterState::<B>::new(recipe)?;
         let initial = case.inputs().matrix("W0")?;
+        judge.at(initial.rows, initial.cols);
         let mut weights = subject.upload(&initial)?;
         // Beside the optimizer the map alone, which tells the norms.
         let mut momentum = subject.upload(&HostMatrix::zeros(initial.rows, initial.cols))?;
@@ -158,7 +160,9 @@ fn compare_trajectories<B: Backend>(
     let workspace = &mut subject.workspace();
     for parameter in (0..).take_while(|parameter| inputs.contains(&format!("P{parameter}_0").as_str())) {
         let mut state = ParameterState::<B>::new(recipe)?;
-        let mut weights = subject.upload(&case.inputs().parameter(&format!("P{parameter}_0"))?)?;
+        let initial = case.inputs().parameter(&format!("P{parameter}_0"))?;
+        judge.at(initial.rows, initial.cols);
+        let mut weights = subject.upload(&initial)?;
         let gradient_of = |step| format!("G{parameter}_{step}");
         for step in (1..).take_while(|step| inputs.contains(&gradient_of(*step).as_str())) {
             let gradient = subject.upload(&case.inputs().parameter(&gradient_of(step))?)?;

@@ -36,6 +36,7 @@ fn on_inputs<B: Backend>(subject: &Subject<B>, wanted: impl Fn(Family, bool) -> 
     let mut judge = Judge::new();
     let mut workspace = subject.workspace();
     for input in subject.ordinary_inputs() {
+        judge.on(input);
         let most = input.matrix.min_extent();
         for k in [1, 3, 8, most].into_iter().filter(|k| *k <= most) {
             let p = input.matrix.first_columns(k);
@@ -59,6 +60,7 @@ pub fn orthonormalize_dependent<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let mut workspace = subject.workspace();
     for (m, k) in [(7, 6), (65, 9), (129, 17)] {
+        judge.at(m, k);
         let mut p = subject.random("dependent", m, k);
         let dead = [0, 3, k - 1];
         for row in 0..m {

@@ -26,6 +26,7 @@ const WIDTH: usize = 5;
 pub fn gemm<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in subject.ordinary_inputs() {
+        judge.on(input);
         for (op_a, op_b) in OPS {
             let inner = op_a.shape(input.matrix.shape()).1;
             let (rows, cols) = op_b.shape((inner, WIDTH));
@@ -42,6 +43,7 @@ pub fn gemm<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn gemm_long_inner<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for (rows, inner, cols) in [(3, 5003, 4), (70, 4, 71), (129, 65, 127)] {
+        judge.at(rows, inner);
         for (op_a, op_b) in OPS {
             let (a_shape, b_shape) = (op_a.shape((rows, inner)), op_b.shape((inner, cols)));
             let a = subject.random("long a", a_shape.0, a_shape.1);
@@ -95,6 +97,7 @@ pub fn gemm_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn gemm_same_operand<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in subject.ordinary_inputs().filter(|input| input.family == Family::Flat) {
+        judge.on(input);
         let x = subject.upload(&input.matrix)?;
         let square = input.matrix.rows == input.matrix.cols;
         for (op_a, op_b) in OPS.into_iter().filter(|(op_a, op_b)| square || op_a != op_b) {
@@ -120,6 +123,7 @@ pub fn gemm_same_operand<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn gemm_symmetric<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in subject.ordinary_inputs().filter(|input| input.family != Family::Extreme) {
+        judge.on(input);
         let x = subject.upload(&input.matrix)?;
         for (op_a, op_b) in [(Op::Transposed, Op::Plain), (Op::Plain, Op::Transposed)] {
             let (a, b) = (transposed_if(&input.matrix, op_a), transposed_if(&input.matrix, op_b));

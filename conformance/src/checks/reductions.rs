@@ -28,6 +28,7 @@ pub fn dot<B: Backend>(subject: &Subject<B>) -> Outcome {
         )
     };
     for input in subject.ordinary_inputs() {
+        judge.on(input);
         let other = subject.random("dot", input.matrix.rows, input.matrix.cols);
         compare(&mut judge, &format!("{} and another matrix", input.name), &input.matrix, &other)?;
         // The squares of 1e30 and of 1e-30 leave the range of single precision.
@@ -35,6 +36,7 @@ pub fn dot<B: Backend>(subject: &Subject<B>) -> Outcome {
             compare(&mut judge, &format!("{} and itself", input.name), &input.matrix, &input.matrix)?;
         }
     }
+    judge.at(long.rows, long.cols);
     compare(&mut judge, "a million positive terms", &long, &long)?;
     judge.finish()
 }

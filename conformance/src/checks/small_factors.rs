@@ -63,6 +63,7 @@ fn compare_with_default<B: Backend>(
 pub fn cholesky_inverse<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for k in ORDERS {
+        judge.at(k, k);
         let (_, gram) = columns_and_gram(subject, k);
         // The Gram matrix's rounding counts with the condition of the columns squared.
         let tolerance = tolerance::orthonormality(subject.precision(), (k, k)) / (SMALLEST * SMALLEST);
@@ -88,6 +89,7 @@ pub fn column_normalizer<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let tolerance = tolerance::elementwise(subject.precision(), 2);
     for k in ORDERS {
+        judge.at(k, k);
         let (_, mut gram) = columns_and_gram(subject, k);
         if k > 2 {
             for index in 0..k {
@@ -119,6 +121,7 @@ pub fn column_normalizer<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn diagonalizer<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for k in ORDERS {
+        judge.at(k, k);
         let (_, gram) = columns_and_gram(subject, k);
         let tolerance = tolerance::orthonormality(subject.precision(), (k, k));
         let (b, _) = factor(subject, SmallFactor::Diagonalizer, &gram)?;
@@ -142,6 +145,7 @@ pub fn diagonalizer<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn small_factor_dead_columns<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let k = 6;
+    judge.at(k, k);
     for dead in [vec![0], vec![5], vec![2, 4], vec![0, 1, 2, 3, 4, 5]] {
         let (mut columns, _) = columns_and_gram(subject, k);
         for row in 0..columns.rows {
@@ -177,6 +181,7 @@ pub fn gram_schmidt<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let precision = subject.precision();
     for (m, k) in [(1, 1), (9, 1), (13, 13), (129, 8), (65, 61)] {
+        judge.at(m, k);
         let well_conditioned =
             with_spectrum("thin", Family::Flat, (m, k), |index| 1.0 / (1 + index % 2) as f64);
         let matrix = well_conditioned.matrix.rounded(precision);
@@ -188,6 +193,7 @@ pub fn gram_schmidt<B: Backend>(subject: &Subject<B>) -> Outcome {
     }
     // Columns that differ by a little more than rounding, and very different lengths.
     let (m, k) = (40, 6);
+    judge.at(m, k);
     let rng = &mut generator("nearly parallel");
     let (direction, noise) = (gaussian(m, 1, rng), gaussian(m, k, rng));
     let closeness = precision.unit_roundoff().sqrt() / 4.0;
@@ -214,6 +220,7 @@ fn gram_schmidt_of<B: Backend>(subject: &Subject<B>, matrix: &HostMatrix) -> Res
 pub fn gram_schmidt_dependent<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let (m, k) = (17, 5);
+    judge.at(m, k);
     let mut matrix = subject.random("dependent", m, k);
     for row in 0..m {
         matrix.data[row * k] = 0.0;

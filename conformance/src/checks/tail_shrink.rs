@@ -141,6 +141,7 @@ pub fn tail_shrink_paper<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let mu = 0.875;
     for case in cases(subject, Difficulty::Moderate)? {
+        judge.on(case.input);
         compare_paper(&mut judge, subject, &case, None)?;
         let (rows, cols) = case.input.matrix.shape();
         let size = case.input.matrix.max_abs();
@@ -167,6 +168,7 @@ pub fn tail_shrink_extreme<B: Backend>(subject: &Subject<B>) -> Outcome {
 fn both_forms<B: Backend>(subject: &Subject<B>, wanted: Difficulty) -> Outcome {
     let mut judge = Judge::new();
     for case in cases(subject, wanted)? {
+        judge.on(case.input);
         compare_paper(&mut judge, subject, &case, None)?;
         compare_exact(&mut judge, subject, &case)?;
     }
@@ -227,6 +229,7 @@ fn unit_columns(w: &HostMatrix) -> HostMatrix {
 pub fn tail_shrink_exact<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for case in cases(subject, Difficulty::Moderate)? {
+        judge.on(case.input);
         compare_exact(&mut judge, subject, &case)?;
     }
     judge.finish()
@@ -257,6 +260,7 @@ fn compare_exact<B: Backend>(judge: &mut Judge, subject: &Subject<B>, case: &Cas
 pub fn tail_shrink_bootstrap<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in subject.ordinary_inputs().filter(|input| matches!(input.family, Family::Spiked)) {
+        judge.on(input);
         let (m, k) = (&input.matrix, 2);
         if m.min_extent() <= k {
             continue;
@@ -316,6 +320,7 @@ pub fn tail_shrink_low_rank<B: Backend>(subject: &Subject<B>) -> Outcome {
 fn compare_identity<B: Backend>(subject: &Subject<B>, cases: &[(&str, HostMatrix, usize)]) -> Outcome {
     let mut judge = Judge::new();
     for &(name, ref m, k) in cases {
+        judge.at(m.rows, m.cols);
         for form in [SubspaceForm::ColumnNorms, SubspaceForm::Exact] {
             for cached in [false, true] {
                 let what = format!("tail shrink of {name}, {form:?}, cached: {cached}");
@@ -345,6 +350,7 @@ pub fn tail_shrink_between_refreshes<B: Backend>(subject: &Subject<B>) -> Outcom
     for input in
         subject.ordinary_inputs().filter(|input| matches!(input.family, Family::Spiked | Family::Flat))
     {
+        judge.on(input);
         let (m, k) = (&input.matrix, 2);
         if m.min_extent() <= k {
             continue;

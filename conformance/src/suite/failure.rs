@@ -4,6 +4,7 @@ use core::fmt;
 
 use spectra_core::backend::Error;
 
+use super::Point;
 use crate::golden::GoldenError;
 use crate::oracle::OracleError;
 
@@ -19,6 +20,8 @@ pub enum Failure {
         error: f64,
         /// The largest distance that rounding explains.
         tolerance: f64,
+        /// What was measured on the way here, this comparison included.
+        points: Vec<Point>,
     },
     /// A rule of the traits' contract is broken.
     Rule {
@@ -45,7 +48,7 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inexact { what, error, tolerance } => {
+            Self::Inexact { what, error, tolerance, .. } => {
                 write!(f, "{what}: error {error:.3e} exceeds the tolerance {tolerance:.3e}")
             }
             Self::Rule { what } => f.write_str(what),

@@ -4,6 +4,7 @@ mod check;
 mod coefficients;
 mod failure;
 mod judge;
+mod point;
 mod registry;
 mod report;
 mod subject;
@@ -13,8 +14,9 @@ pub use check::{Check, Outcome};
 pub use coefficients::Weights;
 pub use failure::Failure;
 pub use judge::{Judge, Measured};
+pub use point::Point;
 pub use registry::checks;
-pub use report::{Entry, Report, Status, minimum_executed, run};
+pub use report::{Entry, Report, Status, minimum_executed, run, run_observed};
 pub use subject::{SecondHandle, Subject};
 #[doc(hidden)]
 pub use tests_macro::{assert_passes, assert_skips_are_checks};

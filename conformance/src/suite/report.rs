@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use spectra_core::backend::Backend;
 
-use super::{Check, Failure, Measured, Outcome, Subject, checks};
+use super::{Check, Failure, Measured, Outcome, Point, Subject, checks};
 
 /// What became of one check.
 #[derive(Debug)]
@@ -17,6 +17,18 @@ pub enum Status {
     Failed(Failure),
     /// It was declared as not applicable and not run.
     Skipped,
+}
+
+impl Status {
+    /// What was measured on each input, also on the way to a failure.
+    #[must_use]
+    pub fn points(&self) -> &[Point] {
+        match self {
+            Self::Passed(measured) => &measured.points,
+            Self::Failed(Failure::Inexact { points, .. }) => points,
+            Self::Failed(_) | Self::Skipped => &[],
+        }
+    }
 }
 
 /// One check's line in a report.
@@ -93,6 +105,18 @@ const NEEDS_SECOND_HANDLE: &str = "second_handles_are_untouched";
 /// If `skip` names a check that does not exist.
 #[must_use]
 pub fn run<B: Backend>(subject: &Subject<B>, skip: &[&str]) -> Report {
+    run_observed(subject, skip, |_| ())
+}
+
+/// [`run`], which shows every entry to `observe` as soon as it is there.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_observed<B: Backend>(
+    subject: &Subject<B>,
+    skip: &[&str],
+    mut observe: impl FnMut(&Entry),
+) -> Report {
     let checks = checks::<B>();
     for name in skip {
         assert!(checks.iter().any(|check| check.name == *name), "there is no check {name:?} to skip");
@@ -107,7 +131,9 @@ pub fn run<B: Backend>(subject: &Subject<B>, skip: &[&str]) -> Report {
                 Err(failure) => Status::Failed(failure),
             }
         };
-        Entry { group: check.group, name: check.name, status }
+        let entry = Entry { group: check.group, name: check.name, status };
+        observe(&entry);
+        entry
     };
     Report { entries: checks.into_iter().map(run_one).collect() }
 }

@@ -37,6 +37,7 @@ pub fn power_iteration_convergence<B: Backend>(subject: &Subject<B>) -> Outcome 
     let mut judge = Judge::new();
     let k = 3;
     for shape in SHAPES {
+        judge.at(shape.0, shape.1);
         let sigma = |index: usize| [1.0, 0.9, 0.8].get(index).copied().unwrap_or(0.4);
         let input = with_spectrum("ratio 1/2", Family::Spiked, shape, sigma).rounded(subject.precision());
         let svd = input.svd()?;
@@ -82,6 +83,7 @@ pub fn power_iteration_bootstrap<B: Backend>(subject: &Subject<B>) -> Outcome {
     const POWERS: i32 = 16;
     let mut judge = Judge::new();
     for input in subject.ordinary_inputs() {
+        judge.on(input);
         let k = match input.family {
             Family::Spiked => 2,
             Family::Repeated => 4,
@@ -126,6 +128,7 @@ pub fn power_iteration_drift<B: Backend>(subject: &Subject<B>) -> Outcome {
     const TURN: f64 = 2e-3;
     let mut judge = Judge::new();
     let (shape, k) = ((20, 14), 2);
+    judge.at(shape.0, shape.1);
     let sigma = |index: usize| [10.0, 8.0].get(index).copied().unwrap_or(2.0 - 0.1 * index as f64);
     let planted = with_spectrum("drifting", Family::Spiked, shape, sigma).planted;
     let Some(Svd { mut u, sigma, mut v }) = planted else {

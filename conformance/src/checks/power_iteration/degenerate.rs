@@ -20,6 +20,7 @@ pub fn power_iteration_deficient<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let k = 5;
     for (rows, cols) in [(24, 40), (41, 23), (65, 64)] {
+        judge.at(rows, cols);
         // Small whole numbers: the product is exact in every precision.
         let entry =
             |row: usize, col: usize, step: usize| ((step * row + 5 * col + row * col) % 7) as f64 - 3.0;
@@ -50,6 +51,7 @@ pub fn power_iteration_deficient<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn power_iteration_zero<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for (rows, cols) in [(1, 1), (9, 5), (5, 9), (64, 65)] {
+        judge.at(rows, cols);
         let zero = HostMatrix::zeros(rows, cols);
         let later = subject.random("later", rows, cols);
         let k = rows.min(cols).min(3);

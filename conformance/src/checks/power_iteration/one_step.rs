@@ -48,6 +48,7 @@ pub fn power_iteration_extreme<B: Backend>(subject: &Subject<B>) -> Outcome {
 fn on_inputs<B: Backend>(subject: &Subject<B>, wanted: Difficulty, forms: &[SubspaceForm]) -> Outcome {
     let mut judge = Judge::new();
     for input in inputs_for(subject, wanted)? {
+        judge.on(input);
         for k in ranks(input.matrix.min_extent()) {
             let v0 = start(subject, &input.matrix, k);
             let (difficulty, condition) = difficulty(subject, input, &v0)?;
@@ -109,6 +110,7 @@ pub fn power_iteration_composes<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let gapped = |family| matches!(family, Family::Spiked | Family::Flat | Family::Repeated);
     for input in subject.ordinary_inputs().filter(|input| gapped(input.family)) {
+        judge.on(input);
         let m = &input.matrix;
         let k = m.min_extent().min(2);
         for form in [SubspaceForm::ColumnNorms, SubspaceForm::Exact] {
@@ -144,6 +146,7 @@ pub fn power_iteration_update<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let (mu, factor) = (0.875, 0.375);
     for input in subject.ordinary_inputs().filter(|input| input.family == Family::Spiked) {
+        judge.on(input);
         let (rows, cols) = input.matrix.shape();
         let k = input.matrix.min_extent().min(2);
         let values = subject.random("gradient", rows, cols);
