@@ -1,0 +1,65 @@
+use std::fmt;
+
+/// Why there is no simulated device.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stand-ins are written for Linux on x86-64.
+    Platform,
+    /// The C++ compiler cannot be run.
+    Compiler {
+        /// The command tried: `$CXX`, or `g++`.
+        command: String,
+        /// Why it did not run.
+        reason: String,
+    },
+    /// The stand-in libraries do not compile.
+    Build {
+        /// The compiler's messages.
+        log: String,
+    },
+    /// A file could not be written.
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A library could not be loaded.
+    Load {
+        /// Its name.
+        library: String,
+        /// Why.
+        reason: String,
+    },
+    /// The process has loaded a library of this name before.
+    AlreadyLoaded {
+        /// The name.
+        library: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Platform => write!(f, "the simulated CUDA device needs Linux on x86-64"),
+            Self::Compiler { command, reason } => {
+                write!(
+                    f,
+                    "the simulated CUDA device needs a C++ compiler; `{command}` does not run: {reason}"
+                )
+            }
+            Self::Build { log } => write!(f, "the simulated CUDA device does not compile:\n{log}"),
+            Self::File { path, reason } => write!(f, "cannot write {path}: {reason}"),
+            Self::Load { library, reason } => write!(f, "cannot load {library}: {reason}"),
+            Self::AlreadyLoaded { library } => {
+                write!(
+                    f,
+                    "{library} is loaded already; the simulated device must be installed before the first use of CUDA"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
