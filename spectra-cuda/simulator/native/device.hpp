@@ -194,8 +194,7 @@ SIM_ATOMIC_INTEGER(unsigned)
 SIM_ATOMIC_INTEGER(unsigned long long)
 
 inline void __trap() { sim_trap("__trap()"); }
-#define SIM_TEXT(x) #x
-#define assert(condition) ((condition) ? (void)0 : sim_trap("assertion failed: " SIM_TEXT(condition)))
+#define assert(condition) ((condition) ? (void)0 : sim_trap("assertion failed: " #condition))
 
 // One caller per kernel: template deduction yields the number, the sizes and the kinds of its parameters.
 template <unsigned... I> struct SimIndices {};

@@ -269,6 +269,7 @@ EXPORT Status cuMemsetD32Async(Address address, unsigned value, std::size_t coun
                                  return SUCCESS;
                              }});
 }
+EXPORT Status cuMemsetD8_v2(Address address, unsigned char value, std::size_t bytes) { return cuMemsetD8Async(address, value, bytes, nullptr); }
 EXPORT Status cuMemcpyHtoDAsync_v2(Address to, const void* from, std::size_t bytes, void* handle) {
     WITH_STREAM(handle);
     if ((!from && bytes) || !in_device_memory(to, bytes, device)) return INVALID_VALUE;
@@ -398,8 +399,15 @@ EXPORT Status cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsig
         const SimParameter& parameter = kernel.parameters[i];
         const char* value = static_cast<const char*>(parameters[i]);
         launch->arguments.emplace_back(value, value + parameter.size);
-        if (parameter.kind == SIM_VALUE) continue;
         Address address;
+        if (parameter.kind == SIM_VALUE) {
+            // A structure may hold pointers; a word that is one is taken for it, and for a read at least.
+            for (unsigned at = 0; at + sizeof address <= parameter.size; at += sizeof address) {
+                std::memcpy(&address, value + at, sizeof address);
+                if (containing(address, 1)) operation.accesses.push_back({address, 1, false});
+            }
+            continue;
+        }
         std::memcpy(&address, value, sizeof address);
         if (!address) continue;  // null: a fault if it is used
         // What lies behind a pointer's allocation cannot be reached on real hardware either way; here it may be host memory.

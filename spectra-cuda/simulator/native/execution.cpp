@@ -251,9 +251,8 @@ std::string source_line(Address code) {
 }
 
 Fault explain_signal() {
-    if (caught.signal == SIGFPE) return {LAUNCH_FAILED, "division by zero", caught.code};
-    if (caught.signal == SIGILL)
-        return {LAUNCH_FAILED, "undefined behaviour (index past a fixed-size array, misaligned address, overflow or shift of an integer)", caught.code};
+    if (caught.signal == SIGILL || caught.signal == SIGFPE)
+        return {LAUNCH_FAILED, "undefined behaviour (index past a fixed-size array, misaligned address, or an integer's overflow, shift or division by zero)", caught.code};
     std::string what = caught.write ? "write to " : "read of ";
     if (Allocation* a = find(caught.address)) {
         std::string kind = a->alive ? "out-of-bounds " : "use after free: ";
@@ -378,7 +377,7 @@ EXPORT unsigned long long sim_warp(int line, SimWarp operation, unsigned mask, u
         // A lane that takes no part has no defined value: NaN, so that its use shows.
         if (operation == SIM_WARP_BALLOT) other.result = ballot;
         else if (operation == SIM_WARP_SHUFFLE)
-            other.result = members >> other.source & 1 ? threads[first + other.source].value : 0xFFC3FFC3FFC3FFC3u;
+            other.result = members >> other.source & 1 ? threads[first + other.source].value : 0xFFF3FFF3FFF3FFF3u;
         if (l != lane) {
             ready.push_back(first + l);
             warps_waiting--;

@@ -94,15 +94,18 @@ struct Rewriter {
     }
 
     void run() {
-        bool external = false, in_block = false;  // extern "C" of this declaration, or around it
+        bool external = false;         // this declaration begins with extern "C"
+        int depth = 0, c_linkage = 0;  // of braces; inside an extern "C" block since this depth
         while (at < in.size()) {
             std::size_t before = out.size();
             if (in.compare(at, 10, "extern \"C\"") == 0) {
                 external = true;
                 std::size_t brace = in.find_first_not_of(" \n", at + 10);
-                if (brace != std::string::npos && in[brace] == '{') in_block = true;
+                if (brace != std::string::npos && in[brace] == '{' && !c_linkage) c_linkage = depth + 1;
             }
             std::string word = next();
+            if (word == "{") depth++;
+            if (word == "}" && depth-- == c_linkage) c_linkage = 0;
             if (word == ";" || word == "}") external = false;
             if (word == "__shared__") {
                 out.resize(before);
@@ -112,7 +115,7 @@ struct Rewriter {
                 bounds = parenthesised();
             } else if (word == "__global__") {
                 out.resize(before);
-                name_kernel(external || in_block);
+                name_kernel(external || c_linkage);
             }
         }
     }

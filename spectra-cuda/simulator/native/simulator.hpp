@@ -133,7 +133,7 @@ Allocation* containing(Address address, std::size_t bytes);  // alive, and the w
 std::string describe(Address address);
 void check_canaries(Allocation& allocation, const std::string& after);
 void poison(void* begin, std::size_t bytes, std::uint8_t kind);
-constexpr std::uint8_t POISON_FRESH = 0xD7, POISON_CANARY = 0xA5, POISON_SHARED = 0xC3;
+constexpr std::uint8_t POISON_FRESH = 0xF7, POISON_CANARY = 0xF5, POISON_SHARED = 0xF3;
 
 // stream.cpp
 int& current_device();  // -1: none bound to this host thread

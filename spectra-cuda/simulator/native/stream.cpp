@@ -85,7 +85,7 @@ Status execute(Stream& stream, const Operation& operation) {
     }
     Status status = operation.run();
     for (const Access& access : operation.accesses)
-        if (Allocation* a = access.write ? containing(access.address, 0) : nullptr) check_canaries(*a, "after " + operation.name);
+        if (Allocation* a = containing(access.address, 0)) check_canaries(*a, "after " + operation.name);
     return status;
 }
 

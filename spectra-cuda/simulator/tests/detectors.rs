@@ -1,0 +1,481 @@
+//! Wrong programs: each is reported for what it is, and the next one runs.
+
+mod common;
+
+use common::{compile, load, simulator};
+use cudarc::cublas::{CudaBlas, Gemm, GemmConfig, sys as blas};
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaStream, DevicePtr, DevicePtrMut, DriverError, LaunchConfig, PushKernelArg,
+    result, sys,
+};
+use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
+use spectra_cuda_simulator::{Simulator, ThreadOrder};
+use std::sync::Arc;
+
+fn config(grid: u32, block: u32) -> LaunchConfig {
+    LaunchConfig { grid_dim: (grid, 1, 1), block_dim: (block, 1, 1), shared_mem_bytes: 0 }
+}
+
+/// The one violation, which must hold all of `words`.
+fn assert_reported(simulator: &Simulator, words: &[&str]) {
+    let violations = simulator.violations();
+    assert_eq!(violations.len(), 1, "{violations:#?}");
+    for word in words {
+        assert!(violations[0].contains(word), "`{word}` is not in: {}", violations[0]);
+    }
+    simulator.check().expect_err("a violation");
+}
+
+/// Runs a kernel whose only argument is an array of `length` numbers. What the wait after it gives.
+fn run(source: &str, length: usize, config: LaunchConfig) -> Result<Vec<f32>, DriverError> {
+    let (stream, kernel) = load(source, "bad");
+    let mut x = stream.clone_htod(&vec![1.0f32; length])?;
+    // SAFETY: none; the tests are about what the simulator makes of it.
+    unsafe { stream.launch_builder(&kernel).arg(&mut x).launch(config) }?;
+    stream.synchronize()?;
+    stream.clone_dtoh(&x)
+}
+
+const ILLEGAL: sys::CUresult = sys::CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
+const FAILED: sys::CUresult = sys::CUresult::CUDA_ERROR_LAUNCH_FAILED;
+
+#[test]
+fn write_past_the_end() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let source = "extern \"C\" __global__ void bad(float* x) {\n\n    x[threadIdx.x] = 2.0f;\n}";
+    assert_eq!(run(source, 32, config(1, 32)).unwrap(), [2.0; 32]);
+    simulator.check().unwrap();
+    assert_eq!(run(source, 32, config(1, 33)).unwrap_err().0, ILLEGAL);
+    assert_reported(
+        &simulator,
+        &[
+            "kernel `bad` at test.cu:3",
+            "block (0,0,0)",
+            "thread (32,0,0)",
+            "out-of-bounds write to 0 bytes past the end",
+            "128 bytes",
+        ],
+    );
+    // The context stays broken until it is destroyed or reset.
+    let stream = CudaContext::new(0).unwrap().default_stream();
+    assert_eq!(run(source, 32, config(1, 33)).unwrap_err().0, ILLEGAL);
+    assert_eq!(stream.alloc_zeros::<f32>(1).unwrap_err().0, ILLEGAL);
+    simulator.reset();
+    assert_eq!(run(source, 32, config(1, 32)).unwrap(), [2.0; 32]);
+}
+
+#[test]
+fn read_past_the_end_and_far_away() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let source = "extern \"C\" __global__ void bad(float* x) { x[0] = x[(1 + threadIdx.x) * 32 + 1000 * blockIdx.x]; }";
+    assert_eq!(run(source, 32, config(1, 1)).unwrap_err().0, ILLEGAL);
+    assert_reported(
+        &simulator,
+        &["kernel `bad`", "out-of-bounds read of 0 bytes past the end of an allocation of 128 bytes"],
+    );
+    simulator.reset();
+    assert_eq!(run(source, 64, config(4, 1)).unwrap_err().0, ILLEGAL);
+    assert_reported(&simulator, &["block (1,0,0)", "out-of-bounds read of 3872 bytes past the end"]);
+}
+
+#[test]
+fn writes_beside_the_memory_within_its_page() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    // 4 bytes lie 12 bytes before the guard page.
+    run("extern \"C\" __global__ void bad(float* x) { x[1] = 0.0f; }", 1, config(1, 1)).unwrap();
+    assert_reported(&simulator, &["out-of-bounds write 0 bytes past the end", "after kernel `bad`"]);
+    simulator.reset();
+    run("extern \"C\" __global__ void bad(float* x) { x[-2] = 0.0f; }", 4, config(1, 1)).unwrap();
+    assert_reported(&simulator, &["out-of-bounds write 8 bytes before an allocation of 16 bytes"]);
+}
+
+#[test]
+fn memory_that_nobody_has_written_is_nan() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let stream = CudaContext::new(0).unwrap().default_stream();
+    // SAFETY: the poison is what is looked for.
+    let (single, double) = unsafe { (stream.alloc::<f32>(3).unwrap(), stream.alloc::<f64>(3).unwrap()) };
+    assert!(stream.clone_dtoh(&single).unwrap().iter().all(|x| x.is_nan()));
+    assert!(stream.clone_dtoh(&double).unwrap().iter().all(|x| x.is_nan()));
+    // SAFETY: as above.
+    let half = unsafe { stream.alloc::<u16>(1) }.unwrap();
+    assert!(f32::from_bits(u32::from(stream.clone_dtoh(&half).unwrap()[0]) << 16).is_nan());
+    simulator.check().unwrap();
+}
+
+#[test]
+fn use_after_free() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let source = "struct View { float* data; long long length; };
+        extern \"C\" __global__ void bad(float* x) { x[0] = 1.0f; }
+        extern \"C\" __global__ void hidden(View x) { x.data[0] = 1.0f; }";
+    let (stream, kernel) = load(source, "bad");
+    let x = stream.alloc_zeros::<f32>(8).unwrap();
+    let address = x.device_ptr(&stream).0;
+    drop(x);
+    // SAFETY: none; the pointer dangles.
+    unsafe { stream.launch_builder(&kernel).arg(&address).launch(config(1, 1)) }.unwrap();
+    assert_reported(
+        &simulator,
+        &["kernel `bad`: argument 1 points to byte 0 of a freed allocation of 32 bytes"],
+    );
+    simulator.reset();
+    let (stream, kernel) = load(source, "hidden");
+    let view = [address, 8];
+    // SAFETY: none; the structure holds the dangling pointer.
+    unsafe { stream.launch_builder(&kernel).arg(&Words(view)).launch(config(1, 1)) }.unwrap();
+    assert_eq!(stream.synchronize().unwrap_err().0, ILLEGAL);
+    assert_reported(
+        &simulator,
+        &["kernel `hidden`", "use after free: write to byte 0 of a freed allocation of 32 bytes"],
+    );
+}
+
+#[repr(C)]
+struct Words([u64; 2]);
+// SAFETY: plain numbers.
+unsafe impl cudarc::driver::DeviceRepr for Words {}
+
+#[test]
+fn pointers_that_are_none() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let (stream, kernel) =
+        load("extern \"C\" __global__ void bad(const float* x) { if (x[0] > 0.0f) __trap(); }", "bad");
+    let host = [0.0f32; 4];
+    // SAFETY: none; a pointer to the host's memory, and null.
+    unsafe { stream.launch_builder(&kernel).arg(&(host.as_ptr() as u64)).launch(config(1, 1)) }.unwrap();
+    assert_eq!(stream.synchronize().unwrap_err().0, ILLEGAL);
+    assert_reported(&simulator, &["argument 1 points to no device memory"]);
+    simulator.reset();
+    // SAFETY: as above.
+    unsafe { stream.launch_builder(&kernel).arg(&0u64).launch(config(1, 1)) }.unwrap();
+    assert_eq!(stream.synchronize().unwrap_err().0, ILLEGAL);
+    assert_reported(&simulator, &["kernel `bad`", "read of a null"]);
+    simulator.reset();
+
+    let x = stream.alloc_zeros::<u8>(100).unwrap();
+    let address = x.device_ptr(&stream).0;
+    let mut long = vec![0u8; 101];
+    // SAFETY: none; the copies are longer than the memory.
+    let copies = unsafe {
+        [
+            result::memcpy_dtoh_sync(&mut long, address),
+            result::memcpy_htod_sync(address + 1, &long[..100]),
+            result::memset_d8_sync(address, 0, 101),
+            result::memcpy_dtod_sync(address, address + 50, 60),
+        ]
+    };
+    assert!(copies.iter().all(|e| e.unwrap_err().0 == sys::CUresult::CUDA_ERROR_INVALID_VALUE), "{copies:?}");
+    // SAFETY: none; not the begin of an allocation.
+    assert!(unsafe { result::free_sync(address + 16) }.is_err());
+    assert_reported(&simulator, &["free of byte 16 of an allocation of 100 bytes"]);
+}
+
+#[test]
+fn missing_barrier() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let source = |barrier: &str| {
+        format!(
+            "extern \"C\" __global__ void bad(float* x) {{
+                __shared__ float tile[64];
+                tile[threadIdx.x] = x[threadIdx.x] + threadIdx.x;
+                {barrier}
+                x[threadIdx.x] = tile[63 - threadIdx.x];
+            }}"
+        )
+    };
+    let both = |source: &str| {
+        [ThreadOrder::Forward, ThreadOrder::Reverse].map(|order| {
+            simulator.set_thread_order(order);
+            run(source, 64, config(1, 64)).unwrap()
+        })
+    };
+    let right: Vec<f32> = (0..64).rev().map(|i| 1.0 + i as f32).collect();
+    let [forward, reverse] = both(&source("__syncthreads();"));
+    assert!(forward == right && reverse == right);
+    // Without it either half finds the poison of shared memory, and the other half in the other order.
+    let [forward, reverse] = both(&source(""));
+    assert!(forward[..32].iter().all(|x| x.is_nan()) && forward[32..] == right[32..], "{forward:?}");
+    assert!(reverse[32..].iter().all(|x| x.is_nan()) && reverse[..32] == right[..32], "{reverse:?}");
+}
+
+#[test]
+fn divergent_barriers() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    for (body, words) in [
+        (
+            "if (threadIdx.x >= 40) return;\n__syncthreads();",
+            ["divergent __syncthreads() in line 3", "40 of 64"],
+        ),
+        (
+            "if (threadIdx.x < 8) { __syncthreads(); }\nelse { __syncthreads(); }",
+            ["divergent __syncthreads()", "in line 2, thread (8,0,0) in line 3"],
+        ),
+        (
+            "if (threadIdx.x < 32) __syncthreads();\nelse if (threadIdx.x < 63) __syncwarp();",
+            ["thread (32,0,0) waits at the warp operation in line 3", "never reach it"],
+        ),
+        ("if (threadIdx.x == 3) __syncwarp(1);", ["mask leaves out the thread itself", "thread (3,0,0)"]),
+        (
+            "if (threadIdx.x % 2) __syncwarp(); else\n __shfl_xor_sync(0xffffffffu, x[0], 1);",
+            ["lanes of a warp are at different warp operations", "kernel `bad`"],
+        ),
+    ] {
+        let source = format!("extern \"C\" __global__ void bad(float* x) {{\n{body}\n}}");
+        let error = run(&source, 64, config(2, 64)).unwrap_err().0;
+        assert!(error == FAILED || error == sys::CUresult::CUDA_ERROR_ASSERT, "{error:?}");
+        assert_reported(&simulator, &words);
+        simulator.reset();
+    }
+}
+
+#[test]
+fn shuffle_from_a_lane_that_is_not_there() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let source = "extern \"C\" __global__ void bad(float* x) { x[threadIdx.x] = __shfl_down_sync(0xffffffffu, 1.0f, 8); }";
+    // 16 threads: lanes 16 to 23 do not exist.
+    let x = run(source, 16, config(1, 16)).unwrap();
+    assert!(x[..8].iter().all(|&x| x == 1.0) && x[8..].iter().all(|x| x.is_nan()), "{x:?}");
+    simulator.check().unwrap();
+}
+
+#[test]
+fn shared_memory_and_integer_arithmetic() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let undefined = "undefined behaviour (index past a fixed-size array";
+    for (body, words) in [
+        ("__shared__ float tile[8]; tile[threadIdx.x] = 1.0f; x[0] = tile[0];", undefined),
+        (
+            "extern __shared__ float tile[]; tile[threadIdx.x] = 1.0f; x[0] = tile[0];",
+            "past the end of dynamic shared memory",
+        ),
+        ("x[0] = *(double*)(x + 1);", undefined),
+        ("x[0] = 1 << (threadIdx.x + 27);", undefined),
+        ("x[0] = 1 / ((int)threadIdx.x - 8);", undefined),
+        (
+            "float big[1 << 16]; for (int i = 0; i < 1 << 16; i++) big[i] = x[i % 4]; x[0] = big[(int)x[1]];",
+            "bytes of local memory",
+        ),
+    ] {
+        let source = format!("extern \"C\" __global__ void bad(float* x) {{ {body} }}");
+        let config = LaunchConfig { shared_mem_bytes: 32, ..config(1, 9) };
+        run(&source, 16, config).unwrap_err();
+        assert_reported(&simulator, &["kernel `bad`", words]);
+        simulator.reset();
+    }
+}
+
+#[test]
+fn assertions() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let source = "extern \"C\" __global__ void bad(float* x) {\n  assert(x[threadIdx.x] == 0.0f);\n}";
+    assert_eq!(run(source, 4, config(1, 4)).unwrap_err().0, sys::CUresult::CUDA_ERROR_ASSERT);
+    assert_reported(&simulator, &["at test.cu:2", "assertion failed: x[threadIdx.x] == 0.0f"]);
+}
+
+#[test]
+fn memory_limit() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    simulator.set_memory_limit(1000);
+    let context = CudaContext::new(0).unwrap();
+    let stream = context.default_stream();
+    let x = stream.alloc_zeros::<u8>(600).unwrap();
+    assert_eq!(stream.alloc_zeros::<u8>(401).unwrap_err().0, sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY);
+    assert_eq!(context.mem_get_info().unwrap(), (400, 1000));
+    drop(x);
+    drop(stream.alloc_zeros::<u8>(1000).unwrap());
+    let counters = simulator.counters();
+    assert_eq!((counters.allocations_total, counters.bytes_total, counters.bytes_peak), (2, 1600, 1000));
+    simulator.check().unwrap(); // to run out of memory is no mistake
+}
+
+#[test]
+fn compiler_errors() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let log = |source: &str| match compile(source) {
+        Err(CompileError::CompileError { log, .. }) => log.into_string().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let text = log("extern \"C\" __global__ void k(float* x) {\n  x[0] = undeclared;\n}");
+    assert!(text.contains("test.cu:2") && text.contains("undeclared"), "{text}");
+    // What NVRTC does not know without headers is not known here either.
+    for source in ["#include <cstdint>\n", "uint32_t x;", "__device__ float f() { return INFINITY; }"] {
+        assert!(log(source).contains("error"), "{source}");
+    }
+    let options = CompileOptions { options: vec!["--no-such-option".into()], ..Default::default() };
+    let error = compile_ptx_with_opts("", options).unwrap_err();
+    assert!(format!("{error}").contains("INVALID_OPTION"), "{error}");
+
+    let context = CudaContext::new(0).unwrap();
+    let module = context.load_module(compile("__global__ void mangled() {}").unwrap()).unwrap();
+    for name in ["mangled", "absent"] {
+        assert_eq!(module.load_function(name).unwrap_err().0, sys::CUresult::CUDA_ERROR_NOT_FOUND, "{name}");
+    }
+    let ptx = "// real PTX is not for this device\n.version 8.0".into();
+    assert_eq!(context.load_module(ptx).unwrap_err().0, sys::CUresult::CUDA_ERROR_INVALID_PTX);
+    simulator.check().unwrap();
+}
+
+#[test]
+fn launches_beyond_the_limits() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let source = "extern \"C\" __global__ void __launch_bounds__(64, 2) bad(float* x) { extern __shared__ double tile[]; tile[0] = x[0]; }";
+    let status = |config| run(source, 1, config).map(|_| ()).map_err(|e| e.0);
+    assert_eq!(status(config(1, 64)).unwrap_err(), ILLEGAL); // no dynamic shared memory
+    assert_reported(&simulator, &["dynamic shared memory"]);
+    simulator.reset();
+    let shared = |shared_mem_bytes| LaunchConfig { shared_mem_bytes, ..config(1, 64) };
+    status(shared(48 << 10)).unwrap();
+    assert_eq!(status(shared((48 << 10) + 1)), Err(sys::CUresult::CUDA_ERROR_INVALID_VALUE));
+    assert_eq!(status(config(1, 65)), Err(sys::CUresult::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES));
+    assert_eq!(status(config(1, 1025)), Err(sys::CUresult::CUDA_ERROR_INVALID_VALUE));
+    assert_eq!(status(config(0, 1)), Err(sys::CUresult::CUDA_ERROR_INVALID_VALUE));
+    let (stream, kernel) = load(source, "bad");
+    kernel
+        .set_attribute(sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 100 << 10)
+        .unwrap();
+    let x = stream.alloc_zeros::<f32>(1).unwrap();
+    // SAFETY: the argument is the kernel's.
+    unsafe { stream.launch_builder(&kernel).arg(&x).launch(shared(100 << 10)) }.unwrap();
+    stream.synchronize().unwrap();
+    simulator.check().unwrap();
+}
+
+/// Two streams of a context in which cudarc does not order them, a kernel that writes and memory to write to.
+fn unordered() -> (Arc<CudaStream>, Arc<CudaStream>, CudaFunction) {
+    let context = CudaContext::new(0).unwrap();
+    // SAFETY: the tests order the streams, or mean not to.
+    unsafe { context.disable_event_tracking() };
+    let module = context.load_module(
+        compile("extern \"C\" __global__ void add(float* x, const float* y) { x[0] += y[0]; }").unwrap(),
+    );
+    let add = module.unwrap().load_function("add").unwrap();
+    (context.new_stream().unwrap(), context.new_stream().unwrap(), add)
+}
+
+#[test]
+fn two_streams_without_an_event() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let (first, second, add) = unordered();
+    let launch = |stream: &CudaStream, x: u64, y: u64| {
+        // SAFETY: the arguments are the kernel's.
+        unsafe { stream.launch_builder(&add).arg(&x).arg(&y).launch(config(1, 1)) }.unwrap();
+    };
+    let (x, y, z) = (first.alloc_zeros::<f32>(1), first.alloc_zeros::<f32>(1), first.alloc_zeros::<f32>(1));
+    let (x, y, z) = (x.unwrap(), y.unwrap(), z.unwrap());
+    let [a, b, c] = [&x, &y, &z].map(|memory| memory.device_ptr(&first).0);
+    first.synchronize().unwrap();
+    launch(&first, a, c);
+    launch(&second, b, c); // other results, and both read z
+    simulator.check().unwrap();
+    second.join(&first).unwrap(); // an event
+    launch(&second, a, c);
+    simulator.check().unwrap();
+    launch(&first, a, c); // second may still be writing
+    assert_reported(
+        &simulator,
+        &["kernel `add`", "allocation of 4 bytes that another stream writes, with no event or wait between"],
+    );
+    simulator.reset();
+    second.synchronize().unwrap(); // the host knows now
+    launch(&first, b, c);
+    simulator.check().unwrap();
+    launch(&second, c, b); // writes what first may still be reading, and reads what it writes
+    let violations = simulator.violations();
+    assert!(
+        violations.len() == 2 && violations[0].contains("reads") && violations[1].contains("writes"),
+        "{violations:#?}"
+    );
+    drop((x, y, z));
+}
+
+#[test]
+fn products_with_wrong_operands() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let stream = CudaContext::new(0).unwrap().default_stream();
+    let handle = CudaBlas::new(stream.clone()).unwrap();
+    let op = blas::cublasOperation_t::CUBLAS_OP_N;
+    let gemm = |k, lda| GemmConfig {
+        transa: op,
+        transb: op,
+        m: 4,
+        n: 4,
+        k,
+        alpha: 1.0f32,
+        lda,
+        ldb: k,
+        beta: 0.0,
+        ldc: 4,
+    };
+    let x = stream.alloc_zeros::<f32>(64).unwrap();
+    let mut c = stream.alloc_zeros::<f32>(16).unwrap();
+    // SAFETY: within the memory, apart from what is to be found out.
+    unsafe {
+        handle.gemm(gemm(16, 4), &x, &x, &mut c).unwrap();
+        let error = handle.gemm(gemm(16, 3), &x, &x, &mut c).unwrap_err();
+        assert_eq!(error.0, blas::cublasStatus_t::CUBLAS_STATUS_INVALID_VALUE); // leading dimension below the rows
+        simulator.check().unwrap();
+        handle.gemm(gemm(17, 4), &x, &x, &mut c).unwrap_err();
+    }
+    assert_reported(&simulator, &["sgemm uses"]);
+    simulator.reset();
+
+    let raw = |alpha: u64, a: u64, c: u64| {
+        let one = 1.0f32;
+        // SAFETY: within the memory, apart from what is to be found out.
+        unsafe {
+            let (alpha, beta) = (alpha as *const f32, &raw const one);
+            blas::cublasSgemm_v2(
+                *handle.handle(),
+                op,
+                op,
+                4,
+                4,
+                4,
+                alpha,
+                a as _,
+                4,
+                a as _,
+                4,
+                beta,
+                c as _,
+                4,
+            )
+            .result()
+        }
+    };
+    let one = 1.0f32;
+    let (host, device) = (&raw const one as u64, x.device_ptr(&stream).0);
+    raw(host, device, device + 64).unwrap(); // the next 4 x 4 entries
+    simulator.check().unwrap();
+    raw(host, device, device + 32).unwrap();
+    let violations = simulator.violations();
+    assert!(violations.iter().any(|v| v.contains("the result overlaps an operand")), "{violations:?}");
+    simulator.reset();
+    raw(device, device, c.device_ptr_mut(&stream).0).unwrap_err();
+    assert_reported(&simulator, &["alpha or beta lies in device memory"]);
+    simulator.reset();
+    handle.set_pointer_mode(blas::cublasPointerMode_t::CUBLAS_POINTER_MODE_DEVICE).unwrap();
+    raw(host, device, c.device_ptr_mut(&stream).0).unwrap_err();
+    assert_reported(&simulator, &["sgemm uses no device memory"]);
+}
+
+#[test]
+fn two_devices() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    assert!(CudaContext::new(1).is_err());
+    simulator.set_device_count(2);
+    let source = "extern \"C\" __global__ void bad(float* x) { x[0] = 1.0f; }";
+    let (stream, kernel) = load(source, "bad");
+    let other = CudaContext::new(1).unwrap().default_stream();
+    let x = other.alloc_zeros::<f32>(1).unwrap();
+    let address = x.device_ptr(&other).0;
+    // SAFETY: none; the memory is the other device's.
+    unsafe { stream.launch_builder(&kernel).arg(&address).launch(config(1, 1)) }.unwrap();
+    assert_eq!(stream.synchronize().unwrap_err().0, ILLEGAL);
+    assert_reported(&simulator, &["argument 1 points to memory of another device"]);
+    other.synchronize().unwrap(); // not broken
+    simulator.reset();
+    // SAFETY: the kernel is the other context's.
+    assert!(unsafe { other.launch_builder(&kernel).arg(&address).launch(config(1, 1)) }.is_err());
+}
