@@ -41,6 +41,7 @@ EXPORT void sim_reset() {
     s.counters.events_alive = old.events_alive;
     s.launches.clear();
     s.violations.clear();
+    s.until_failure = 0;
     for (Context& context : s.contexts) context.sticky = SUCCESS;
 }
 
@@ -57,4 +58,9 @@ EXPORT void sim_set_reverse(bool reverse) {
 EXPORT void sim_set_device_count(int count) {
     Lock lock;
     state().device_count = count;
+}
+
+EXPORT void sim_fail_after(std::uint64_t calls) {
+    Lock lock;
+    state().until_failure = calls + 1;
 }

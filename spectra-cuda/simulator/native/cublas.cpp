@@ -1,8 +1,7 @@
 // libcublas.so: matrix products by plain loops, column-major. Sums of 64 terms are added up, all in the compute type.
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 
+#include "numbers.hpp"
 #include "simulator.hpp"
 
 using namespace sim;
@@ -16,80 +15,14 @@ enum Result : int {
     CUBLAS_EXECUTION_FAILED = 13,
     CUBLAS_NOT_SUPPORTED = 15,
 };
-enum Type : int { F32 = 0, F64 = 1, F16 = 2, BF16 = 14 };
-enum Rounding { NONE, TO_TF32, TO_BF16, TO_F16 };
-
 struct Handle {
     int device;
     void* stream = nullptr;
     int math_mode = 0;
     bool device_scalars = false;
+    Access workspace{0, 0, true};  // written by every product
 };
 std::set<Handle*> handles;
-
-std::size_t size_of(Type type) { return type == F64 ? 8 : type == F32 ? 4 : 2; }
-
-std::uint32_t bits(float x) {
-    std::uint32_t b;
-    std::memcpy(&b, &x, 4);
-    return b;
-}
-float from_bits(std::uint32_t b) {
-    float x;
-    std::memcpy(&x, &b, 4);
-    return x;
-}
-// Round to nearest, ties to even, keeping the upper 32 - dropped bits.
-float keep(float x, int dropped) {
-    if (!std::isfinite(x)) return x;
-    std::uint32_t b = bits(x), half = (1u << (dropped - 1)) - 1 + (b >> dropped & 1);
-    return from_bits((b + half) >> dropped << dropped);
-}
-float decode_half(std::uint16_t h) {
-    int exponent = h >> 10 & 31, fraction = h & 1023;
-    float x = exponent == 31 ? (fraction ? NAN : INFINITY) : std::ldexp(float(exponent ? fraction + 1024 : fraction), std::max(exponent, 1) - 25);
-    return h >> 15 ? -x : x;
-}
-std::uint16_t encode_half(float x) {
-    std::uint16_t sign = bits(x) >> 31 << 15;
-    if (std::isnan(x)) return sign | 0x7E00;
-    float size = std::fabs(x);
-    if (size >= 65520.0f) return sign | 0x7C00;
-    int exponent = 0;
-    std::frexp(size, &exponent);  // size = f * 2^exponent, f in [0.5, 1)
-    int unit = std::max(exponent, -13) - 11;
-    auto count = std::uint16_t(std::nearbyint(std::ldexp(size, -unit)));  // <= 2048 carries into the exponent
-    return sign | std::uint16_t(((unit + 24) << 10) + count);
-}
-
-template <class T> T read(const char* at, Type type) {
-    if (type == F64) {
-        double x;
-        std::memcpy(&x, at, 8);
-        return T(x);
-    }
-    if (type == F32) {
-        float x;
-        std::memcpy(&x, at, 4);
-        return T(x);
-    }
-    std::uint16_t h;
-    std::memcpy(&h, at, 2);
-    return T(type == BF16 ? from_bits(std::uint32_t(h) << 16) : decode_half(h));
-}
-template <class T> void write(char* at, Type type, T value) {
-    if (type == F64) return void(std::memcpy(at, &(const double&)(double(value)), 8));
-    float x = float(value);
-    if (type == F32) return void(std::memcpy(at, &x, 4));
-    std::uint16_t h = type == F16 ? encode_half(x) : std::isnan(x) ? 0x7FC0 : std::uint16_t(bits(keep(x, 16)) >> 16);
-    std::memcpy(at, &h, 2);
-}
-template <class T> T rounded(T x, Rounding rounding) {
-    if (rounding == TO_TF32) return T(keep(float(x), 13));
-    if (rounding == TO_BF16) return T(keep(float(x), 16));
-    if (rounding == TO_F16) return T(decode_half(encode_half(float(x))));
-    return x;
-}
 
 struct Matrix {
     Address address;
@@ -179,6 +112,7 @@ Result submit(Handle* handle, const char* name, const Product& p, const void* al
     Operation operation{name, {p.c.access(p.batches, true)}, nullptr};
     if (p.k > 0) operation.accesses.insert(operation.accesses.begin(), {p.a.access(p.batches, false), p.b.access(p.batches, false)});
     Address alpha_address = reinterpret_cast<Address>(alpha_at), beta_address = reinterpret_cast<Address>(beta_at);
+    if (handle->workspace.bytes) operation.accesses.push_back(handle->workspace);
     T alpha{}, beta{};
     bool on_device = handle->device_scalars;
     if (on_device) {
@@ -269,6 +203,7 @@ EXPORT Result cublasGetVersion_v2(Handle* handle, int* version) {
 EXPORT Result cublasSetStream_v2(Handle* handle, void* stream) {
     WITH_HANDLE;
     handle->stream = stream;
+    handle->workspace = {0, 0, true};  // back to cuBLAS's own, as documented
     return CUBLAS_SUCCESS;
 }
 EXPORT Result cublasGetStream_v2(Handle* handle, void** stream) {
@@ -303,7 +238,8 @@ EXPORT Result cublasSetAtomicsMode(Handle* handle, int) {
 EXPORT Result cublasSetWorkspace_v2(Handle* handle, void* workspace, std::size_t bytes) {
     WITH_HANDLE;
     auto address = reinterpret_cast<Address>(workspace);
-    if (bytes && (!containing(address, bytes))) return CUBLAS_INVALID_VALUE;
+    if (bytes && !containing(address, bytes)) return CUBLAS_INVALID_VALUE;
+    handle->workspace = {address, bytes, true};
     return CUBLAS_SUCCESS;
 }
 

@@ -204,6 +204,7 @@ template <class T> struct SimKindOf<const T*> { static constexpr SimKind kind = 
 
 template <class F, F kernel> struct SimCaller;
 template <class... A, void (*kernel)(A...)> struct SimCaller<void (*)(A...), kernel> {
+    static_assert((0 + ... + sizeof(A)) <= 4096, "a kernel's parameters take at most 4096 bytes");
     static constexpr SimParameter parameters[sizeof...(A) + 1] = {{sizeof(A), SimKindOf<A>::kind}..., {0, SIM_VALUE}};
     template <unsigned... I> static void call(void** arguments, SimIndices<I...>) {
         SimHere& here = sim_here;

@@ -1,18 +1,11 @@
 // Runs the blocks of a launch one after the other, and the threads of a block one at a time. A thread that must wait for
 // others (barrier, warp operation) keeps its stack; the scheduler goes on with the next thread on another one.
-#include <dlfcn.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <ucontext.h>
-#include <unistd.h>
 
-#include <cstdio>
 #include <cstring>
 #include <deque>
 
-#include "simulator.hpp"
+#include "execution.hpp"
 
 #ifndef __x86_64__
 #error "the stack switch is written for x86-64"
@@ -66,16 +59,6 @@ struct Waiting {
     int source = 0;
 };
 
-struct Warp {
-    unsigned waiting = 0;  // lanes at a warp operation
-};
-
-struct Fault {
-    Status status;
-    std::string text;
-    Address code;  // where in the kernel's shared object, 0 if unknown
-};
-
 const Launch* launch = nullptr;
 void** arguments = nullptr;
 std::vector<Fiber> fibers;
@@ -83,27 +66,18 @@ std::vector<Fiber*> free_fibers;
 Fiber* running = nullptr;
 void* scheduler = nullptr;
 std::vector<Waiting> threads;
-std::vector<Warp> warps;
 std::vector<unsigned> at_barrier;
-unsigned barrier_sum = 0, barrier_result = 0, warps_waiting = 0;
+std::vector<unsigned> at_warp;  // for each warp, the lanes that wait at a warp operation
+unsigned lanes_waiting = 0;     // their number in all warps
+unsigned barrier_sum = 0, barrier_result = 0;
 std::deque<unsigned> ready;
-
 char* shared_mapping = nullptr;
-bool executing = false;
-pthread_t executor;
-sigjmp_buf abort_jump;
-struct {
-    int signal;
-    Address address, code;
-    bool write;
-} caught;
-struct sigaction previous[NSIG];
-
-SimHere& here() { return *launch->module.here; }
 
 std::string text(const SimVec3& v) {
     return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")";
 }
+
+SimHere& here() { return *launch->module.here; }
 
 void fiber_main() {
     for (;;) {
@@ -122,6 +96,19 @@ void prepare(Fiber& fiber) {
     fiber.pointer = top - 6;
 }
 
+// All stacks at their beginning: at first, and after a kernel that was broken off.
+void forget_threads() {
+    free_fibers.clear();
+    for (auto& fiber : fibers) {
+        prepare(fiber);
+        free_fibers.push_back(&fiber);
+    }
+    ready.clear();
+    at_barrier.clear();
+    std::fill(at_warp.begin(), at_warp.end(), 0);
+    barrier_sum = lanes_waiting = 0;
+}
+
 bool make_stacks() {
     if (!fibers.empty()) return true;
     const std::size_t each = STACK + STACK_GUARD;
@@ -133,35 +120,13 @@ bool make_stacks() {
     if (mprotect(shared_mapping + MAX_SHARED, 4096, PROT_NONE) != 0) return false;
     fibers.resize(MAX_THREADS);
     threads.resize(MAX_THREADS);
-    warps.resize(MAX_THREADS / 32);
+    at_warp.resize(MAX_THREADS / 32);
     for (unsigned i = 0; i < MAX_THREADS; i++) {
         fibers[i].stack = static_cast<char*>(stacks) + i * each;
         if (mprotect(fibers[i].stack, STACK_GUARD, PROT_NONE) != 0) return false;
     }
+    forget_threads();
     return true;
-}
-
-void on_signal(int signal, siginfo_t* info, void* context) {
-    if (executing && pthread_equal(executor, pthread_self())) {
-        auto* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
-        caught = {signal, reinterpret_cast<Address>(info->si_addr), Address(registers[REG_RIP]), (registers[REG_ERR] & 2) != 0};
-        siglongjmp(abort_jump, 1);
-    }
-    const struct sigaction& old = previous[signal];
-    if (old.sa_flags & SA_SIGINFO) return old.sa_sigaction(signal, info, context);
-    if (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN) return old.sa_handler(signal);
-    sigaction(signal, &old, nullptr);  // not ours: the instruction faults again, with the former handler
-}
-
-void install_handlers() {
-    static bool installed = false;
-    if (installed) return;
-    struct sigaction action {};
-    action.sa_sigaction = on_signal;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    sigemptyset(&action.sa_mask);
-    for (int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigaction(signal, &action, &previous[signal]);
-    installed = true;
 }
 
 void start(Fiber* fiber) {
@@ -179,37 +144,31 @@ void wait() {
     sim_switch(&running->pointer, scheduler);
 }
 
-[[noreturn]] void stop(Fault fault) { throw fault; }
-
 // Nobody can run: either all threads stand at the same barrier, or never will.
-void pass_barrier() {
+bool pass_barrier() {
     const std::string kernel = "kernel `" + launch->name + "`, block " + text(here().block) + ": ";
-    if (warps_waiting) {
-        for (unsigned t = 0; t < here().count; t++) {
-            if (!(warps[t / 32].waiting >> t % 32 & 1)) continue;
-            stop({LAUNCH_FAILED, kernel + "thread " + text(threads[t].index) + " waits at the warp operation in line " +
-                                     std::to_string(threads[t].line) + " for lanes that never reach it", 0});
-        }
-    }
-    unsigned first = at_barrier.front();
-    if (at_barrier.size() < here().count) {
-        stop({LAUNCH_FAILED, kernel + "divergent __syncthreads() in line " + std::to_string(threads[first].line) + ": " +
-                                 std::to_string(at_barrier.size()) + " of " + std::to_string(here().count) +
-                                 " threads reach it, the others have ended", 0});
-    }
-    for (unsigned t : at_barrier) {
-        if (threads[t].line == threads[first].line) continue;
-        stop({LAUNCH_FAILED, kernel + "divergent __syncthreads(): thread " + text(threads[first].index) + " waits in line " +
-                                 std::to_string(threads[first].line) + ", thread " + text(threads[t].index) + " in line " +
-                                 std::to_string(threads[t].line), 0});
-    }
+    auto line = [](unsigned t) { return std::to_string(threads[t].line); };
+    const unsigned count = here().count;
+    for (unsigned t = 0; lanes_waiting && t < count; t++)
+        if (at_warp[t / 32] >> t % 32 & 1)
+            return report(LAUNCH_FAILED, kernel + "thread " + text(threads[t].index) + " waits at the warp operation in line " + line(t) +
+                                             " for lanes that never reach it");
+    const unsigned first = at_barrier.front();
+    if (at_barrier.size() < count)
+        return report(LAUNCH_FAILED, kernel + "divergent __syncthreads() in line " + line(first) + ": " + std::to_string(at_barrier.size()) +
+                                         " of " + std::to_string(count) + " threads reach it, the others have ended");
+    for (unsigned t : at_barrier)
+        if (threads[t].line != threads[first].line)
+            return report(LAUNCH_FAILED, kernel + "divergent __syncthreads(): thread " + text(threads[first].index) + " waits in line " +
+                                             line(first) + ", thread " + text(threads[t].index) + " in line " + line(t));
     ready.assign(at_barrier.begin(), at_barrier.end());
     at_barrier.clear();
     barrier_result = barrier_sum;
     barrier_sum = 0;
+    return true;
 }
 
-void run_block() {
+bool run_block() {
     SimHere& h = here();
     const SimModule& module = launch->module;
     if (module.shared_end > module.shared_begin) poison(module.shared_begin, module.shared_end - module.shared_begin, POISON_SHARED);
@@ -228,116 +187,52 @@ void run_block() {
             h.linear = t;
             h.thread = threads[t].index;
             start(threads[t].fiber);
-        } else if (at_barrier.empty() && warps_waiting == 0) {
-            return;
-        } else {
-            pass_barrier();
+        } else if (at_barrier.empty() && lanes_waiting == 0) {
+            return true;
+        } else if (!pass_barrier()) {
+            return false;
         }
     }
 }
 
-// The source line of an address in the kernel's shared object, where addr2line is installed.
-std::string source_line(Address code) {
-    Dl_info info{};
-    if (!code || !dladdr(reinterpret_cast<void*>(code), &info) || !info.dli_fname) return "";
-    char offset[32];
-    std::snprintf(offset, sizeof offset, "0x%lx", (unsigned long)(code - reinterpret_cast<Address>(info.dli_fbase)));
-    const std::string output = state().folder + "/line-" + std::to_string(getpid());
-    std::string line;
-    if (run_program({"addr2line", "-s", "-e", info.dli_fname, offset}, output) == 0) line = read_file(output);
-    std::remove(output.c_str());
-    line = line.substr(0, line.find_first_of(" \n"));
-    return line.empty() || line[0] == '?' ? "" : " at " + line;
-}
-
-Fault explain_signal() {
-    if (caught.signal == SIGILL || caught.signal == SIGFPE)
-        return {LAUNCH_FAILED, "undefined behaviour (index past a fixed-size array, misaligned address, or an integer's overflow, shift or division by zero)", caught.code};
-    std::string what = caught.write ? "write to " : "read of ";
-    if (Allocation* a = find(caught.address)) {
-        std::string kind = a->alive ? "out-of-bounds " : "use after free: ";
-        if (a->alive && a->device != launch->device) kind = "memory of another device: ";
-        return {ILLEGAL_ADDRESS, kind + what + describe(caught.address), caught.code};
-    }
-    Address shared_end = reinterpret_cast<Address>(shared_mapping) + MAX_SHARED;
-    if (caught.address >= shared_end && caught.address < shared_end + 4096)
-        return {ILLEGAL_ADDRESS, "out-of-bounds " + what + "byte " + std::to_string(caught.address - shared_end) + " past the end of dynamic shared memory", caught.code};
-    Address stack = reinterpret_cast<Address>(running->stack);
-    if (caught.address >= stack && caught.address < stack + STACK_GUARD)
-        return {LAUNCH_FAILED, "the thread needs more than " + std::to_string(STACK) + " bytes of local memory", caught.code};
-    if (caught.address == 0) return {ILLEGAL_ADDRESS, what + "a null or misaligned pointer", caught.code};
-    return {ILLEGAL_ADDRESS, what + "an address that is no device memory", caught.code};
-}
-
-// Separate, so that no local variable lives across sigsetjmp.
-void run_blocks() {
+bool run_blocks() {
     SimHere& h = here();
-    for (h.block.z = 0; h.block.z < h.grid_dim.z; h.block.z++)
-        for (h.block.y = 0; h.block.y < h.grid_dim.y; h.block.y++)
-            for (unsigned x = 0; x < h.grid_dim.x; x++) {
-                h.block.x = h.reverse ? h.grid_dim.x - 1 - x : x;
-                run_block();
-            }
-}
-
-bool run_guarded() {
-    if (sigsetjmp(abort_jump, 0) != 0) return false;
-    run_blocks();
+    const SimVec3 grid = h.grid_dim;
+    const std::uint64_t count = std::uint64_t(grid.x) * grid.y * grid.z;
+    for (std::uint64_t i = 0; i < count; i++) {
+        std::uint64_t block = h.reverse ? count - 1 - i : i;
+        h.block = {unsigned(block % grid.x), unsigned(block / grid.x % grid.y), unsigned(block / grid.x / grid.y)};
+        if (!run_block()) return false;
+    }
     return true;
 }
-
-Fault thrown;  // by sim_trap, on a kernel's stack, where C++ exceptions cannot cross
 
 }  // namespace
 
 Status run_kernel(const Launch& kernel) {
     if (!make_stacks()) return fault(kernel.device, OUT_OF_MEMORY, "no memory for the threads' stacks");
-    install_handlers();
     std::vector<void*> pointers;
     for (auto& argument : kernel.arguments) pointers.push_back(const_cast<char*>(argument.data()));
     launch = &kernel;
     arguments = pointers.data();
-    free_fibers.clear();
-    for (auto& fiber : fibers) {
-        prepare(fiber);
-        free_fibers.push_back(&fiber);
-    }
-    ready.clear();
-    at_barrier.clear();
-    std::fill(warps.begin(), warps.end(), Warp{});
-    barrier_sum = warps_waiting = 0;
     SimHere& h = here();
     h.block_dim = kernel.block;
     h.grid_dim = kernel.grid;
     h.count = kernel.block.x * kernel.block.y * kernel.block.z;
     h.reverse = state().reverse;
     h.dynamic_shared = shared_mapping + MAX_SHARED - (kernel.dynamic_shared + 15) / 16 * 16;
-    executor = pthread_self();
-    caught = {};
-    Fault fault{};
-    executing = true;
-    try {
-        if (!run_guarded()) fault = caught.signal ? explain_signal() : thrown;
-    } catch (const Fault& f) {
-        fault = f;
-    }
-    executing = false;
-    if (fault.status == SUCCESS) return SUCCESS;
-    std::string where = "";
-    if (fault.text.compare(0, 6, "kernel") != 0)
-        where = "kernel `" + kernel.name + "`" + source_line(fault.code) + ", block " + text(h.block) + ", thread " + text(h.thread) + ": ";
-    return sim::fault(kernel.device, fault.status, where + fault.text);
+    if (run_guarded(run_blocks)) return SUCCESS;
+    Address stack_guard = reinterpret_cast<Address>(running->stack), shared_end = reinterpret_cast<Address>(shared_mapping) + MAX_SHARED;
+    Fault found = explain(kernel.device, stack_guard, shared_end);
+    if (found.code)
+        found.text = "kernel `" + kernel.name + "`" + source_line(found.code) + ", block " + text(h.block) + ", thread " + text(h.thread) + ": " + found.text;
+    forget_threads();
+    return fault(kernel.device, found.status, found.text);
 }
 
 }  // namespace sim
 
 using namespace sim;
-
-EXPORT void sim_trap(const char* reason) {
-    caught.signal = 0;
-    thrown = {ASSERT, reason, reinterpret_cast<Address>(__builtin_return_address(0)) - 1};
-    siglongjmp(abort_jump, 1);
-}
 
 EXPORT unsigned sim_barrier(int line, unsigned value) {
     unsigned thread = here().linear;
@@ -351,14 +246,15 @@ EXPORT unsigned sim_barrier(int line, unsigned value) {
 EXPORT unsigned long long sim_warp(int line, SimWarp operation, unsigned mask, unsigned long long value, int source) {
     unsigned thread = here().linear, lane = thread % 32, first = thread - lane;
     unsigned lanes = here().count - first >= 32 ? ~0u : (1u << (here().count - first)) - 1;
-    if (!(mask >> lane & 1)) sim_trap("a warp operation whose mask leaves out the thread itself");
+    const void* caller = __builtin_return_address(0);
+    if (!(mask >> lane & 1)) break_off(LAUNCH_FAILED, "a warp operation whose mask leaves out the thread itself", caller);
     unsigned members = mask & lanes;
     Waiting& self = threads[thread];
     self.line = line, self.operation = operation, self.mask = mask, self.value = value, self.source = source;
-    Warp& warp = warps[thread / 32];
-    warp.waiting |= 1u << lane;
-    if ((warp.waiting & members) != members) {
-        warps_waiting++;
+    unsigned& waiting = at_warp[thread / 32];
+    waiting |= 1u << lane;
+    if ((waiting & members) != members) {
+        lanes_waiting++;
         wait();
         return threads[thread].result;
     }
@@ -368,7 +264,7 @@ EXPORT unsigned long long sim_warp(int line, SimWarp operation, unsigned mask, u
         if (!(members >> l & 1)) continue;
         const Waiting& other = threads[first + l];
         if (other.operation != operation || other.mask != mask || other.line != line)
-            sim_trap("the lanes of a warp are at different warp operations");
+            break_off(LAUNCH_FAILED, "the lanes of a warp are at different warp operations", caller);
         if (other.value) ballot |= 1u << l;
     }
     for (unsigned l = 0; l < 32; l++) {
@@ -380,9 +276,9 @@ EXPORT unsigned long long sim_warp(int line, SimWarp operation, unsigned mask, u
             other.result = members >> other.source & 1 ? threads[first + other.source].value : 0xFFF3FFF3FFF3FFF3u;
         if (l != lane) {
             ready.push_back(first + l);
-            warps_waiting--;
+            lanes_waiting--;
         }
     }
-    warp.waiting &= ~members;
+    waiting &= ~members;
     return self.result;
 }

@@ -66,8 +66,10 @@ EXPORT Status cuGraphLaunch(const void* graph, void* handle) {
     if (!stream || at == graphs.end()) return INVALID_HANDLE;
     if (Status sticky = state().contexts[stream->device].sticky) return sticky;
     state().counters.graph_launches++;
-    for (const Operation& operation : at->second->operations)
-        if (enqueue(*stream, operation)) break;  // a fault is sticky; the next call reports it
+    for (const Operation& operation : at->second->operations) {
+        Status status = enqueue(*stream, operation);
+        if (status) return state().contexts[stream->device].sticky ? SUCCESS : status;  // a fault is reported by the next call
+    }
     return SUCCESS;
 }
 

@@ -110,6 +110,7 @@ struct State {
     std::uint64_t memory_limit = std::uint64_t(16) << 30;
     int device_count = 1;
     bool reverse = false;
+    std::uint64_t until_failure = 0;  // calls that queue work until one fails; 0: none does
     std::string compiler, compiler_version, folder;
     Context contexts[8];
     std::set<Stream*> streams;
@@ -153,6 +154,9 @@ struct Launch {
     std::vector<std::vector<char>> arguments;
 };
 Status run_kernel(const Launch& launch);
+
+// rewrite.cpp
+std::string rewrite(const std::string& source);
 
 // process.cpp
 int run_program(const std::vector<std::string>& arguments, const std::string& output);

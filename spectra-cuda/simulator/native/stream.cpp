@@ -90,6 +90,8 @@ Status execute(Stream& stream, const Operation& operation) {
 }
 
 Status enqueue(Stream& stream, Operation operation) {
+    State& s = state();
+    if (s.until_failure && --s.until_failure == 0) return LAUNCH_FAILED;
     if (!stream.capture) return execute(stream, operation);
     stream.capture->operations.push_back(std::move(operation));
     return SUCCESS;

@@ -200,6 +200,13 @@ impl Simulator {
         }
     }
 
+    /// Lets `calls` calls that queue work (a launch, a copy, a fill, a product) pass and the one after fail with
+    /// `CUDA_ERROR_LAUNCH_FAILED` (`CUBLAS_STATUS_EXECUTION_FAILED`), undone; the context is not broken. [`Self::reset`] takes it back.
+    pub fn fail_after(&self, calls: u64) {
+        // SAFETY: the type is that in control.cpp.
+        unsafe { self.functions.get::<unsafe extern "C" fn(u64)>(c"sim_fail_after")(calls) }
+    }
+
     /// Number of devices, 1 at first, at most 8.
     ///
     /// # Panics

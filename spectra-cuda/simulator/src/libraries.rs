@@ -15,14 +15,22 @@ const SOURCES: &[(&str, &str)] = sources![
     "abi.hpp",
     "device.hpp",
     "simulator.hpp",
+    "execution.hpp",
+    "driver.hpp",
+    "numbers.hpp",
     "memory.cpp",
     "execution.cpp",
+    "faults.cpp",
     "stream.cpp",
     "process.cpp",
     "control.cpp",
-    "driver.cpp",
+    "driver_context.cpp",
+    "driver_memory.cpp",
+    "driver_launch.cpp",
+    "driver_stream.cpp",
     "graph.cpp",
     "nvrtc.cpp",
+    "rewrite.cpp",
     "cublas.cpp"
 ];
 
@@ -30,9 +38,12 @@ const SHARED: &str = "libspectra_simulated_device.so";
 
 /// The libraries in the order of loading: file and SONAME, sources.
 const LIBRARIES: &[(&str, &[&str])] = &[
-    (SHARED, &["memory.cpp", "execution.cpp", "stream.cpp", "process.cpp", "control.cpp"]),
-    ("libcuda.so", &["driver.cpp", "graph.cpp"]),
-    ("libnvrtc.so", &["nvrtc.cpp"]),
+    (SHARED, &["memory.cpp", "execution.cpp", "faults.cpp", "stream.cpp", "process.cpp", "control.cpp"]),
+    (
+        "libcuda.so",
+        &["driver_context.cpp", "driver_memory.cpp", "driver_launch.cpp", "driver_stream.cpp", "graph.cpp"],
+    ),
+    ("libnvrtc.so", &["nvrtc.cpp", "rewrite.cpp"]),
     ("libcublas.so", &["cublas.cpp"]),
 ];
 
