@@ -1,6 +1,4 @@
 // What the Rust side calls.
-#include <cstring>
-
 #include "simulator.hpp"
 
 using namespace sim;
@@ -11,6 +9,8 @@ EXPORT void sim_configure(const char* compiler, const char* version, const char*
     state().compiler_version = version;
     state().folder = folder;
 }
+
+EXPORT std::size_t sim_counters_size() { return sizeof(Counters); }
 
 EXPORT void sim_counters(Counters* counters) {
     Lock lock;

@@ -18,7 +18,7 @@ struct Function {
     int max_dynamic_shared = 48 << 10;
 };
 struct Module {
-    void* library;
+    std::shared_ptr<void> library;  // kept by captured launches too
     int device;
     SimModule code;
     std::map<std::string, Function> functions;
@@ -40,7 +40,7 @@ EXPORT Status cuModuleLoadData(Module** out, const void* image) {
         return INVALID_IMAGE;
     }
     auto code = reinterpret_cast<SimModule (*)()>(dlsym(library, "sim_module"));
-    *out = new Module{library, device, code(), {}};
+    *out = new Module{{library, dlclose}, device, code(), {}};
     modules.insert(*out);
     return SUCCESS;
 }
@@ -51,14 +51,13 @@ EXPORT Status cuModuleLoad(Module** out, const char* path) {
 EXPORT Status cuModuleUnload(Module* module) {
     WITH_CONTEXT;
     if (!modules.erase(module)) return INVALID_HANDLE;
-    dlclose(module->library);
     delete module;
     return SUCCESS;
 }
 EXPORT Status cuModuleGetFunction(Function** out, Module* module, const char* name) {
     WITH_CONTEXT;
     if (!modules.count(module)) return INVALID_HANDLE;
-    auto kernel = static_cast<const SimKernel*>(dlsym(module->library, (std::string("sim_kernel_") + name).c_str()));
+    auto kernel = static_cast<const SimKernel*>(dlsym(module->library.get(), (std::string("sim_kernel_") + name).c_str()));
     if (!kernel) return NOT_FOUND;
     *out = &module->functions.try_emplace(name, Function{module, name, kernel}).first->second;
     return SUCCESS;
@@ -109,7 +108,7 @@ EXPORT Status cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsig
     if (kernel.max_threads && threads > kernel.max_threads) return LAUNCH_OUT_OF_RESOURCES;
     if (kernel.parameter_count && !parameters) return INVALID_VALUE;
 
-    auto launch = std::make_shared<Launch>(Launch{function->name, device, &kernel, function->module->code, {gx, gy, gz}, {bx, by, bz}, shared, {}});
+    auto launch = std::make_shared<Launch>(Launch{function->name, device, &kernel, function->module->code, {gx, gy, gz}, {bx, by, bz}, shared, {}, function->module->library});
     Operation operation{"kernel `" + function->name + "`", {}, nullptr};
     for (unsigned i = 0; i < kernel.parameter_count; i++) {
         const SimParameter& parameter = kernel.parameters[i];

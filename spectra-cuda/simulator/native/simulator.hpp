@@ -152,6 +152,7 @@ struct Launch {
     SimVec3 grid, block;
     unsigned dynamic_shared;
     std::vector<std::vector<char>> arguments;
+    std::shared_ptr<void> library;  // that holds the kernel
 };
 Status run_kernel(const Launch& launch);
 

@@ -39,6 +39,21 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether this machine cannot have the simulated device, rather than the device being broken.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Platform | Self::Compiler { .. })
+    }
+
+    /// An error of the loader with its cause, which its own text leaves out.
+    pub(crate) fn text(error: &libloading::Error) -> String {
+        match std::error::Error::source(error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

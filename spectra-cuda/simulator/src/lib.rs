@@ -17,12 +17,15 @@
 
 mod accounts;
 mod error;
+mod functions;
 mod libraries;
 mod select;
+mod simulator;
 
-pub use accounts::{Counters, Simulator, ThreadOrder, Violations};
+pub use accounts::{Counters, Violations};
 pub use error::Error;
-pub use select::{Selection, select};
+pub use select::{Selection, print_skip, select};
+pub use simulator::{Simulator, ThreadOrder};
 
 use std::sync::OnceLock;
 

@@ -1,8 +1,8 @@
 //! Builds, keeps and loads the stand-in libraries.
 
 use crate::Error;
+use crate::functions::{Functions, c_string};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY, RTLD_NOW};
-use std::ffi::{CString, c_char};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,8 +47,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("libcublas.so", &["cublas.cpp"]),
 ];
 
-/// The loaded shared library, which holds the accounts.
-pub(crate) fn install() -> Result<Library, Error> {
+/// Loads all, and returns the functions of the shared library, which holds the accounts.
+pub(crate) fn install() -> Result<Functions, Error> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(Error::Platform);
     }
@@ -66,7 +66,7 @@ pub(crate) fn install() -> Result<Library, Error> {
     let mut loaded = Vec::new();
     for (name, _) in LIBRARIES {
         let failed =
-            |reason: libloading::Error| Error::Load { library: (*name).into(), reason: reason.to_string() };
+            |reason: libloading::Error| Error::Load { library: (*name).into(), reason: Error::text(&reason) };
         // SAFETY: the libraries are ours; their initializers only construct empty containers.
         let library = unsafe { Library::open(Some(folder.join(name)), RTLD_NOW | RTLD_GLOBAL) };
         let library = library.map_err(failed)?.into_raw();
@@ -84,19 +84,10 @@ pub(crate) fn install() -> Result<Library, Error> {
     let shared = loaded.remove(0);
     // Never unloaded: cudarc keeps pointers into them.
     loaded.into_iter().for_each(std::mem::forget);
-
-    type Configure = unsafe extern "C" fn(*const c_char, *const c_char, *const c_char);
-    let failed = |reason: String| Error::Load { library: SHARED.into(), reason };
-    let texts = [compiler.as_str(), version.as_str(), &folder.to_string_lossy()].map(CString::new);
-    let [Ok(compiler), Ok(version), Ok(folder)] = texts else {
-        return Err(failed("a path contains a NUL".into()));
-    };
-    // SAFETY: the type is that of `sim_configure` in control.cpp, which copies the strings.
-    unsafe {
-        let configure = shared.get::<Configure>(c"sim_configure").map_err(|e| failed(e.to_string()))?;
-        configure(compiler.as_ptr(), version.as_ptr(), folder.as_ptr());
-    }
-    Ok(shared)
+    // SAFETY: this library is the one built of control.cpp.
+    let functions = unsafe { Functions::load(shared, SHARED) }?;
+    functions.configure(&c_string(&compiler)?, &c_string(&version)?, &c_string(&folder.to_string_lossy())?);
+    Ok(functions)
 }
 
 fn compiler_version(compiler: &str) -> Result<String, Error> {

@@ -1,6 +1,6 @@
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream};
 use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
-use spectra_cuda_simulator::{Selection, Simulator, ThreadOrder, select};
+use spectra_cuda_simulator::{Selection, Simulator, ThreadOrder, print_skip, select};
 use std::sync::{Arc, MutexGuard};
 
 /// The simulator to itself, in its first state; none if the test is skipped.
@@ -8,7 +8,7 @@ pub(crate) fn simulator() -> Option<(Simulator, MutexGuard<'static, ()>)> {
     let simulator = match select() {
         Selection::Simulated(simulator) => simulator,
         Selection::Real => {
-            eprintln!("SKIPPED: this tests the simulator, and SPECTRA_CUDA=real");
+            print_skip("this tests the simulator, but SPECTRA_CUDA=real");
             return None;
         }
         Selection::Skipped(_) => return None,
