@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What has happened on all simulated devices since the last [`Simulator::reset`]; what is alive is counted through.
+/// What has happened on all simulated devices since the last [`Simulator::reset`](crate::Simulator::reset); what is alive is counted through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Counters {
