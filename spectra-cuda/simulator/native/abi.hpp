@@ -33,6 +33,7 @@ struct SimKernel {
 struct SimModule {
     SimHere* here;
     char *shared_begin, *shared_end;  // all `__shared__` variables of fixed size
+    bool checks_races;                // compiled to report its accesses
 };
 
 enum SimWarp : int { SIM_WARP_SYNC, SIM_WARP_SHUFFLE, SIM_WARP_BALLOT };
@@ -41,4 +42,6 @@ extern "C" {
 unsigned sim_barrier(int line, unsigned value);  // the sum of the block's values
 unsigned long long sim_warp(int line, SimWarp operation, unsigned mask, unsigned long long value, int source);
 [[noreturn]] void sim_trap(const char* reason);
+void sim_fence();
+void sim_atomic(void* at, unsigned bytes);  // before an atomic operation
 }

@@ -55,6 +55,11 @@ EXPORT void sim_set_reverse(bool reverse) {
     state().reverse = reverse;
 }
 
+EXPORT void sim_set_race_checks(bool on) {
+    Lock lock;
+    state().check_races = on;
+}
+
 EXPORT void sim_set_device_count(int count) {
     Lock lock;
     state().device_count = count;

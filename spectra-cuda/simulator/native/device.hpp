@@ -9,7 +9,12 @@ static_assert(sizeof(size_t) == 8, "64-bit only");
 extern "C" __attribute__((visibility("hidden"))) SimHere sim_here;
 SimHere sim_here;
 extern "C" __attribute__((weak, visibility("hidden"))) char __start_sim_shared[], __stop_sim_shared[];
-extern "C" SimModule sim_module() { return {&sim_here, __start_sim_shared, __stop_sim_shared}; }
+#ifdef __SANITIZE_THREAD__
+constexpr bool sim_checks_races = true;
+#else
+constexpr bool sim_checks_races = false;
+#endif
+extern "C" SimModule sim_module() { return {&sim_here, __start_sim_shared, __stop_sim_shared, sim_checks_races}; }
 
 // __global__, __shared__ and __launch_bounds__ are left for the rewriter.
 #define __device__
@@ -139,7 +144,7 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline unsigned __umulhi(unsigned x, unsigned y) { return (unsigned)((unsigned long long)x * y >> 32); }
-inline void __threadfence() {}
+inline void __threadfence() { sim_fence(); }
 inline void __threadfence_block() {}
 
 #define SIM_MIN_MAX(T)                                   \
@@ -174,16 +179,28 @@ template <class T> inline T __ldg(const T* pointer) { return *pointer; }
 template <class T> inline T __ldcs(const T* pointer) { return *pointer; }
 template <class T> inline void __stcs(T* pointer, T value) { *pointer = value; }
 
-// One thread runs at a time: an atomic operation is a plain one.
-#define SIM_ATOMIC(T)                                                                                    \
-    inline T atomicAdd(T* at, T value) { T old = *at; *at = old + value; return old; }                    \
-    inline T atomicExch(T* at, T value) { T old = *at; *at = value; return old; }
-#define SIM_ATOMIC_INTEGER(T)                                                                            \
-    inline T atomicMin(T* at, T value) { T old = *at; *at = min(old, value); return old; }                \
-    inline T atomicMax(T* at, T value) { T old = *at; *at = max(old, value); return old; }                \
-    inline T atomicOr(T* at, T value) { T old = *at; *at = old | value; return old; }                     \
-    inline T atomicAnd(T* at, T value) { T old = *at; *at = old & value; return old; }                    \
-    inline T atomicCAS(T* at, T compare, T value) { T old = *at; if (old == compare) *at = value; return old; }
+// One thread runs at a time: an atomic operation is a plain one, whose own accesses need not be reported.
+#define SIM_ATOMICALLY(T, name, new_value)                                   \
+    __attribute__((no_sanitize_thread)) inline T name(T* at, T value) {      \
+        sim_atomic(at, sizeof(T));                                           \
+        T old = *at;                                                         \
+        *at = new_value;                                                     \
+        return old;                                                          \
+    }
+#define SIM_ATOMIC(T)                       \
+    SIM_ATOMICALLY(T, atomicAdd, old + value) \
+    SIM_ATOMICALLY(T, atomicExch, value)
+#define SIM_ATOMIC_INTEGER(T)                                                          \
+    SIM_ATOMICALLY(T, atomicMin, min(old, value))                                      \
+    SIM_ATOMICALLY(T, atomicMax, max(old, value))                                      \
+    SIM_ATOMICALLY(T, atomicOr, old | value)                                           \
+    SIM_ATOMICALLY(T, atomicAnd, old & value)                                          \
+    __attribute__((no_sanitize_thread)) inline T atomicCAS(T* at, T compare, T value) { \
+        sim_atomic(at, sizeof(T));                                                     \
+        T old = *at;                                                                   \
+        if (old == compare) *at = value;                                               \
+        return old;                                                                    \
+    }
 SIM_ATOMIC(float)
 SIM_ATOMIC(double)
 SIM_ATOMIC(int)
@@ -206,7 +223,7 @@ template <class F, F kernel> struct SimCaller;
 template <class... A, void (*kernel)(A...)> struct SimCaller<void (*)(A...), kernel> {
     static_assert((0 + ... + sizeof(A)) <= 4096, "a kernel's parameters take at most 4096 bytes");
     static constexpr SimParameter parameters[sizeof...(A) + 1] = {{sizeof(A), SimKindOf<A>::kind}..., {0, SIM_VALUE}};
-    template <unsigned... I> static void call(void** arguments, SimIndices<I...>) {
+    template <unsigned... I> __attribute__((no_sanitize_thread)) static void call(void** arguments, SimIndices<I...>) {
         SimHere& here = sim_here;
         do {
             unsigned t = here.next++;

@@ -108,7 +108,7 @@ EXPORT Status cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsig
     if (kernel.max_threads && threads > kernel.max_threads) return LAUNCH_OUT_OF_RESOURCES;
     if (kernel.parameter_count && !parameters) return INVALID_VALUE;
 
-    auto launch = std::make_shared<Launch>(Launch{function->name, device, &kernel, function->module->code, {gx, gy, gz}, {bx, by, bz}, shared, {}, function->module->library});
+    auto launch = std::make_shared<Launch>(Launch{function->name, device, &kernel, function->module->code, {gx, gy, gz}, {bx, by, bz}, shared, {}, function->module->library, function->module->code.checks_races});
     Operation operation{"kernel `" + function->name + "`", {}, nullptr};
     for (unsigned i = 0; i < kernel.parameter_count; i++) {
         const SimParameter& parameter = kernel.parameters[i];

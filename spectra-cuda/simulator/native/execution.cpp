@@ -165,6 +165,7 @@ bool pass_barrier() {
     at_barrier.clear();
     barrier_result = barrier_sum;
     barrier_sum = 0;
+    races::pass_barrier();
     return true;
 }
 
@@ -173,6 +174,7 @@ bool run_block() {
     const SimModule& module = launch->module;
     if (module.shared_end > module.shared_begin) poison(module.shared_begin, module.shared_end - module.shared_begin, POISON_SHARED);
     if (launch->dynamic_shared) poison(h.dynamic_shared, launch->dynamic_shared, POISON_SHARED);
+    races::begin_block();
     h.next = 0;
     for (;;) {
         if (h.next < h.count) {
@@ -221,6 +223,7 @@ Status run_kernel(const Launch& kernel) {
     h.count = kernel.block.x * kernel.block.y * kernel.block.z;
     h.reverse = state().reverse;
     h.dynamic_shared = shared_mapping + MAX_SHARED - (kernel.dynamic_shared + 15) / 16 * 16;
+    races::begin_launch(kernel);
     if (run_guarded(run_blocks)) return SUCCESS;
     Address stack_guard = reinterpret_cast<Address>(running->stack), shared_end = reinterpret_cast<Address>(shared_mapping) + MAX_SHARED;
     Fault found = explain(kernel.device, stack_guard, shared_end);
@@ -280,5 +283,6 @@ EXPORT unsigned long long sim_warp(int line, SimWarp operation, unsigned mask, u
         }
     }
     waiting &= ~members;
+    if (operation == SIM_WARP_SYNC && members == lanes) races::pass_warp(thread / 32);
     return self.result;
 }

@@ -17,4 +17,12 @@ bool report(Status status, const std::string& text);  // what `explain` will tel
 Fault explain(int device, Address stack_guard, Address shared_end);              // why `run_guarded` was false
 std::string source_line(Address code);                                           // " at file:line", or nothing
 
+// What orders the accesses of a kernel's threads, for races.cpp.
+namespace races {
+void begin_launch(const Launch& launch);
+void begin_block();
+void pass_barrier();
+void pass_warp(unsigned warp);
+}  // namespace races
+
 }  // namespace sim

@@ -83,6 +83,7 @@ Status release(Allocation& a) {
     State& s = state();
     check_canaries(a, "until it was freed");
     a.alive = false;
+    races::forget(reinterpret_cast<Address>(a.begin));
     s.counters.allocations_alive--;
     s.counters.bytes_alive -= a.size;
     // A fresh mapping over the old one gives the pages back and keeps the addresses unused.

@@ -79,6 +79,8 @@ bool translate(const std::vector<std::string>& options, std::vector<std::string>
     return true;
 }
 
+const std::vector<std::string> race_flags = {"-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0"};
+
 Result compile(Program& program, const std::vector<std::string>& options) {
     const State& s = state();
     std::vector<std::string> flags = {"-std=c++17"};
@@ -88,30 +90,35 @@ Result compile(Program& program, const std::vector<std::string>& options) {
     }
     std::string key = s.compiler_version + '\0' + program.name + '\0' + program.source;
     for (auto& flag : flags) key += '\0' + flag;
+    if (s.check_races) key += "\1races";
     const std::string base = s.folder + "/kernels-" + hash(key), object = base + ".so";
     program.ptx = "// Not PTX: names the code that the simulated device runs.\n//object:" + object + "\n";
     struct stat info;
     if (stat(object.c_str(), &info) == 0) return NVRTC_SUCCESS;
 
     const std::string unique = base + "-" + std::to_string(getpid()), source = unique + ".cu", log = unique + ".log";
-    const std::string expanded = unique + ".i", rewritten = unique + ".ii", output = unique + ".so";
+    const std::string expanded = unique + ".i", rewritten = unique + ".ii", code = unique + ".o", output = unique + ".so";
     auto finish = [&](Result result) {
         program.log += read_file(log);
-        for (auto& path : {source, log, expanded, rewritten, output}) std::remove(path.c_str());
+        for (auto& path : {source, log, expanded, rewritten, code, output}) std::remove(path.c_str());
         return result;
     };
     if (!write_file(source, "#line 1 \"" + program.name + "\"\n" + program.source)) return finish(NVRTC_ERROR_INTERNAL_ERROR);
     std::vector<std::string> preprocess = {s.compiler, "-E", "-x", "c++", "-nostdinc", "-nostdinc++", "-D__CUDACC__",
         "-D__CUDACC_RTC__", "-D__CUDA_SIM__", "-include", s.folder + "/device.hpp", source, "-o", expanded};
     preprocess.insert(preprocess.end(), flags.begin(), flags.end());
+    if (s.check_races) preprocess.insert(preprocess.end(), race_flags.begin(), race_flags.end());
     if (run_program(preprocess, log) != 0) return finish(NVRTC_ERROR_COMPILATION);
     if (!write_file(rewritten, rewrite(read_file(expanded)))) return finish(NVRTC_ERROR_INTERNAL_ERROR);
     // Contraction off: a*b+c rounds twice unless the source says fmaf. Traps: an index past a fixed-size array is found.
-    std::vector<std::string> build = {s.compiler, "-x", "c++-cpp-output", "-std=c++17", "-O2", "-g1", "-fstack-clash-protection", "-fno-strict-aliasing",
-        "-ffp-contract=off", "-fno-semantic-interposition", "-fno-exceptions", "-fno-rtti", "-shared", "-fPIC",
+    std::vector<std::string> build = {s.compiler, "-c", "-x", "c++-cpp-output", "-std=c++17", "-O2", "-g1", "-fstack-clash-protection",
+        "-fno-strict-aliasing", "-ffp-contract=off", "-fno-semantic-interposition", "-fno-exceptions", "-fno-rtti", "-fPIC",
         "-fsanitize=bounds,alignment,shift-exponent,integer-divide-by-zero,signed-integer-overflow",
-        "-fsanitize-undefined-trap-on-error", rewritten, "-o", output};
-    if (run_program(build, log) != 0) return finish(NVRTC_ERROR_COMPILATION);
+        "-fsanitize-undefined-trap-on-error", rewritten, "-o", code};
+    if (s.check_races) build.insert(build.end(), race_flags.begin(), race_flags.end());
+    // Linked without these flags: the simulator itself is the runtime that they need.
+    if (run_program(build, log) != 0 || run_program({s.compiler, "-shared", code, "-o", output}, log) != 0)
+        return finish(NVRTC_ERROR_COMPILATION);
     if (std::rename(output.c_str(), object.c_str()) != 0) return finish(NVRTC_ERROR_INTERNAL_ERROR);
     state().counters.modules_compiled++;
     return finish(NVRTC_SUCCESS);

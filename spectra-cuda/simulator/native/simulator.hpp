@@ -109,7 +109,7 @@ struct State {
     std::vector<std::string> violations;
     std::uint64_t memory_limit = std::uint64_t(16) << 30;
     int device_count = 1;
-    bool reverse = false;
+    bool reverse = false, check_races = false;
     std::uint64_t until_failure = 0;  // calls that queue work until one fails; 0: none does
     std::string compiler, compiler_version, folder;
     Context contexts[8];
@@ -153,8 +153,14 @@ struct Launch {
     unsigned dynamic_shared;
     std::vector<std::vector<char>> arguments;
     std::shared_ptr<void> library;  // that holds the kernel
+    bool checks_races;
 };
 Status run_kernel(const Launch& launch);
+
+// races.cpp
+namespace races {
+void forget(Address begin);  // of an allocation
+}
 
 // rewrite.cpp
 std::string rewrite(const std::string& source);

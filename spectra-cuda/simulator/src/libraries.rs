@@ -21,6 +21,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "memory.cpp",
     "execution.cpp",
     "faults.cpp",
+    "races.cpp",
     "stream.cpp",
     "process.cpp",
     "control.cpp",
@@ -38,7 +39,18 @@ const SHARED: &str = "libspectra_simulated_device.so";
 
 /// The libraries in the order of loading: file and SONAME, sources.
 const LIBRARIES: &[(&str, &[&str])] = &[
-    (SHARED, &["memory.cpp", "execution.cpp", "faults.cpp", "stream.cpp", "process.cpp", "control.cpp"]),
+    (
+        SHARED,
+        &[
+            "memory.cpp",
+            "execution.cpp",
+            "faults.cpp",
+            "races.cpp",
+            "stream.cpp",
+            "process.cpp",
+            "control.cpp",
+        ],
+    ),
     (
         "libcuda.so",
         &["driver_context.cpp", "driver_memory.cpp", "driver_launch.cpp", "driver_stream.cpp", "graph.cpp"],

@@ -91,6 +91,13 @@ impl Simulator {
         unsafe { (self.functions.set_reverse)(order == ThreadOrder::Reverse) }
     }
 
+    /// Whether kernels that are compiled from now on report each access to memory, to find data races; off at first. They run
+    /// several times slower, and the account takes 20 bytes for each byte of device memory that they use.
+    pub fn set_race_checks(&self, on: bool) {
+        // SAFETY: it takes either value.
+        unsafe { (self.functions.set_race_checks)(on) }
+    }
+
     /// Lets `calls` calls that queue work (a launch, a copy, a fill, a product) pass and the one after fail with
     /// `CUDA_ERROR_LAUNCH_FAILED` (`CUBLAS_STATUS_EXECUTION_FAILED`), undone; the context is not broken. [`Self::reset`] takes it
     /// back.

@@ -16,6 +16,7 @@ pub(crate) fn simulator() -> Option<(Simulator, MutexGuard<'static, ()>)> {
     let alone = simulator.exclusive();
     simulator.set_memory_limit(1 << 30);
     simulator.set_device_count(1);
+    simulator.set_race_checks(false);
     simulator.set_thread_order(ThreadOrder::Forward);
     simulator.reset();
     Some((simulator, alone))
