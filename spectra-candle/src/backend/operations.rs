@@ -6,7 +6,7 @@ use super::scalar::CandleScalar;
 use super::{memory, tensor_ops};
 use candle_core::{Result as CandleResult, Tensor};
 use spectra_core::backend::{
-    Coef, Coefficient, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
+    Coef, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape, composed,
 };
 
 impl<E: CandleElement> Matrix for CandleMatrix<E> {
@@ -146,20 +146,16 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
         first: &mut Self,
         second: &mut Self,
         gradient: &Gradient<'_, Self>,
-        (b1, b2): (f64, f64),
+        betas: (f64, f64),
         eps: f64,
     ) -> Result<()> {
+        if !self.on_memory {
+            return composed::adam_add(self, beta, alpha, first, second, gradient, betas, eps);
+        }
         for x in [&*first, &*second, gradient.values] {
             check_same("adam_add", self, x)?;
         }
-        if self.on_memory {
-            return self.adam(beta, alpha, first, second, gradient, (b1, b2), eps);
-        }
-        // The trait's default.
-        first.scale_add(b1.into(), gradient.scale.times(1.0 - b1), gradient.values)?;
-        let square = gradient.square.times(1.0 - b2);
-        second.product_add(b2.into(), square, gradient.values, gradient.values)?;
-        self.quotient_add(beta, alpha, first, second, eps)
+        self.adam(beta, alpha, first, second, gradient, betas, eps)
     }
 
     fn power_sweep(
@@ -171,6 +167,9 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
         gram: &mut Self,
         z: &mut Self,
     ) -> Result<CandleScalar> {
+        if !self.on_memory {
+            return composed::power_sweep(self, update, alpha, v, p, gram, z);
+        }
         let ((m, n), (_, k)) = (self.shape(), v.shape());
         for (expected, matrix) in [((n, k), v), ((m, k), &*p), ((k, k), &*gram), ((n, k), &*z)] {
             check_shape("power_sweep", expected, matrix.shape())?;
@@ -178,18 +177,7 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
         if let Some((_, gradient)) = update {
             check_same("power_sweep", self, gradient.values)?;
         }
-        if self.on_memory {
-            return self.sweep(update, alpha, v, p, gram, z);
-        }
-        // The trait's default.
-        if let Some((mu, gradient)) = update {
-            self.scale_add(mu.into(), gradient.scale, gradient.values)?;
-        }
-        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        p.gemm(zero, alpha.into(), self, Op::Plain, v, Op::Plain)?;
-        gram.gemm_symmetric(zero, one, p, Op::Transposed, p, Op::Plain)?;
-        z.gemm(zero, alpha.into(), self, Op::Transposed, p, Op::Plain)?;
-        self.dot(self)
+        self.sweep(update, alpha, v, p, gram, z)
     }
 
     fn low_rank_add(
@@ -201,16 +189,14 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
         right: &Self,
     ) -> Result<()> {
         const NAME: &str = "low_rank_add";
+        if !self.on_memory {
+            return composed::low_rank_add(self, beta, alpha, x, left, right);
+        }
         check_same(NAME, self, x)?;
         check_gemm(self.shape(), left.shape(), Op::Plain, right.shape(), Op::Transposed)?;
-        if self.on_memory {
-            return self.change(NAME, beta, alpha, [x, left, right], |mut out, (b, a), [x, l, r]| {
-                out.low_rank_add(b, a, x, l, r)
-            });
-        }
-        // The trait's default.
-        self.scale_add(beta, alpha, x)?;
-        self.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed)
+        self.change(NAME, beta, alpha, [x, left, right], |mut out, (b, a), [x, l, r]| {
+            out.low_rank_add(b, a, x, l, r)
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The matrix operations every algorithm is written on.
 
-use super::{Coefficient, Element, Error, Gradient, Result, Scalar};
+use super::{Coefficient, Element, Error, Gradient, Result, Scalar, composed};
 use crate::linalg::{Scratch, SmallFactor, SmallInfo};
 
 /// How an operand enters a product.
@@ -174,13 +174,7 @@ pub trait Matrix: Sized + core::fmt::Debug {
         (b1, b2): (f64, f64),
         eps: f64,
     ) -> Result<()> {
-        check_same("adam_add", self, first)?;
-        check_same("adam_add", self, second)?;
-        check_same("adam_add", self, gradient.values)?;
-        first.scale_add(b1.into(), gradient.scale.times(1.0 - b1), gradient.values)?;
-        let square = gradient.square.times(1.0 - b2);
-        second.product_add(b2.into(), square, gradient.values, gradient.values)?;
-        self.quotient_add(beta, alpha, first, second, eps)
+        composed::adam_add(self, beta, alpha, first, second, gradient, (b1, b2), eps)
     }
 
     /// The one-sweep half of the power iteration (DESIGN: fact 2). First, if `update` is `Some((mu, G))`,
@@ -202,18 +196,7 @@ pub trait Matrix: Sized + core::fmt::Debug {
         gram: &mut Self,
         z: &mut Self,
     ) -> Result<Self::Scalar> {
-        let ((m, n), k) = (self.shape(), v.shape().1);
-        check_shape("power_sweep", (n, k), v.shape())?;
-        check_shape("power_sweep", (m, k), p.shape())?;
-        check_shape("power_sweep", (k, k), gram.shape())?;
-        check_shape("power_sweep", (n, k), z.shape())?;
-        if let Some((mu, gradient)) = update {
-            self.scale_add(mu.into(), gradient.scale, gradient.values)?;
-        }
-        p.gemm(Coefficient::ZERO, alpha.into(), self, Op::Plain, v, Op::Plain)?;
-        gram.gemm_symmetric(Coefficient::ZERO, Coefficient::ONE, p, Op::Transposed, p, Op::Plain)?;
-        z.gemm(Coefficient::ZERO, alpha.into(), self, Op::Transposed, p, Op::Plain)?;
-        self.dot(self)
+        composed::power_sweep(self, update, alpha, v, p, gram, z)
     }
 
     /// `self = beta self + alpha (X - L R^T)`: the weight update of a low-rank-corrected matrix.
@@ -229,11 +212,7 @@ pub trait Matrix: Sized + core::fmt::Debug {
         left: &Self,
         right: &Self,
     ) -> Result<()> {
-        let ((m, n), k) = (self.shape(), left.shape().1);
-        check_shape("low_rank_add", (m, k), left.shape())?;
-        check_shape("low_rank_add", (n, k), right.shape())?;
-        self.scale_add(beta, alpha, x)?;
-        self.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed)
+        composed::low_rank_add(self, beta, alpha, x, left, right)
     }
 
     /// A small dense factorisation of a k x k Gram matrix, written to `self` (k x k); see [`SmallFactor`].

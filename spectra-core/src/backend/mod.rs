@@ -1,5 +1,6 @@
 //! The traits, errors and scalar types: who implements a backend starts here.
 
+pub mod composed;
 mod device;
 mod element;
 mod error;
