@@ -71,13 +71,17 @@ impl SmallFactor {
 }
 
 /// `length_j = sqrt(C_jj)`; then the upper Cholesky factor of `C_ij / (length_i length_j)` in place, zeros below
-/// the diagonal. Dead columns get a zero row and diagonal.
+/// the diagonal. Dead columns get a zero row and diagonal. A square that has overflowed makes the condition infinite:
+/// the Gram matrix says nothing of that column.
 fn scaled_cholesky(k: usize, c: &mut [f64], length: &mut [f64], dependent: f64) -> SmallInfo {
+    let mut info = SmallInfo { dead: 0, condition: 1.0 };
     for j in 0..k {
         let square = c[j * k + j];
         length[j] = if square > 0.0 { libm::sqrt(square) } else { 0.0 };
+        if square == f64::INFINITY {
+            info.condition = f64::INFINITY;
+        }
     }
-    let mut info = SmallInfo { dead: 0, condition: 1.0 };
     for j in 0..k {
         for i in 0..j {
             c[j * k + i] = 0.0;
@@ -267,10 +271,12 @@ mod tests {
     }
 
     #[test]
-    fn zero_and_nan_are_told_apart() {
+    fn zero_and_overflow_are_told_apart() {
         let (t, info) = compute(SmallFactor::ColumnNormalizer, 2, &[0.0, 0.0, 0.0, 4.0]);
         assert_eq!((t, info.dead), (vec![0.0, 0.0, 0.0, 0.5], 1));
         let (t, _) = compute(SmallFactor::CholeskyInverse, 1, &[0.0]);
         assert_eq!(t, [0.0]);
+        let (_, info) = compute(SmallFactor::CholeskyInverse, 2, &[1.0, 0.0, 0.0, f64::INFINITY]);
+        assert_eq!(info.condition, f64::INFINITY);
     }
 }
