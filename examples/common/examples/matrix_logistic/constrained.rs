@@ -53,7 +53,13 @@ pub(crate) fn study(iterations: usize) -> Result<(String, Vec<Panel>)> {
             curves.push((format!("b = {b}: gap"), over(&|row| row.0)));
             curves.push((format!("b = {b}: above the bound"), over(&|row| row.1 - bound)));
         }
-        panels.push(Panel { title: format!("radius D = {radius}"), across: "iterations", up: "", curves });
+        panels.push(Panel {
+            title: format!("radius D = {radius}"),
+            across: "iterations",
+            up: "",
+            logarithmic: true,
+            curves,
+        });
     }
     Ok((text, panels))
 }

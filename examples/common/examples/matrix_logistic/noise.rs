@@ -67,7 +67,7 @@ pub(crate) fn study(momentum: f64, iterations: usize, seeds: u64) -> Result<(Str
         }
         text += "\n";
         let title = format!("spike {scale} x signal");
-        panels.push(Panel { title, across: "steps", up: "training loss", curves });
+        panels.push(Panel { title, across: "steps", up: "training loss", logarithmic: true, curves });
     }
     Ok((text, panels))
 }

@@ -13,6 +13,7 @@ pub fn weights(runs: &[(Settings, Record)]) -> Result<Vec<u8>, Failure> {
             title: title.into(),
             across: "training steps",
             up: "sum over the hidden matrices",
+            logarithmic: false,
             curves: runs.iter().map(curve).collect(),
         }
     };
