@@ -5,7 +5,7 @@ use spectra_core::linalg::orthonormalize;
 
 use crate::HostMatrix;
 use crate::distance::{entrywise_distance, relative_distance};
-use crate::inputs::Family;
+use crate::inputs::{Family, Input};
 use crate::oracle::{column_condition, product, product_tn};
 use crate::suite::{Failure, Judge, Outcome, Subject};
 use crate::tolerance;
@@ -15,33 +15,42 @@ use crate::tolerance;
 ///
 /// Finds: columns normalised before they are orthogonal, the Gram matrix of rows, a basis of too small a span.
 pub fn orthonormalize_basis<B: Backend>(subject: &Subject<B>) -> Outcome {
-    on_inputs(subject, |family, moderate| family != Family::Extreme && moderate)
+    on_inputs(subject, ordinary(subject), |moderate| moderate)
 }
 
 /// The same for columns so nearly dependent that their Gram matrix has no accurate Cholesky factor.
 ///
 /// Finds: lost orthogonality, lost directions.
 pub fn orthonormalize_ill_conditioned<B: Backend>(subject: &Subject<B>) -> Outcome {
-    on_inputs(subject, |family, moderate| family != Family::Extreme && !moderate)
+    on_inputs(subject, ordinary(subject), |moderate| !moderate)
 }
 
-/// The same at scales where single precision does not hold the squares of the entries.
+/// The same at the ends of the range; see [`Subject::extreme_inputs`].
 ///
 /// Finds: squares that overflow to infinite lengths or underflow to zero ones.
 pub fn orthonormalize_extreme<B: Backend>(subject: &Subject<B>) -> Outcome {
-    on_inputs(subject, |family, _| family == Family::Extreme)
+    on_inputs(subject, subject.extreme_inputs()?, |_| true)
 }
 
-fn on_inputs<B: Backend>(subject: &Subject<B>, wanted: impl Fn(Family, bool) -> bool) -> Outcome {
+fn ordinary<B: Backend>(subject: &Subject<B>) -> Vec<&'static Input> {
+    subject.ordinary_inputs().filter(|input| input.family != Family::Extreme).collect()
+}
+
+/// Where `wanted` says so of whether the columns' condition is moderate.
+fn on_inputs<B: Backend>(
+    subject: &Subject<B>,
+    inputs: Vec<&'static Input>,
+    wanted: impl Fn(bool) -> bool,
+) -> Outcome {
     let mut judge = Judge::new();
     let mut workspace = subject.workspace();
-    for input in subject.ordinary_inputs() {
+    for input in inputs {
         judge.on(input);
         let most = input.matrix.min_extent();
         for k in [1, 3, 8, most].into_iter().filter(|k| *k <= most) {
             let p = input.matrix.first_columns(k);
             let moderate = column_condition(&p)? <= tolerance::moderate_condition(subject.precision(), k);
-            if !wanted(input.family, moderate) {
+            if !wanted(moderate) {
                 continue;
             }
             let mut device = subject.upload(&p)?;

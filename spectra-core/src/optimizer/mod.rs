@@ -17,7 +17,7 @@ pub use config::Config;
 pub use model::{Optimizer, ParameterSpec};
 pub use parameter::{ParameterState, Rates, StepInfo};
 pub use pre_clip::PreClip;
-pub use prepare::Prepared;
+pub use prepare::{Prepared, norm_clip_factor};
 pub use recipe::Recipe;
 pub use saved::{STATE_VERSION, SavedParameter, StateHeader};
 pub use scale::StepScale;

@@ -24,18 +24,26 @@ impl PreClip {
         Self { clip: SoftClip::AUTO, threshold, all: false }
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    /// An error if a setting is outside its domain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
+    pub fn validate(&self) -> Result<()> {
         let c = self.threshold;
         require(c > 0.0 && c.is_finite(), "pre_clip", "threshold", c, "positive and finite")?;
         self.clip.validate()
     }
 
-    pub(super) fn concerns(&self, rule: Rule) -> bool {
+    /// Whether gradients of parameters with this rule are clipped.
+    pub fn concerns(&self, rule: Rule) -> bool {
         rule == Rule::Spectral || (self.all && rule == Rule::Elementwise)
     }
 
-    /// The clipped gradient, in a temporary.
-    pub(super) fn apply<B: Backend>(
+    /// The clipped gradient `H_c(G)`, `c = threshold factor`, in a temporary of the workspace.
+    ///
+    /// # Errors
+    /// Those of [`SoftClip::apply`].
+    pub fn apply<B: Backend>(
         &self,
         gradient: &B::Matrix,
         factor: f64,

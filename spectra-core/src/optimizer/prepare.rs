@@ -24,6 +24,23 @@ fn find<M>(clipped: &[(usize, M)], index: usize) -> Option<&M> {
     clipped.iter().find(|(i, _)| *i == index).map(|(_, matrix)| matrix)
 }
 
+/// The factor `min(1, limit / (||G|| + 1e-6))` of the global norm clip, and its square, from `||G||^2`. Does not wait.
+///
+/// # Errors
+/// Those of the backend.
+pub fn norm_clip_factor<B: Backend>(
+    backend: &B,
+    norm_squared: &B::Scalar,
+    limit: f64,
+) -> Result<(B::Scalar, B::Scalar)> {
+    let combine = <B::Scalar as Scalar>::combine;
+    let norm = combine(ScalarOp::Add, &norm_squared.sqrt()?, &backend.scalar(1e-6)?)?;
+    let factor = combine(ScalarOp::Div, &backend.scalar(limit)?, &norm)?;
+    let factor = combine(ScalarOp::Min, &factor, &backend.scalar(1.0)?)?;
+    let squared = combine(ScalarOp::Mul, &factor, &factor)?;
+    Ok((factor, squared))
+}
+
 impl<B: Backend> Optimizer<B> {
     /// Checks the gradients `(parameter index, G)` of a step, and computes the factor of the norm clip. Nothing
     /// is changed. Frozen parameters are ignored; a parameter may be absent (it had no gradient).
@@ -63,19 +80,13 @@ impl<B: Backend> Optimizer<B> {
             }
             square = None;
         }
-        let combine = <B::Scalar as Scalar>::combine;
         let scale = match self.config.clip_norm {
             Some(limit) => {
                 let square = match square {
                     Some(square) => square,
                     None => self.squared_norm(gradients.map(|(i, g)| (i, find(&clipped, i).unwrap_or(g))))?,
                 };
-                let backend = self.workspace.backend();
-                let norm = combine(ScalarOp::Add, &square.sqrt()?, &backend.scalar(1e-6)?)?;
-                let factor = combine(ScalarOp::Div, &backend.scalar(limit)?, &norm)?;
-                let factor = combine(ScalarOp::Min, &factor, &backend.scalar(1.0)?)?;
-                let squared = combine(ScalarOp::Mul, &factor, &factor)?;
-                Some((factor, squared))
+                Some(norm_clip_factor(self.workspace.backend(), &square, limit)?)
             }
             None => None,
         };

@@ -1,0 +1,145 @@
+//! The memory of a tensor on the CPU device.
+
+use super::element::BurnElement;
+use burn::backend::{BackendTypes, Flex};
+use burn::tensor::Tensor;
+use spectra_core::backend::{Error, Op, Result};
+use spectra_core::faer::{MatrixMut, MatrixRef};
+use std::borrow::Cow;
+
+/// Burn's tensor of the CPU device: shared memory with a layout, copied on the first write while it is shared.
+pub(super) type FlexTensor = <Flex as BackendTypes>::FloatTensorPrimitive;
+
+/// A matrix in contiguous memory, or the transpose of one.
+///
+/// Burn's `Linear` stores `in x out`; its transpose is the matrix with rows = output features, and nothing is moved.
+#[derive(Clone)]
+pub(super) struct Memory {
+    /// Row-major and as long as its shape says.
+    storage: FlexTensor,
+    transposed: bool,
+}
+
+/// `A` or `A^T` as it lies in memory.
+pub(super) type Operand<'a, E> = (MatrixRef<'a, E>, Op);
+
+impl Memory {
+    /// Takes a tensor of the CPU device, or its transpose.
+    pub(super) fn new(storage: Tensor<2>, transposed: bool) -> Result<Self> {
+        let storage =
+            storage.try_into_primitive::<Flex>().map_err(|e| Error::device("memory", format!("{e:?}")))?;
+        // A transposed view of contiguous memory is contiguous again with the other flag.
+        let turned = storage.transpose(0, 1);
+        Ok(if !storage.is_contiguous() && turned.is_contiguous() {
+            drop(storage);
+            Self { storage: filled(turned), transposed: !transposed }
+        } else {
+            drop(turned);
+            Self { storage: filled(storage), transposed }
+        })
+    }
+
+    /// As a tensor; no copy.
+    pub(super) fn into_tensor(self) -> Tensor<2> {
+        let tensor = Tensor::from_primitive::<Flex>(self.storage);
+        if self.transposed { tensor.transpose() } else { tensor }
+    }
+
+    pub(super) fn is_transposed(&self) -> bool {
+        self.transposed
+    }
+
+    /// Rows and columns as they lie in memory.
+    fn stored_shape(&self) -> (usize, usize) {
+        let shape = self.storage.layout().shape();
+        (shape[0], shape[1])
+    }
+
+    /// Rows and columns.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        let (rows, cols) = self.stored_shape();
+        if self.transposed { (cols, rows) } else { (rows, cols) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.storage.layout().num_elements() == 0
+    }
+
+    /// The values as they lie in memory.
+    pub(super) fn values<E: BurnElement>(&self) -> &[E] {
+        // Empty memory has no alignment.
+        if self.is_empty() { Default::default() } else { E::values(&self.storage) }
+    }
+
+    /// The same, to change; other tensors that share the memory keep theirs.
+    pub(super) fn values_mut<E: BurnElement>(&mut self) -> &mut [E] {
+        if self.is_empty() { Default::default() } else { E::values_mut(&mut self.storage) }
+    }
+
+    /// Replaces the values by `values`, given row by row.
+    pub(super) fn write<E: BurnElement>(&mut self, values: &[E]) {
+        let (rows, cols) = self.shape();
+        let transposed = self.transposed;
+        let stored = self.values_mut();
+        if !transposed {
+            return stored.copy_from_slice(values);
+        }
+        for (j, column) in stored.chunks_exact_mut(rows.max(1)).enumerate() {
+            for (i, x) in column.iter_mut().enumerate() {
+                *x = values[i * cols + j];
+            }
+        }
+    }
+
+    /// `op` of this matrix, for a product.
+    pub(super) fn operand<E: BurnElement>(&self, op: Op) -> Result<Operand<'_, E>> {
+        let (rows, cols) = self.stored_shape();
+        let op = if self.transposed { flip(op) } else { op };
+        Ok((MatrixRef::new(self.values(), rows, cols)?, op))
+    }
+
+    /// The memory as a matrix.
+    pub(super) fn stored<E: BurnElement>(&self) -> Result<MatrixRef<'_, E>> {
+        let (rows, cols) = self.stored_shape();
+        MatrixRef::new(self.values(), rows, cols)
+    }
+
+    /// The memory as a matrix, to change.
+    pub(super) fn stored_mut<E: BurnElement>(&mut self) -> Result<MatrixMut<'_, E>> {
+        let (rows, cols) = self.stored_shape();
+        MatrixMut::new(self.values_mut(), rows, cols)
+    }
+
+    /// The same matrix with its entries in the other order or not, as asked.
+    pub(super) fn in_order(&self, transposed: bool) -> Cow<'_, Self> {
+        if self.transposed == transposed {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self { storage: filled(self.storage.transpose(0, 1)), transposed })
+    }
+}
+
+pub(super) fn flip(op: Op) -> Op {
+    match op {
+        Op::Plain => Op::Transposed,
+        Op::Transposed => Op::Plain,
+    }
+}
+
+/// Row-major and without anything before or behind the values; a copy if it has to be.
+fn filled(tensor: FlexTensor) -> FlexTensor {
+    let len = tensor.layout().num_elements();
+    if tensor.is_contiguous()
+        && tensor.layout().start_offset() == 0
+        && tensor.bytes().len() == len * size(&tensor)
+    {
+        // Sides of length one may carry any stride.
+        let shape = tensor.layout().shape().clone();
+        return tensor.reshape(shape);
+    }
+    tensor.to_contiguous()
+}
+
+fn size(tensor: &FlexTensor) -> usize {
+    tensor.dtype().size()
+}

@@ -1,0 +1,229 @@
+//! The trait `Matrix`: on the CPU device on the tensors' memory, elsewhere by tensor operations.
+
+use super::element::BurnElement;
+use super::matrix::{BurnMatrix, Values, check_len};
+use super::scalar::BurnScalar;
+use super::tensor_ops;
+use burn::tensor::{Tensor, TensorData};
+use spectra_core::backend::{
+    Coef, Coefficient, Error, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
+};
+
+impl<E: BurnElement> Matrix for BurnMatrix<E> {
+    type Element = E;
+    type Scalar = BurnScalar;
+
+    fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
+    /// 1 if entries lie column by column: temporaries like this matrix must, too.
+    fn layout(&self) -> usize {
+        usize::from(self.is_transposed())
+    }
+
+    fn read(&self, out: &mut [E]) -> Result<()> {
+        check_len("read", self.shape, out.len())?;
+        if let Some(memory) = self.memory() {
+            out.copy_from_slice(memory.in_order(false).values());
+            return Ok(());
+        }
+        let data = self.tensor().try_into_data().map_err(|e| Error::device("read", e.to_string()))?;
+        let values = data.as_slice::<E>().map_err(|e| Error::device("read", format!("{e:?}")))?;
+        out.copy_from_slice(values);
+        Ok(())
+    }
+
+    fn write(&mut self, values: &[E]) -> Result<()> {
+        check_len("write", self.shape, values.len())?;
+        match &mut self.values {
+            Values::Memory(memory) => memory.write(values),
+            Values::Tensor(tensor) => {
+                let data = TensorData::new(values.to_vec(), [self.shape.0, self.shape.1]);
+                *tensor = Tensor::from_data(data, (&tensor.device(), E::DTYPE));
+            }
+        }
+        Ok(())
+    }
+
+    fn scale_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
+        check_same("scale_add", self, x)?;
+        if self.change((beta, alpha), [x], |out, (b, a), [x]| out.scale_add(b, a, x))? {
+            return Ok(());
+        }
+        self.combine(beta, alpha, x.tensor())
+    }
+
+    fn product_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self, y: &Self) -> Result<()> {
+        check_same("product_add", self, x)?;
+        check_same("product_add", self, y)?;
+        if self.change((beta, alpha), [x, y], |out, (b, a), [x, y]| out.product_add(b, a, x, y))? {
+            return Ok(());
+        }
+        self.combine(beta, alpha, x.tensor() * y.tensor())
+    }
+
+    fn quotient_add(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        x: &Self,
+        y: &Self,
+        eps: f64,
+    ) -> Result<()> {
+        check_same("quotient_add", self, x)?;
+        check_same("quotient_add", self, y)?;
+        if self.change((beta, alpha), [x, y], |out, (b, a), [x, y]| out.quotient_add(b, a, x, y, eps))? {
+            return Ok(());
+        }
+        self.combine(beta, alpha, tensor_ops::quotient(x.tensor(), y.tensor(), eps))
+    }
+
+    fn sign_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
+        check_same("sign_add", self, x)?;
+        if self.change((beta, alpha), [x], |out, (b, a), [x]| out.sign_add(b, a, x))? {
+            return Ok(());
+        }
+        self.combine(beta, alpha, tensor_ops::sign(x.tensor()))
+    }
+
+    fn gemm(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        a: &Self,
+        op_a: Op,
+        b: &Self,
+        op_b: Op,
+    ) -> Result<()> {
+        check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
+        let done = self.multiply((beta, alpha), (a, op_a), (b, op_b), |mut out, (beta, alpha), a, b| {
+            out.gemm(beta, alpha, a, b)
+        })?;
+        if done {
+            return Ok(());
+        }
+        self.combine(beta, alpha, tensor_ops::product(a.tensor(), op_a, b.tensor(), op_b))
+    }
+
+    fn gemm_symmetric(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        a: &Self,
+        op_a: Op,
+        b: &Self,
+        op_b: Op,
+    ) -> Result<()> {
+        check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
+        let (m, n) = self.shape;
+        check_shape("gemm_symmetric", (m, m), (m, n))?;
+        let done = self.multiply((beta, alpha), (a, op_a), (b, op_b), |mut out, (beta, alpha), a, b| {
+            out.gemm_symmetric(beta, alpha, a, b)
+        })?;
+        if done {
+            return Ok(());
+        }
+        self.combine(beta, alpha, tensor_ops::product(a.tensor(), op_a, b.tensor(), op_b))
+    }
+
+    fn dot(&self, x: &Self) -> Result<BurnScalar> {
+        check_same("dot", self, x)?;
+        if let (Some(a), Some(b)) = (self.memory(), x.memory()) {
+            return a.stored::<E>()?.dot(b.in_order(a.is_transposed()).stored()?).map(BurnScalar::host);
+        }
+        Ok(BurnScalar::device(tensor_ops::dot(self.tensor(), x.tensor())))
+    }
+
+    fn max_abs(&self) -> Result<BurnScalar> {
+        if let Some(memory) = self.memory() {
+            return Ok(BurnScalar::host(memory.stored::<E>()?.max_abs()));
+        }
+        Ok(BurnScalar::device(tensor_ops::max_abs(self.tensor())))
+    }
+
+    fn adam_add(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        first: &mut Self,
+        second: &mut Self,
+        gradient: &Gradient<'_, Self>,
+        (b1, b2): (f64, f64),
+        eps: f64,
+    ) -> Result<()> {
+        for x in [&*first, &*second, gradient.values] {
+            check_same("adam_add", self, x)?;
+        }
+        if self.adam((beta, alpha), first, second, gradient, (b1, b2), eps)? {
+            return Ok(());
+        }
+        // The trait's default.
+        first.scale_add(b1.into(), gradient.scale.times(1.0 - b1), gradient.values)?;
+        let square = gradient.square.times(1.0 - b2);
+        second.product_add(b2.into(), square, gradient.values, gradient.values)?;
+        self.quotient_add(beta, alpha, first, second, eps)
+    }
+
+    fn power_sweep(
+        &mut self,
+        update: Option<(f64, &Gradient<'_, Self>)>,
+        alpha: f64,
+        v: &Self,
+        p: &mut Self,
+        gram: &mut Self,
+        z: &mut Self,
+    ) -> Result<BurnScalar> {
+        let ((m, n), (_, k)) = (self.shape, v.shape);
+        for (wanted, found) in [((n, k), v.shape), ((m, k), p.shape), ((k, k), gram.shape), ((n, k), z.shape)]
+        {
+            check_shape("power_sweep", wanted, found)?;
+        }
+        if let Some((_, gradient)) = update {
+            check_same("power_sweep", self, gradient.values)?;
+        }
+        if let Some(square) = self.sweep(update, alpha, v, p, gram, z)? {
+            return Ok(square);
+        }
+        // The trait's default.
+        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+        if let Some((mu, gradient)) = update {
+            self.scale_add(mu.into(), gradient.scale, gradient.values)?;
+        }
+        p.gemm(zero, alpha.into(), self, Op::Plain, v, Op::Plain)?;
+        gram.gemm_symmetric(zero, one, p, Op::Transposed, p, Op::Plain)?;
+        z.gemm(zero, alpha.into(), self, Op::Transposed, p, Op::Plain)?;
+        self.dot(self)
+    }
+
+    fn low_rank_add(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        x: &Self,
+        left: &Self,
+        right: &Self,
+    ) -> Result<()> {
+        let ((m, n), (_, k)) = (self.shape, left.shape);
+        check_same("low_rank_add", self, x)?;
+        check_shape("low_rank_add", (m, k), left.shape)?;
+        check_shape("low_rank_add", (n, k), right.shape)?;
+        if self.low_rank((beta, alpha), x, left, right)? {
+            return Ok(());
+        }
+        // The trait's default.
+        self.scale_add(beta, alpha, x)?;
+        self.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed)
+    }
+}
+
+impl<E: BurnElement> BurnMatrix<E> {
+    /// `self = beta self + alpha x` by tensor operations.
+    fn combine(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: Tensor<2>) -> Result<()> {
+        let Values::Tensor(out) = &mut self.values else {
+            return Err(Error::device("combine", "matrices of two backends"));
+        };
+        tensor_ops::combine(out, beta, alpha, x);
+        Ok(())
+    }
+}

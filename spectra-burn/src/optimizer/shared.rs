@@ -1,0 +1,106 @@
+//! What the optimizers of one model share: temporaries, the factor of the norm clip, and what was refused.
+
+use super::state::{Buffers, Typed};
+use crate::{BurnBackend, BurnElement, BurnScalar};
+use spectra_core::backend::Error;
+use spectra_core::linalg::Workspace;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Temporaries on the device of the last step.
+type Pool<E> = Mutex<Option<Workspace<BurnBackend<E>>>>;
+
+/// Shared by all clones of an optimizer.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    single: Pool<f32>,
+    double: Pool<f64>,
+    prepared: Mutex<Prepared>,
+    refused: Mutex<Option<Error>>,
+    turn: Mutex<()>,
+}
+
+/// What was found out about all gradients of a step.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Prepared {
+    /// The factor of the norm clip and its square.
+    pub(super) scale: Option<(BurnScalar, BurnScalar)>,
+    /// Whether all are known to be finite.
+    pub(super) finite: bool,
+    /// Whether the pre-clip has been applied to them.
+    pub(super) pre_clipped: bool,
+    /// The factor of the clip threshold that the user set, if one was.
+    pub(super) clip_factor: Option<f64>,
+}
+
+/// The arithmetic of a parameter: which of two pools and states it uses.
+pub(super) trait Arithmetic: BurnElement {
+    /// The pool.
+    fn pool(shared: &Shared) -> &Pool<Self>;
+    /// The state, if it is of this type.
+    fn own(state: Typed) -> Option<Buffers<Self>>;
+    /// The state again.
+    fn typed(buffers: Buffers<Self>) -> Typed;
+}
+
+impl Arithmetic for f32 {
+    fn pool(shared: &Shared) -> &Pool<Self> {
+        &shared.single
+    }
+    fn own(state: Typed) -> Option<Buffers<Self>> {
+        if let Typed::Single(buffers) = state { Some(buffers) } else { None }
+    }
+    fn typed(buffers: Buffers<Self>) -> Typed {
+        Typed::Single(buffers)
+    }
+}
+
+impl Arithmetic for f64 {
+    fn pool(shared: &Shared) -> &Pool<Self> {
+        &shared.double
+    }
+    fn own(state: Typed) -> Option<Buffers<Self>> {
+        if let Typed::Double(buffers) = state { Some(buffers) } else { None }
+    }
+    fn typed(buffers: Buffers<Self>) -> Typed {
+        Typed::Double(buffers)
+    }
+}
+
+impl Shared {
+    /// Runs `f` with the temporaries of this device.
+    pub(super) fn with_workspace<E: Arithmetic, R>(
+        &self,
+        backend: &BurnBackend<E>,
+        f: impl FnOnce(&mut Workspace<BurnBackend<E>>) -> R,
+    ) -> R {
+        let mut pool = lock(E::pool(self));
+        let here = pool.take().filter(|workspace| workspace.backend().device() == backend.device());
+        f(pool.insert(here.unwrap_or_else(|| Workspace::new(backend.clone()))))
+    }
+
+    /// Held during a step of the whole module, so that clones on other threads wait.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        lock(&self.turn)
+    }
+
+    pub(super) fn prepared(&self) -> Prepared {
+        lock(&self.prepared).clone()
+    }
+
+    pub(super) fn set_prepared(&self, prepared: Prepared) {
+        *lock(&self.prepared) = prepared;
+    }
+
+    /// Keeps the first refusal until it is taken.
+    pub(super) fn refuse(&self, error: Error) {
+        lock(&self.refused).get_or_insert(error);
+    }
+
+    pub(super) fn take_refused(&self) -> Option<Error> {
+        lock(&self.refused).take()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

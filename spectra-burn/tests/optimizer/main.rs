@@ -1,0 +1,8 @@
+//! The optimizers of modules.
+
+mod common;
+mod model;
+mod peers;
+mod readme;
+mod refusals;
+mod resume;
