@@ -96,6 +96,7 @@ struct Product {
 };
 
 bool valid(const Matrix& x) { return x.ld >= std::max<std::int64_t>(1, x.rows); }
+bool aligned(const Matrix& x) { return x.address % size_of(x.type) == 0; }
 
 template <class T>
 Result submit(Handle* handle, const char* name, const Product& p, const void* alpha_at, const void* beta_at) {
@@ -127,6 +128,8 @@ Result submit(Handle* handle, const char* name, const Product& p, const void* al
         std::memcpy(&alpha, alpha_at, sizeof alpha);
         std::memcpy(&beta, beta_at, sizeof beta);
     }
+    if (!aligned(p.a) || !aligned(p.b) || !aligned(p.c))
+        return fault(handle->device, MISALIGNED_ADDRESS, std::string(name) + ": an operand is not aligned to its element"), CUBLAS_EXECUTION_FAILED;
     if (p.k > 0 && (overlap(p.c, p.a) || overlap(p.c, p.b))) violation(std::string(name) + ": the result overlaps an operand");
     operation.run = [=] {
         T scale = alpha, keep = beta;
@@ -238,7 +241,9 @@ EXPORT Result cublasSetAtomicsMode(Handle* handle, int) {
 EXPORT Result cublasSetWorkspace_v2(Handle* handle, void* workspace, std::size_t bytes) {
     WITH_HANDLE;
     auto address = reinterpret_cast<Address>(workspace);
-    if (bytes && !containing(address, bytes)) return CUBLAS_INVALID_VALUE;
+    const Allocation* a = containing(address, bytes);
+    // 256-byte alignment, which an allocation's begin has on a device.
+    if (bytes && (!a || (address - reinterpret_cast<Address>(a->begin)) % 256)) return CUBLAS_INVALID_VALUE;
     handle->workspace = {address, bytes, true};
     return CUBLAS_SUCCESS;
 }

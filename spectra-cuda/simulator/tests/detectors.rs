@@ -452,6 +452,9 @@ fn products_with_wrong_operands() {
     let violations = simulator.violations();
     assert!(violations.iter().any(|v| v.contains("the result overlaps an operand")), "{violations:?}");
     simulator.reset();
+    raw(host, device + 2, c.device_ptr_mut(&stream).0).unwrap_err();
+    assert_reported(&simulator, &["an operand is not aligned to its element"]);
+    simulator.reset();
     raw(device, device, c.device_ptr_mut(&stream).0).unwrap_err();
     assert_reported(&simulator, &["alpha or beta lies in device memory"]);
     simulator.reset();
@@ -462,10 +465,13 @@ fn products_with_wrong_operands() {
 
     handle.set_pointer_mode(blas::cublasPointerMode_t::CUBLAS_POINTER_MODE_HOST).unwrap();
     let workspace = stream.alloc_zeros::<u8>(1024).unwrap();
-    // SAFETY: the workspace is freed while the handle has it, to be found out.
-    unsafe { blas::cublasSetWorkspace_v2(*handle.handle(), workspace.device_ptr(&stream).0 as _, 1024) }
-        .result()
-        .unwrap();
+    let begin = workspace.device_ptr(&stream).0;
+    let set = |offset, bytes| {
+        // SAFETY: not within the memory, or freed while the handle has it, to be found out.
+        unsafe { blas::cublasSetWorkspace_v2(*handle.handle(), (begin + offset) as _, bytes) }.result()
+    };
+    assert!(set(128, 512).is_err() && set(256, 1024).is_err());
+    set(0, 1024).unwrap();
     raw(host, device, c.device_ptr_mut(&stream).0).unwrap();
     drop(workspace);
     raw(host, device, c.device_ptr_mut(&stream).0).unwrap_err();
@@ -504,7 +510,12 @@ fn two_devices() {
     assert_eq!(stream.synchronize().unwrap_err().0, ILLEGAL);
     assert_reported(&simulator, &["argument 1 points to memory of another device"]);
     other.synchronize().unwrap(); // not broken
+    let alive = simulator.counters().allocations_alive;
     simulator.reset();
+    stream.context().bind_to_thread().unwrap();
+    drop(x); // cudarc frees with whatever context is bound
+    assert_eq!(simulator.counters().allocations_alive, alive - 1);
+    simulator.check().unwrap();
     // SAFETY: the kernel is the other context's.
     assert!(unsafe { other.launch_builder(&kernel).arg(&address).launch(config(1, 1)) }.is_err());
 }
