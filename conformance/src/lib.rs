@@ -4,6 +4,8 @@
 //! that backend is: every operation and every algorithm is compared with the exact singular value decomposition
 //! in double precision, and with trajectories of the papers' own programs.
 //!
+//! New here? [`implementing`] walks through a complete backend.
+//!
 //! One line in a test file runs all of it: see [`suite!`]. [`suite::run`] does the same as a function and returns a
 //! report.
 //!
@@ -16,15 +18,24 @@
 //! | [`inputs`] | the matrices a numerical analyst would choose, seeded and named |
 //! | [`tolerance`] | every tolerance, with its derivation |
 //! | [`distance`] | how a computed result is compared with the exact one |
+//! | `report` | a program that runs the suite and draws the outcome |
+//!
+//! # Features
+//!
+//! `cli` (default): the program `spectra-conformance` and the module `report`; in a dev-dependency for [`suite!`] alone,
+//! `default-features = false` leaves its dependencies out. `candle`, `ndarray`: backends for the program.
 #![forbid(unsafe_code)]
 
 pub mod checks;
 pub mod distance;
 pub mod golden;
 mod host_matrix;
+pub mod implementing;
 pub mod inputs;
 pub mod oracle;
 mod precision;
+#[cfg(feature = "cli")]
+pub mod report;
 mod required_only;
 pub mod suite;
 pub mod tolerance;

@@ -1,0 +1,58 @@
+//! Runs the suite on the backends of this project and shows how exact each is.
+//!
+//! `cargo run --release -p spectra-conformance -- --backend dense,faer`. Backends of frameworks are features: a program without
+//! them says which to add.
+
+#[cfg(feature = "ndarray")]
+#[allow(dead_code, reason = "the example's own program")]
+#[path = "../examples/ndarray_backend.rs"]
+mod ndarray_backend;
+
+use std::process::ExitCode;
+
+use spectra_conformance::report::{self, Candidate};
+use spectra_conformance::suite::Subject;
+use spectra_core::dense::Dense;
+use spectra_core::faer::Faer;
+
+/// Candidates for f32 and f64: `$make` is called with each.
+macro_rules! both {
+    ($name:literal, |$element:ident| $make:expr) => {{
+        let single = Candidate::new($name, || {
+            type $element = f32;
+            Ok(Subject::new($make).with_second_handle(Clone::clone))
+        });
+        let double = Candidate::new($name, || {
+            type $element = f64;
+            Ok(Subject::new($make).with_second_handle(Clone::clone))
+        });
+        [single, double]
+    }};
+}
+
+fn main() -> ExitCode {
+    let mut candidates = Vec::new();
+    #[allow(unused_mut, reason = "with all features there are none")]
+    let mut elsewhere: Vec<(&str, &str)> = Vec::new();
+    candidates.extend(both!("dense", |E| Dense::<E>::new()));
+    candidates.extend(both!("faer", |E| Faer::<E>::new()));
+
+    #[cfg(feature = "ndarray")]
+    candidates.extend(both!("ndarray", |E| ndarray_backend::NdArray::<E>::new()));
+    #[cfg(not(feature = "ndarray"))]
+    elsewhere.push(("ndarray", "add --features ndarray to cargo's arguments"));
+
+    #[cfg(feature = "candle")]
+    {
+        use candle_core::Device;
+        use spectra_candle::CandleBackend;
+        candidates.extend(both!("candle", |E| CandleBackend::<E>::new(&Device::Cpu)));
+        candidates
+            .extend(both!("candle-tensors", |E| CandleBackend::<E>::by_tensor_operations(&Device::Cpu)));
+    }
+    #[cfg(not(feature = "candle"))]
+    for name in ["candle", "candle-tensors"] {
+        elsewhere.push((name, "add --features candle to cargo's arguments"));
+    }
+    report::main(candidates, &elsewhere)
+}

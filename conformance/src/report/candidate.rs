@@ -1,0 +1,71 @@
+//! What can be asked for on the command line.
+
+use std::error::Error;
+use std::fmt;
+
+use spectra_core::backend::Backend;
+
+use crate::Precision;
+use crate::suite::{Entry, Report, Subject, checks, run_observed};
+
+type Run = dyn Fn(&mut dyn FnMut(&Entry), &[&str]) -> Result<Report, Box<dyn Error>>;
+
+/// A backend in one precision, which a program of [`main`](super::main) can check.
+pub struct Candidate {
+    backend: String,
+    element: Precision,
+    checks: usize,
+    skip: &'static [&'static str],
+    run: Box<Run>,
+}
+
+impl Candidate {
+    /// The backend that `make` makes, under the name `backend`.
+    ///
+    /// Give one for each element type, all under the same name. `make` is called when the backend is asked for; its
+    /// error ends the program.
+    pub fn new<B: Backend + 'static>(
+        backend: &str,
+        make: impl Fn() -> Result<Subject<B>, Box<dyn Error>> + 'static,
+    ) -> Self {
+        Self {
+            backend: backend.into(),
+            element: Precision::of::<B::Element>(),
+            checks: checks::<B>().len(),
+            skip: &[],
+            run: Box::new(move |observe, skip| Ok(run_observed(&make()?, skip, observe))),
+        }
+    }
+
+    /// The same without checks that the backend cannot pass by its nature; they are shown as skipped.
+    #[must_use]
+    pub fn skipping(self, skip: &'static [&'static str]) -> Self {
+        Self { skip, ..self }
+    }
+
+    pub(super) fn backend(&self) -> &str {
+        &self.backend
+    }
+
+    pub(super) fn element(&self) -> Precision {
+        self.element
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.backend, self.element)
+    }
+
+    pub(super) fn checks(&self) -> usize {
+        self.checks
+    }
+
+    pub(super) fn run(&self, observe: &mut dyn FnMut(&Entry)) -> Result<Report, Box<dyn Error>> {
+        (self.run)(observe, self.skip)
+    }
+}
+
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate").field("name", &self.name()).field("skip", &self.skip).finish()
+    }
+}
