@@ -2,8 +2,8 @@
 // others (barrier, warp operation) keeps its stack; the scheduler goes on with the next thread on another one.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
-#include <deque>
 
 #include "execution.hpp"
 
@@ -70,7 +70,8 @@ std::vector<unsigned> at_barrier;
 std::vector<unsigned> at_warp;  // for each warp, the lanes that wait at a warp operation
 unsigned lanes_waiting = 0;     // their number in all warps
 unsigned barrier_sum = 0, barrier_result = 0;
-std::deque<unsigned> ready;
+std::vector<unsigned> ready;  // to go on, from number `next_ready`
+std::size_t next_ready = 0;
 char* shared_mapping = nullptr;
 
 std::string text(const SimVec3& v) {
@@ -104,6 +105,7 @@ void forget_threads() {
         free_fibers.push_back(&fiber);
     }
     ready.clear();
+    next_ready = 0;
     at_barrier.clear();
     std::fill(at_warp.begin(), at_warp.end(), 0);
     barrier_sum = lanes_waiting = 0;
@@ -161,7 +163,8 @@ bool pass_barrier() {
         if (threads[t].line != threads[first].line)
             return report(LAUNCH_FAILED, kernel + "divergent __syncthreads(): thread " + text(threads[first].index) + " waits in line " +
                                              line(first) + ", thread " + text(threads[t].index) + " in line " + line(t));
-    ready.assign(at_barrier.begin(), at_barrier.end());
+    ready.swap(at_barrier);
+    next_ready = 0;
     at_barrier.clear();
     barrier_result = barrier_sum;
     barrier_sum = 0;
@@ -182,14 +185,15 @@ bool run_block() {
             Fiber* fiber = free_fibers.back();
             free_fibers.pop_back();
             start(fiber);
-        } else if (!ready.empty()) {
-            unsigned t = ready.front();
-            ready.pop_front();
+        } else if (next_ready < ready.size()) {
+            unsigned t = ready[next_ready++];
             h.resumed = true;
             h.linear = t;
             h.thread = threads[t].index;
             start(threads[t].fiber);
         } else if (at_barrier.empty() && lanes_waiting == 0) {
+            ready.clear();
+            next_ready = 0;
             return true;
         } else if (!pass_barrier()) {
             return false;

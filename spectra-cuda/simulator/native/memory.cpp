@@ -23,7 +23,23 @@ std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit
 char* page_begin(const Allocation& a) { return a.mapping + GUARD; }
 char* page_end(const Allocation& a) { return a.mapping + a.mapping_size - GUARD; }
 
-char canary(const char* at) { return reinterpret_cast<Address>(at) % 2 ? char(0xFF) : char(POISON_CANARY); }
+std::uint64_t pattern(std::uint8_t kind) { return 0xFF00FF00FF00FF00u | kind * 0x0001000100010001u; }
+unsigned char pattern_at(const char* at, std::uint8_t kind) { return reinterpret_cast<Address>(at) % 2 ? 0xFF : kind; }
+
+// The first byte that is no canary, or `to`.
+char* damaged(char* from, char* to) {
+    const std::uint64_t word = pattern(POISON_CANARY);
+    while (from < to) {
+        if (reinterpret_cast<Address>(from) % 8 == 0 && to - from >= 8 && std::memcmp(from, &word, 8) == 0) {
+            from += 8;
+        } else if (static_cast<unsigned char>(*from) == pattern_at(from, POISON_CANARY)) {
+            from++;
+        } else {
+            return from;
+        }
+    }
+    return to;
+}
 
 }  // namespace
 
@@ -45,13 +61,11 @@ Status fault(int device, Status status, const std::string& text) {
 
 // Two-byte pattern 0xFFkk: NaN as bf16, f16, f32 and f64, and a huge or negative integer.
 void poison(void* begin, std::size_t bytes, std::uint8_t kind) {
-    auto at = static_cast<unsigned char*>(begin);
-    std::size_t i = 0;
-    for (; i < bytes && reinterpret_cast<Address>(at + i) % 8; i++)
-        at[i] = reinterpret_cast<Address>(at + i) % 2 ? 0xFF : kind;
-    const std::uint64_t word = 0xFF00FF00FF00FF00u | kind * 0x0001000100010001u;
-    for (; i + 8 <= bytes; i += 8) std::memcpy(at + i, &word, 8);
-    for (; i < bytes; i++) at[i] = reinterpret_cast<Address>(at + i) % 2 ? 0xFF : kind;
+    char *at = static_cast<char*>(begin), *end = at + bytes;
+    const std::uint64_t word = pattern(kind);
+    for (; at < end && reinterpret_cast<Address>(at) % 8; at++) *at = char(pattern_at(at, kind));
+    for (; end - at >= 8; at += 8) std::memcpy(at, &word, 8);
+    for (; at < end; at++) *at = char(pattern_at(at, kind));
 }
 
 Status allocate(int device, std::size_t bytes, Address* address) {
@@ -127,12 +141,10 @@ std::string describe(Address address) {
 
 void check_canaries(Allocation& a, const std::string& after) {
     auto check = [&](char* from, char* to) {
-        for (char* at = from; at < to; at++) {
-            if (*at == canary(at)) continue;
-            violation("out-of-bounds write " + describe(reinterpret_cast<Address>(at)) + ", found " + after);
-            poison(from, to - from, POISON_CANARY);
-            return;
-        }
+        char* at = damaged(from, to);
+        if (at == to) return;
+        violation("out-of-bounds write " + describe(reinterpret_cast<Address>(at)) + ", found " + after);
+        poison(from, to - from, POISON_CANARY);
     };
     check(page_begin(a), a.begin);
     check(a.begin + a.size, page_end(a));
