@@ -26,8 +26,9 @@ pub struct Choice {
 
 /// Preset, lr, elementwise lr, beta2, rank ratio: where `--sweep` came to rest at the default sizes, seed 1, starting
 /// from 2e-3, 2e-3, 0.95 for AdamW (1.583 there, 1.539 here) and 3e-3, 3e-3, 0.95, 0.3 for Spectra (1.443, 1.418).
+/// For Muon the two learning rates alone, at 200 steps (lr 1e-2, 2e-2, 4e-2: 1.601, 1.568, 1.587; then elementwise 8e-3: 1.557).
 const TUNED: &[(&str, f64, f64, f64, f64)] =
-    &[("adamw", 1e-3, 4e-3, 0.95, 0.0), ("spectra", 3e-3, 6e-3, 0.992, 0.6)];
+    &[("adamw", 1e-3, 4e-3, 0.95, 0.0), ("spectra", 3e-3, 6e-3, 0.992, 0.6), ("muon", 2e-2, 8e-3, 0.95, 0.0)];
 
 /// What is taken for presets that were not swept.
 const UNTUNED: (&str, f64, f64, f64, f64) = ("", 1e-3, 4e-3, 0.95, 0.6);
