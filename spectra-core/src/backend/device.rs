@@ -1,6 +1,7 @@
 //! The device: allocation and constants.
 
-use super::{Element, Matrix, Result, Scalar};
+use super::{Element, Gradient, Matrix, Result, Scalar};
+use crate::linalg::{PowerIteration, Subspace, Workspace};
 
 /// A place where matrices live. Cheap to clone (a handle).
 ///
@@ -34,5 +35,22 @@ pub trait Backend: Clone + core::fmt::Debug {
         let mut matrix = self.zeros(rows, cols, None)?;
         matrix.write(values)?;
         Ok(matrix)
+    }
+
+    /// [`PowerIteration::iterate`], which calls this; the contract is there.
+    ///
+    /// The default is [`PowerIteration::iterate_by_sweeps`]. A backend where two products with `m` cost no more than
+    /// [`power_sweep`](Matrix::power_sweep), and every call has its price, fuses what lies between them.
+    ///
+    /// # Errors
+    /// As [`PowerIteration::iterate`].
+    fn power_iteration(
+        options: &PowerIteration,
+        m: &mut Self::Matrix,
+        update: Option<(f64, &Gradient<'_, Self::Matrix>)>,
+        v: &mut Self::Matrix,
+        workspace: &mut Workspace<Self>,
+    ) -> Result<Subspace<Self>> {
+        options.iterate_by_sweeps(m, update, v, workspace)
     }
 }

@@ -56,6 +56,8 @@ pub struct Subspace<B: Backend> {
     /// Whether one pass over M sufficed for the last iteration; false when the columns of `M V` were too
     /// ill-conditioned and `M^T U` was computed from a stable `U`.
     pub one_sweep: bool,
+    /// `||W||_F^2` and `||V||_F^2`, where the iteration came by them.
+    pub squares: Option<(B::Scalar, B::Scalar)>,
 }
 
 impl<B: Backend> Subspace<B> {
@@ -130,6 +132,20 @@ impl PowerIteration {
         v: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Subspace<B>> {
+        B::power_iteration(self, m, update, v, workspace)
+    }
+
+    /// [`iterate`](Self::iterate) by [`Matrix::power_sweep`].
+    ///
+    /// # Errors
+    /// As [`iterate`](Self::iterate).
+    pub fn iterate_by_sweeps<B: Backend>(
+        &self,
+        m: &mut B::Matrix,
+        update: Option<(f64, &Gradient<'_, B::Matrix>)>,
+        v: &mut B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Subspace<B>> {
         let (n, k) = v.shape();
         let mut sweep = Sweep::<B> {
             p: workspace.take_like(m, k)?,
@@ -152,7 +168,7 @@ impl PowerIteration {
         }
         workspace.give(sweep.gram);
         workspace.give(sweep.inverse);
-        Ok(Subspace { u: sweep.p, w: sweep.z, scale, norm_squared, one_sweep })
+        Ok(Subspace { u: sweep.p, w: sweep.z, scale, norm_squared, one_sweep, squares: None })
     }
 }
 

@@ -147,7 +147,7 @@ fn project_on<B: Backend>(
     let mut unit = workspace.take_like(m, k)?;
     unit.copy_from(&projection)?;
     orthonormalize(&mut unit, workspace)?;
-    let subspace = Subspace { u: basis, w: projection, scale, norm_squared, one_sweep: true };
+    let subspace = Subspace { u: basis, w: projection, scale, norm_squared, one_sweep: true, squares: None };
     let shaped = shape(m, Side::Right, subspace, &unit, workspace);
     workspace.give(unit);
     shaped
@@ -177,9 +177,13 @@ fn shape<B: Backend>(
     let (rows, cols) = m.shape();
     let (r, k) = (rows.min(cols), v.shape().1);
     let eps = <B::Element as Element>::EPSILON;
-    let Subspace { u, mut w, scale, norm_squared, one_sweep } = subspace;
+    let Subspace { u, mut w, scale, norm_squared, one_sweep, squares } = subspace;
+    let (w_squared, v_squared) = match squares {
+        Some(squares) => squares,
+        None => (w.dot(&w)?, v.dot(v)?),
+    };
 
-    let spike = combine(Mul, &w.dot(&w)?, &number(1.0 / (scale * scale))?)?;
+    let spike = combine(Mul, &w_squared, &number(1.0 / (scale * scale))?)?;
     let mut tail = combine(Max, &combine(Sub, &norm_squared, &spike)?, &number(0.0)?)?;
     let mut empty_below = 8.0 * eps;
     if let (Some(tail_known), Some(all)) = (tail.known(), norm_squared.known())
@@ -200,7 +204,7 @@ fn shape<B: Backend>(
     let sigma_tail = combine(Div, &tail, &number((r - k) as f64)?)?.sqrt()?;
 
     // ||O||^2 = ||tail||^2 + sigma_tail^2 ||V||^2, or ||M||^2 where the map is the identity.
-    let shrunk = combine(Mul, &combine(Mul, &sigma_tail, &sigma_tail)?, &v.dot(v)?)?;
+    let shrunk = combine(Mul, &combine(Mul, &sigma_tail, &sigma_tail)?, &v_squared)?;
     let no_tail = combine(Sub, &number(1.0)?, &has_tail)?;
     let kept = combine(Mul, &no_tail, &norm_squared)?;
     let norm_squared = combine(Add, &combine(Add, &tail, &shrunk)?, &kept)?;

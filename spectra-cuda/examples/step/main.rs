@@ -1,0 +1,124 @@
+//! Times the shapes of Table 2 of arXiv 2602.11185 on this machine's GPU, beside the paper's figures for an H200.
+//!
+//! `cargo run --release -p spectra-cuda --example step`
+
+mod timing;
+
+use spectra_core::backend::{Backend, Gradient};
+use spectra_core::linalg::{Polar, PowerIteration, Workspace, uniform};
+use spectra_core::optimizer::{ParameterState, Rates, Recipe};
+use spectra_cuda::cudarc::driver::CudaStream;
+use spectra_cuda::{CudaBackend, CudaMatrix, Precision, open};
+use std::error::Error;
+use std::sync::Arc;
+use timing::milliseconds;
+
+/// Rows, columns, and the paper's milliseconds on an H200: Newton-Schulz, then power iterations with T = 1, 2, 4, 8.
+const TABLE_2: [(usize, usize, [f64; 5]); 2] = [
+    (4096, 4096, [3.5664, 0.9724, 1.6012, 2.8648, 5.3927]),
+    (4096, 14336, [9.1465, 1.7799, 2.5622, 4.1315, 7.2676]),
+];
+
+const ITERATIONS: [usize; 4] = [1, 2, 4, 8];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let context = match open(0) {
+        Ok(context) => context,
+        Err(error) => {
+            println!("no CUDA on this machine: {error}");
+            return Ok(());
+        }
+    };
+    let (name, memory) = (context.name()?, context.total_mem()?);
+    if name.contains("simulated") {
+        return Err("the device is simulated: its times mean nothing".into());
+    }
+    println!(
+        "{name}, {:.0} GiB; milliseconds, median of {} runs",
+        memory as f64 / (1u64 << 30) as f64,
+        timing::RUNS
+    );
+    println!("{:<13} {:<9} {:<22} {:>9} {:>12}", "matrix", "products", "what", "here", "paper, H200");
+    let stream = context.default_stream();
+    for (rows, cols, paper) in TABLE_2 {
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+            let line = |what: &str, here: f64, paper: Option<f64>| {
+                let paper = paper.map_or("-".to_owned(), |ms| format!("{ms:.4}"));
+                println!(
+                    "{:<13} {:<9} {what:<22} {here:>9.4} {paper:>12}",
+                    format!("{rows} x {cols}"),
+                    format!("{precision:?}")
+                );
+            };
+            let bench = Bench::new(&stream, precision, rows, cols)?;
+            line("Newton-Schulz, 5 steps", bench.newton_schulz()?, Some(paper[0]));
+            for (iterations, paper) in ITERATIONS.into_iter().zip(&paper[1..]) {
+                let what = format!("power iteration, T = {iterations}");
+                line(&what, bench.power_iteration(iterations)?, Some(*paper));
+            }
+            for name in ["spectra", "muon", "adamw"] {
+                line(&format!("whole step, {name}"), bench.step(name)?, None);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A matrix and what is timed on it.
+struct Bench<'s> {
+    stream: &'s Arc<CudaStream>,
+    backend: CudaBackend<f32>,
+    values: Vec<f32>,
+    shape: (usize, usize),
+}
+
+impl<'s> Bench<'s> {
+    fn new(
+        stream: &'s Arc<CudaStream>,
+        precision: Precision,
+        rows: usize,
+        cols: usize,
+    ) -> Result<Self, Box<dyn Error>> {
+        let backend = CudaBackend::new(stream, precision)?;
+        let values = (0..rows * cols).map(|i| uniform(1, i / cols, i % cols) as f32).collect();
+        Ok(Self { stream, backend, values, shape: (rows, cols) })
+    }
+
+    fn matrix(&self) -> Result<CudaMatrix<f32>, Box<dyn Error>> {
+        Ok(self.backend.upload(self.shape.0, self.shape.1, &self.values)?)
+    }
+
+    /// Muon's five quintic steps.
+    fn newton_schulz(&self) -> Result<f64, Box<dyn Error>> {
+        let (x, mut out) = (self.matrix()?, self.backend.zeros(self.shape.0, self.shape.1, None)?);
+        let mut workspace = Workspace::new(self.backend.clone());
+        milliseconds(self.stream, || {
+            Polar::MUON.apply(&x, &mut out, &mut workspace)?;
+            Ok(())
+        })
+    }
+
+    /// From a cached subspace of rank 0.015 min(m, n), without the momentum's update.
+    fn power_iteration(&self, iterations: usize) -> Result<f64, Box<dyn Error>> {
+        let mut m = self.matrix()?;
+        let rank = (0.015 * self.shape.0.min(self.shape.1) as f64).round() as usize;
+        let mut v = self.backend.zeros(self.shape.1, rank, None)?;
+        let mut workspace = Workspace::new(self.backend.clone());
+        let power = PowerIteration { iterations, ..PowerIteration::PAPER };
+        milliseconds(self.stream, || {
+            power.iterate(&mut m, None, &mut v, &mut workspace)?.release(&mut workspace);
+            Ok(())
+        })
+    }
+
+    fn step(&self, preset: &str) -> Result<f64, Box<dyn Error>> {
+        let (mut weights, gradient) = (self.matrix()?, self.matrix()?);
+        let mut workspace = Workspace::new(self.backend.clone());
+        let mut state = ParameterState::new(Recipe::preset(preset)?)?;
+        let rates = Rates { lr: 1e-3, clip_factor: 1.0 };
+        milliseconds(self.stream, || {
+            state.step(&mut weights, &Gradient::new(&gradient), rates, &mut workspace)?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,119 @@
+// The passes of the power iteration that are no products.
+
+typedef unsigned long long Word;
+
+// SplitMix64's output function of a counter, as in spectra-core's linalg/random.rs.
+static __device__ Word mix(Word counter) {
+    Word z = counter + 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+// Uniform on [-1, 1), 24 bits: exact in float and in double.
+static __device__ REAL uniform(Word seed, Index row, Index col) {
+    Word bits = mix(mix(seed ^ mix((Word)row)) ^ (Word)col) >> 40;
+    return (REAL)((double)bits / 8388608.0 - 1.0);
+}
+
+#define COLUMNS 8
+
+// Eight columns, `group * 8` and on, of an n x k matrix: those that are zero get random numbers.
+static __device__ void seed_columns(struct View v, Index n, Index k, Word seed, Index group) {
+    __shared__ int alive[COLUMNS];
+    if (threadIdx.x < COLUMNS) alive[threadIdx.x] = 0;
+    __syncthreads();
+    Index own = threadIdx.x % COLUMNS, col = group * COLUMNS + own;
+    bool found = false;
+    if (col < k) {
+        for (Index row = threadIdx.x / COLUMNS; row < n && !found; row += THREADS / COLUMNS) {
+            found = get(v, row, col) != (REAL)0;
+        }
+    }
+    if (found) atomicOr(&alive[own], 1);
+    __syncthreads();
+    if (col < k && !alive[own]) {
+        for (Index row = threadIdx.x / COLUMNS; row < n; row += THREADS / COLUMNS) {
+            put(v, row, col, uniform(seed, row, col));
+        }
+    }
+}
+
+extern "C" __global__ void seed_zero_columns(struct View v, Index n, Index k, Word seed) {
+    seed_columns(v, n, k, seed, blockIdx.x);
+}
+
+// m = mu m + factor g (unless `update` is 0) and ||m||_F^2, by the first `blocks` blocks of the one-dimensional grid
+// or its first grid_x x grid_y ones; the others seed the zero columns of v. Coefficients: mu, factor.
+extern "C" __global__ void momentum(struct View m, struct View g, Index rows, Index cols, int update,
+                                    unsigned int grid_x, unsigned int grid_y, struct View v, Index n, Index k,
+                                    Word seed, double *partial, unsigned int *counter, double *result,
+                                    PARAMETER struct Coefficients c) {
+    unsigned int block = blockIdx.x, blocks = grid_x * grid_y;
+    if (block >= blocks) {
+        seed_columns(v, n, k, seed, block - blocks);
+        return;
+    }
+    COEFFICIENTS_OF(c, coefficient)
+    __shared__ double shared[THREADS];
+    double sum = 0.0;
+    for (Index row = block / grid_x; row < rows; row += grid_y) {
+        for (Index col = (Index)(block % grid_x) * THREADS + threadIdx.x; col < cols; col += (Index)grid_x * THREADS) {
+            REAL x = get(m, row, col);
+            if (update) {
+                x = coefficient[0] * x + coefficient[1] * get(g, row, col);
+                put(m, row, col, x);
+            }
+            sum += (double)x * (double)x;
+        }
+    }
+    reduce_grid(REDUCE_SUM, sum, shared, partial, block, blocks, counter, result);
+}
+
+// V = W diag(1 / ||w_i||), zero where w_i is, eight columns for each block. Writes ||W||_F^2 and ||V||_F^2.
+extern "C" __global__ void normalize_columns(struct View w, struct View v, Index n, Index k, double *partial,
+                                             unsigned int *counter, double *w_squared, double *v_squared) {
+    __shared__ double shared[THREADS];
+    __shared__ double inverse[COLUMNS];
+    Index own = threadIdx.x % COLUMNS, col = (Index)blockIdx.x * COLUMNS + own;
+    double sum = 0.0;
+    if (col < k) {
+        for (Index row = threadIdx.x / COLUMNS; row < n; row += THREADS / COLUMNS) {
+            double x = (double)get(w, row, col);
+            sum += x * x;
+        }
+    }
+    shared[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x < COLUMNS) {
+        double square = 0.0;
+        for (int i = threadIdx.x; i < THREADS; i += COLUMNS) square += shared[i];
+        inverse[threadIdx.x] = square == 0.0 ? 0.0 : 1.0 / sqrt(square);
+    }
+    __syncthreads();
+    double squares = 0.0;
+    if (col < k) {
+        for (Index row = threadIdx.x / COLUMNS; row < n; row += THREADS / COLUMNS) {
+            REAL x = (REAL)((double)get(w, row, col) * inverse[own]);
+            put(v, row, col, x);
+            squares += (double)x * (double)x;
+        }
+    }
+    __syncthreads();
+    sum = reduce_block(REDUCE_SUM, sum, shared);
+    squares = reduce_block(REDUCE_SUM, squares, shared);
+    if (threadIdx.x == 0) {
+        partial[2 * blockIdx.x] = sum;
+        partial[2 * blockIdx.x + 1] = squares;
+    }
+    if (!last_block(counter, gridDim.x)) return;
+    if (threadIdx.x == 0) {
+        double all = 0.0, units = 0.0;
+        for (unsigned int i = 0; i < gridDim.x; i++) {
+            all += ((volatile double *)partial)[2 * i];
+            units += ((volatile double *)partial)[2 * i + 1];
+        }
+        *w_squared = all;
+        *v_squared = units;
+    }
+}

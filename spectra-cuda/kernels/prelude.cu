@@ -1,0 +1,196 @@
+// What every kernel builds on. The host puts `#define REAL float` (or double) in front and joins all files of this
+// folder into one source: no includes, `extern "C"` kernels only, nothing that needs a header at run time.
+//
+// Matrices are row-major with a leading dimension. `rows`, `cols` describe the loop; where no operand has gaps between
+// its rows the host passes one long row. Threads per block: 256 everywhere.
+
+#define THREADS 256
+
+typedef long long Index;
+
+// Values of type REAL, or of type bf16 kept as unsigned short.
+struct View {
+    void *data;
+    Index ld;
+    int bf16;
+    int unused;
+};
+
+union Bits {
+    float number;
+    unsigned int bits;
+};
+
+static __device__ float widen(unsigned short x) {
+    union Bits u;
+    u.bits = (unsigned int)x << 16;
+    return u.number;
+}
+
+// To nearest, ties to even; a NaN stays one.
+static __device__ unsigned short narrow(float x) {
+    union Bits u;
+    u.number = x;
+    if (x != x) return (unsigned short)((u.bits >> 16) | 0x40);
+    return (unsigned short)((u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16);
+}
+
+static __device__ REAL get(struct View v, Index row, Index col) {
+    Index i = row * v.ld + col;
+    if (v.bf16) return (REAL)widen(((const unsigned short *)v.data)[i]);
+    return ((const REAL *)v.data)[i];
+}
+
+static __device__ void put(struct View v, Index row, Index col, REAL x) {
+    Index i = row * v.ld + col;
+    if (v.bf16) {
+        ((unsigned short *)v.data)[i] = narrow((float)x);
+    } else {
+        ((REAL *)v.data)[i] = x;
+    }
+}
+
+// ---- coefficients that depend on numbers the host does not know --------------------------------------------------
+
+#define INSTRUCTIONS 40
+#define COEFFICIENTS 4
+
+// A parameter whose address is taken without every thread copying it.
+#ifndef __CUDA_SIM__
+#define PARAMETER const __grid_constant__
+#else
+#define PARAMETER const
+#endif
+
+#define OP_CONSTANT 0
+#define OP_LOAD 1
+#define OP_ADD 2
+#define OP_SUB 3
+#define OP_MUL 4
+#define OP_DIV 5
+#define OP_MIN 6
+#define OP_MAX 7
+#define OP_LESS 8
+#define OP_SQRT 9
+
+// One step: a number, the place of a number, or an operation on the results of earlier steps.
+struct Instruction {
+    double constant;
+    const double *place;
+    int op;
+    short a;
+    short b;
+};
+
+// coefficient i = factor[i], times the result of step out[i] if that is not negative.
+struct Coefficients {
+    double factor[COEFFICIENTS];
+    int out[COEFFICIENTS];
+    int count;
+    int unused;
+    struct Instruction code[INSTRUCTIONS];
+};
+
+static __device__ double apply(int op, double a, double b) {
+    switch (op) {
+    case OP_ADD: return a + b;
+    case OP_SUB: return a - b;
+    case OP_MUL: return a * b;
+    case OP_DIV: return a / b;
+    case OP_LESS: return a < b ? 1.0 : 0.0;
+    case OP_SQRT: return sqrt(a);
+    default: break;
+    }
+    // The smaller or the larger; NaN if either is.
+    if (a != a) return a;
+    if (b != b) return b;
+    if (op == OP_MIN) return a < b ? a : b;
+    return a > b ? a : b;
+}
+
+// Runs the steps; one thread does. Writes the coefficients.
+static __device__ void evaluate(const struct Coefficients *c, double *coefficient) {
+    double result[INSTRUCTIONS];
+#pragma unroll 1
+    for (int i = 0; i < c->count; i++) {
+        struct Instruction step = c->code[i];
+        if (step.op == OP_CONSTANT) {
+            result[i] = step.constant;
+        } else if (step.op == OP_LOAD) {
+            result[i] = *step.place;
+        } else {
+            result[i] = apply(step.op, result[step.a], result[step.b]);
+        }
+    }
+    for (int i = 0; i < COEFFICIENTS; i++) {
+        coefficient[i] = c->out[i] < 0 ? c->factor[i] : c->factor[i] * result[c->out[i]];
+    }
+}
+
+// Gives every thread the coefficients in `name`. Host numbers alone need no barrier.
+#define COEFFICIENTS_OF(c, name)                                                                                       \
+    __shared__ double name##_shared[COEFFICIENTS];                                                                     \
+    REAL name[COEFFICIENTS];                                                                                           \
+    if (c.count > 0) {                                                                                                 \
+        if (threadIdx.x == 0) evaluate(&c, name##_shared);                                                             \
+        __syncthreads();                                                                                               \
+        for (int i_ = 0; i_ < COEFFICIENTS; i_++) name[i_] = (REAL)name##_shared[i_];                                  \
+    } else {                                                                                                           \
+        for (int i_ = 0; i_ < COEFFICIENTS; i_++) name[i_] = (REAL)c.factor[i_];                                       \
+    }
+
+// ---- loops and reductions ----------------------------------------------------------------------------------------
+
+// Every entry (row, col) of a rows x cols matrix, by all threads of the grid.
+#define FOR_EACH_ENTRY(rows, cols)                                                                                     \
+    for (Index row = blockIdx.y; row < rows; row += gridDim.y)                                                         \
+        for (Index col = (Index)blockIdx.x * THREADS + threadIdx.x; col < cols; col += (Index)gridDim.x * THREADS)
+
+#define REDUCE_SUM 0
+#define REDUCE_MAX 1
+
+// A NaN wins.
+static __device__ double larger(double a, double b) { return (b != b || b > a) ? b : a; }
+
+static __device__ double join(int how, double a, double b) { return how == REDUCE_SUM ? a + b : larger(a, b); }
+
+// All 256 threads give a value; thread 0 gets the result, in an order that depends on nothing else.
+static __device__ double reduce_block(int how, double value, double *shared) {
+    shared[threadIdx.x] = value;
+    __syncthreads();
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) shared[threadIdx.x] = join(how, shared[threadIdx.x], shared[threadIdx.x + half]);
+        __syncthreads();
+    }
+    double result = shared[0];
+    __syncthreads();
+    return result;
+}
+
+// Whether this block is the last of `blocks` to come here; everything that the others wrote before is then visible.
+// Leaves the counter at zero for the next launch.
+static __device__ bool last_block(unsigned int *counter, unsigned int blocks) {
+    __shared__ int last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        last = atomicAdd(counter, 1u) == blocks - 1;
+        if (last) *counter = 0;
+    }
+    __syncthreads();
+    __threadfence();
+    return last != 0;
+}
+
+// Joins the values of all blocks in a fixed order: each leaves its own in `partial`, the last one adds them up.
+// Thread 0 of the last block writes `*result`.
+static __device__ void reduce_grid(int how, double value, double *shared, double *partial, unsigned int block,
+                                   unsigned int blocks, unsigned int *counter, double *result) {
+    double own = reduce_block(how, value, shared);
+    if (threadIdx.x == 0) partial[block] = own;
+    if (!last_block(counter, blocks)) return;
+    double sum = 0.0;
+    for (unsigned int i = threadIdx.x; i < blocks; i += THREADS) sum = join(how, sum, ((volatile double *)partial)[i]);
+    sum = reduce_block(how, sum, shared);
+    if (threadIdx.x == 0) *result = sum;
+}

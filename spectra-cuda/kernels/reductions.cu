@@ -1,0 +1,20 @@
+// Sums in double, in an order that depends on the shape alone. `partial`: one number for each block; `counter`: zero
+// before and after.
+
+extern "C" __global__ void dot(struct View x, struct View y, Index rows, Index cols, double *partial,
+                               unsigned int *counter, double *result) {
+    __shared__ double shared[THREADS];
+    double sum = 0.0;
+    FOR_EACH_ENTRY(rows, cols) { sum += (double)get(x, row, col) * (double)get(y, row, col); }
+    unsigned int block = blockIdx.y * gridDim.x + blockIdx.x;
+    reduce_grid(REDUCE_SUM, sum, shared, partial, block, gridDim.x * gridDim.y, counter, result);
+}
+
+extern "C" __global__ void max_abs(struct View x, Index rows, Index cols, double *partial, unsigned int *counter,
+                                   double *result) {
+    __shared__ double shared[THREADS];
+    double most = 0.0;
+    FOR_EACH_ENTRY(rows, cols) { most = larger(most, fabs((double)get(x, row, col))); }
+    unsigned int block = blockIdx.y * gridDim.x + blockIdx.x;
+    reduce_grid(REDUCE_MAX, most, shared, partial, block, gridDim.x * gridDim.y, counter, result);
+}

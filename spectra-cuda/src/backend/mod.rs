@@ -1,0 +1,143 @@
+//! The traits of `spectra-core` on device memory.
+
+mod element;
+mod matrix;
+mod operations;
+mod power;
+mod scalar;
+
+pub use element::{CudaElement, Precision};
+pub use matrix::{CudaMatrix, Storage};
+pub use scalar::CudaScalar;
+
+use crate::checked::{Device, Tally};
+use crate::error::{At, CudaError};
+use cudarc::driver::{CudaContext, CudaStream};
+use spectra_core::backend::{Backend, Gradient, Result};
+use spectra_core::linalg::{PowerIteration, Subspace, Workspace};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// Matrices of `f32` or `f64` on one CUDA stream, which is the caller's.
+///
+/// Everything is queued on that stream and returns at once; only [`Matrix::read`](spectra_core::backend::Matrix::read)
+/// and [`Scalar::read`](spectra_core::backend::Scalar::read) wait. Clones share the compiled kernels, the cuBLAS handle
+/// and the working memory (32 MiB for cuBLAS, 256 KiB for reductions).
+pub struct CudaBackend<E> {
+    device: Arc<Device>,
+    element: PhantomData<E>,
+}
+
+/// The device with this number.
+///
+/// What [`CudaContext::new`] does, with an error where that panics because CUDA is not installed.
+///
+/// # Errors
+/// [`CudaError::Library`] without NVIDIA's driver, NVRTC or cuBLAS, [`CudaError::NoDevice`], and the driver's.
+pub fn open(ordinal: usize) -> Result<Arc<CudaContext>> {
+    const NAME: &str = "open";
+    crate::raw::libraries::check().at(NAME)?;
+    let count = match CudaContext::device_count() {
+        Ok(count) => usize::try_from(count).unwrap_or(0),
+        Err(error) if error.0 == cudarc::driver::sys::CUresult::CUDA_ERROR_NO_DEVICE => 0,
+        Err(error) => return Err(CudaError::from(error).at(NAME)),
+    };
+    if ordinal >= count {
+        return Err(CudaError::NoDevice { ordinal, count }.at(NAME));
+    }
+    CudaContext::new(ordinal).at(NAME)
+}
+
+impl<E: CudaElement> CudaBackend<E> {
+    /// The backend on the caller's stream. Compiles the kernels (about a second) and allocates its working memory.
+    ///
+    /// # Errors
+    /// Missing libraries, kernels that do not compile, no memory; a reduced precision asked of `f64`.
+    pub fn new(stream: &Arc<CudaStream>, precision: Precision) -> Result<Self> {
+        const NAME: &str = "CudaBackend::new";
+        let products = element::products::<E>(NAME, precision)?;
+        let device = Arc::new(Device::new(stream, products).at(NAME)?);
+        Ok(Self { device, element: PhantomData })
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        self.device.stream()
+    }
+
+    /// What has been asked of the device so far, by all clones.
+    pub fn tally(&self) -> Tally {
+        self.device.tally()
+    }
+}
+
+impl<E> Clone for CudaBackend<E> {
+    fn clone(&self) -> Self {
+        Self { device: self.device.clone(), element: PhantomData }
+    }
+}
+
+impl<E> fmt::Debug for CudaBackend<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CudaBackend").field("device", &self.device).finish()
+    }
+}
+
+impl<E: CudaElement> Backend for CudaBackend<E> {
+    type Element = E;
+    type Scalar = CudaScalar;
+    type Matrix = CudaMatrix<E>;
+
+    fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
+        CudaMatrix::zeros(&self.device, rows, cols)
+    }
+
+    fn scalar(&self, value: f64) -> Result<Self::Scalar> {
+        Ok(CudaScalar::constant(value))
+    }
+
+    fn power_iteration(
+        options: &PowerIteration,
+        m: &mut Self::Matrix,
+        update: Option<(f64, &Gradient<'_, Self::Matrix>)>,
+        v: &mut Self::Matrix,
+        workspace: &mut Workspace<Self>,
+    ) -> Result<Subspace<Self>> {
+        power::iterate(options, m, update, v, workspace)
+    }
+}
+
+impl<E: CudaElement> CudaBackend<E> {
+    /// A matrix in device memory that somebody else owns, row-major with `ld` elements from one row to the next. Nothing
+    /// is copied; operations change the memory in place.
+    ///
+    /// An algorithm may exchange the handle of an output for one of its own; give owned matrices as outputs of
+    /// spectral maps. [`Optimizer`](crate::Optimizer) borrows buffers safely.
+    ///
+    /// # Errors
+    /// [`CudaError::LeadingDimension`]; bf16 storage asked of an `f64` backend.
+    ///
+    /// # Safety
+    /// `pointer` must be aligned device memory of the backend's context that holds `(rows - 1) ld + cols` elements of
+    /// `storage`, until the matrix is dropped and the work queued with it is done; nobody may touch the entries
+    /// meanwhile unless it is ordered with the backend's stream.
+    pub unsafe fn matrix_at(
+        &self,
+        pointer: cudarc::driver::sys::CUdeviceptr,
+        (rows, cols): (usize, usize),
+        ld: usize,
+        storage: Storage,
+    ) -> Result<CudaMatrix<E>> {
+        CudaMatrix::borrowed(&self.device, pointer, (rows, cols), ld, storage)
+    }
+}
+
+/// The error of a scalar or matrix that lives on another stream.
+pub(crate) fn check_device(operation: &'static str, own: &Arc<Device>, other: &Arc<Device>) -> Result<()> {
+    if Arc::ptr_eq(own, other) || own.stream() == other.stream() {
+        Ok(())
+    } else {
+        Err(CudaError::ForeignMatrix.at(operation))
+    }
+}

@@ -1,0 +1,202 @@
+//! The trait `Matrix`.
+
+use super::scalar::coefficients;
+use super::{CudaElement, CudaMatrix, CudaScalar, check_device};
+use crate::checked::{Coefficients, Elementwise, Factorization};
+use crate::error::At;
+use spectra_core::backend::{
+    Coef, Coefficient, Error, Gradient, Matrix, Op, Result, check_same, check_shape,
+};
+use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
+
+/// Up to this rank the weight update is one kernel; beyond, cuBLAS's product is faster than that kernel's by more than
+/// the second pass over the weights costs.
+const FUSED_RANK: usize = 128;
+
+impl<E: CudaElement> CudaMatrix<E> {
+    /// beta and alpha of a launch.
+    pub(super) fn pair(
+        &self,
+        operation: &'static str,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+    ) -> Result<Coefficients> {
+        coefficients(operation, &self.device, [beta, alpha, Coefficient::ONE, Coefficient::ONE])
+    }
+
+    /// An error if an operand lives on another stream.
+    pub(super) fn check_operands(&self, operation: &'static str, operands: &[&Self]) -> Result<()> {
+        operands.iter().try_for_each(|x| check_device(operation, &self.device, &x.device))
+    }
+
+    fn elementwise(
+        &mut self,
+        (f, operation): (Elementwise, &'static str),
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        x: &Self,
+        y: Option<&Self>,
+        eps: f64,
+    ) -> Result<()> {
+        check_same(operation, self, x)?;
+        self.check_operands(operation, &[x, y.unwrap_or(x)])?;
+        let c = self.pair(operation, beta, alpha)?;
+        let y = y.map(|y| y.region);
+        self.device.elementwise(f, self.region, !beta.is_zero(), &c, x.region, y, eps)
+    }
+
+    fn check_len(&self, operation: &'static str, len: usize) -> Result<()> {
+        let (rows, cols) = self.region.shape();
+        if rows * cols == len {
+            return Ok(());
+        }
+        Err(Error::shape(operation, (rows, cols), (len.checked_div(cols).unwrap_or(0), cols)))
+    }
+}
+
+impl<E: CudaElement> Matrix for CudaMatrix<E> {
+    type Element = E;
+    type Scalar = CudaScalar;
+
+    fn shape(&self) -> (usize, usize) {
+        self.region.shape()
+    }
+
+    fn read(&self, out: &mut [E]) -> Result<()> {
+        self.check_len("read", out.len())?;
+        self.read_entries(out).at("read")
+    }
+
+    fn write(&mut self, values: &[E]) -> Result<()> {
+        self.check_len("write", values.len())?;
+        self.write_entries(values).at("write")
+    }
+
+    fn scale_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
+        self.elementwise((Elementwise::Scale, "scale_add"), beta, alpha, x, None, 0.0)
+    }
+
+    fn product_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self, y: &Self) -> Result<()> {
+        self.elementwise((Elementwise::Product, "product_add"), beta, alpha, x, Some(y), 0.0)
+    }
+
+    fn quotient_add(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        x: &Self,
+        y: &Self,
+        eps: f64,
+    ) -> Result<()> {
+        self.elementwise((Elementwise::Quotient, "quotient_add"), beta, alpha, x, Some(y), eps)
+    }
+
+    fn sign_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
+        self.elementwise((Elementwise::Sign, "sign_add"), beta, alpha, x, None, 0.0)
+    }
+
+    fn gemm(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        a: &Self,
+        op_a: Op,
+        b: &Self,
+        op_b: Op,
+    ) -> Result<()> {
+        self.check_operands("gemm", &[a, b])?;
+        let (c, products) = (self.pair("gemm", beta, alpha)?, self.device.products());
+        self.device.gemm(products, self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
+    }
+
+    fn gemm_symmetric(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        a: &Self,
+        op_a: Op,
+        b: &Self,
+        op_b: Op,
+    ) -> Result<()> {
+        self.check_operands("gemm_symmetric", &[a, b])?;
+        let c = self.pair("gemm_symmetric", beta, alpha)?;
+        self.device.gemm_symmetric(self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
+    }
+
+    fn dot(&self, x: &Self) -> Result<CudaScalar> {
+        check_same("dot", self, x)?;
+        self.check_operands("dot", &[x])?;
+        if self.region.is_empty() {
+            return Ok(CudaScalar::constant(0.0));
+        }
+        CudaScalar::measured(&self.device, |place| self.device.dot(self.region, x.region, place))
+    }
+
+    fn max_abs(&self) -> Result<CudaScalar> {
+        if self.region.is_empty() {
+            return Ok(CudaScalar::constant(0.0));
+        }
+        CudaScalar::measured(&self.device, |place| self.device.max_abs(self.region, place))
+    }
+
+    fn adam_add(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        first: &mut Self,
+        second: &mut Self,
+        gradient: &Gradient<'_, Self>,
+        (b1, b2): (f64, f64),
+        eps: f64,
+    ) -> Result<()> {
+        const NAME: &str = "adam_add";
+        self.check_operands(NAME, &[first, second, gradient.values])?;
+        let of = [beta, alpha, gradient.scale.times(1.0 - b1), gradient.square.times(1.0 - b2)];
+        let c = coefficients(NAME, &self.device, of)?;
+        let operands = (first.region, second.region, gradient.values.region);
+        self.device.adam_add(self.region, !beta.is_zero(), &c, operands, (b1, b2), eps)
+    }
+
+    fn low_rank_add(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        x: &Self,
+        left: &Self,
+        right: &Self,
+    ) -> Result<()> {
+        const NAME: &str = "low_rank_add";
+        self.check_operands(NAME, &[x, left, right])?;
+        let ((m, n), k) = (self.shape(), left.shape().1);
+        check_same(NAME, self, x)?;
+        check_shape(NAME, (m, k), left.shape())?;
+        check_shape(NAME, (n, k), right.shape())?;
+        if k > FUSED_RANK && !self.region.bf16 && !x.region.bf16 {
+            self.scale_add(beta, alpha, x)?;
+            return self.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed);
+        }
+        let c = self.pair(NAME, beta, alpha)?;
+        let keep = !beta.is_zero();
+        self.device.low_rank_add(self.region, keep, &c, x.region, left.region, right.region)
+    }
+
+    fn small_factor(
+        &mut self,
+        factor: SmallFactor,
+        gram: &Self,
+        _: &mut Scratch<E>,
+    ) -> Result<Option<SmallInfo>> {
+        self.check_operands("small_factor", &[gram])?;
+        let factor = match factor {
+            SmallFactor::CholeskyInverse => Factorization::CholeskyInverse,
+            SmallFactor::ColumnNormalizer => Factorization::ColumnNormalizer,
+            SmallFactor::Diagonalizer => Factorization::Diagonalizer,
+        };
+        self.device.small_factor(factor, self.region, gram.region, E::EPSILON)?;
+        Ok(None)
+    }
+
+    fn seed_zero_columns(&mut self, seed: u64, _: &mut Scratch<E>) -> Result<()> {
+        self.device.seed_zero_columns(self.region, seed)
+    }
+}

@@ -1,0 +1,131 @@
+//! The power iteration, fused for a device whose launches have a price.
+
+use super::scalar::coefficients;
+use super::{CudaBackend, CudaElement, CudaMatrix, CudaScalar};
+use crate::error::At;
+use spectra_core::backend::{Coefficient, Gradient, Matrix, Op, Result, check_same, check_shape};
+use spectra_core::linalg::{PowerIteration, SmallFactor, Subspace, SubspaceForm, Workspace};
+
+/// `PowerIteration::iterate` with nine launches for an iteration in the paper's form, and one before the first:
+///
+/// 1. `M = mu M + G`, `||M||_F^2`, random numbers for the zero columns of V (first iteration only);
+/// 2. `P = M V`;
+/// 3. `P^T P`; 4. its Cholesky factor; 5. `U_1 = P R_1^-1`; 6. to 8. the same of `U_1`, which gives U;
+/// 9. `W = M^T U`; 10. `V = W diag(1 / ||w_i||)`, `||W||_F^2`, `||V||_F^2`.
+///
+/// The host cannot see the condition of `P^T P`, so there are always two rounds of Cholesky QR. And because nothing is
+/// gained here by multiplying with `M^T` in the same pass, W is the product with the finished U: exact whatever the
+/// condition. Columns that depend numerically on earlier ones become zero.
+pub(super) fn iterate<E: CudaElement>(
+    options: &PowerIteration,
+    m: &mut CudaMatrix<E>,
+    update: Option<(f64, &Gradient<'_, CudaMatrix<E>>)>,
+    v: &mut CudaMatrix<E>,
+    workspace: &mut Workspace<CudaBackend<E>>,
+) -> Result<Subspace<CudaBackend<E>>> {
+    const NAME: &str = "power_iteration";
+    let ((rows, cols), (n, k)) = (m.shape(), v.shape());
+    check_shape(NAME, (cols, k), (n, k))?;
+    if rows == 0 || cols == 0 || k == 0 {
+        return options.iterate_by_sweeps(m, update, v, workspace);
+    }
+    m.check_operands(NAME, &[v])?;
+    let norm_squared = momentum(m, update, v, options.seed)?;
+    let mut pass = Pass {
+        p: workspace.take_like(m, k)?,
+        u: workspace.take_like(m, k)?,
+        gram: workspace.take(k, k)?,
+        inverse: workspace.take(k, k)?,
+        w: workspace.take(n, k)?,
+    };
+    let mut squares = None;
+    let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+    for _ in 0..options.iterations.max(1) {
+        pass.p.gemm(zero, one, m, Op::Plain, v, Op::Plain)?;
+        pass.orthonormalize(workspace)?;
+        pass.orthonormalize(workspace)?;
+        std::mem::swap(&mut pass.p, &mut pass.u);
+        pass.w.gemm(zero, one, m, Op::Transposed, &pass.u, Op::Plain)?;
+        if options.form == SubspaceForm::Exact {
+            pass.rotate(workspace)?;
+        }
+        squares = Some(normalize(&pass.w, v)?);
+    }
+    let Pass { p, u, gram, inverse, w } = pass;
+    for matrix in [p, gram, inverse] {
+        workspace.give(matrix);
+    }
+    Ok(Subspace { u, w, scale: 1.0, norm_squared, one_sweep: false, squares })
+}
+
+/// `M = mu M + G`; returns `||M||_F^2`. Zero columns of V get random numbers.
+fn momentum<E: CudaElement>(
+    m: &mut CudaMatrix<E>,
+    update: Option<(f64, &Gradient<'_, CudaMatrix<E>>)>,
+    v: &mut CudaMatrix<E>,
+    seed: u64,
+) -> Result<CudaScalar> {
+    const NAME: &str = "momentum";
+    let (mut mu, mut factor) = (Coefficient::ONE, Coefficient::ZERO);
+    if let Some((decay, gradient)) = update {
+        check_same(NAME, m, gradient.values)?;
+        m.check_operands(NAME, &[gradient.values])?;
+        (mu, factor) = (decay.into(), gradient.scale);
+    }
+    let c = coefficients(NAME, &m.device, [mu, factor, Coefficient::ONE, Coefficient::ONE])?;
+    let gradient = update.map(|(_, gradient)| gradient.values.region);
+    CudaScalar::measured(&m.device, |place| {
+        m.device.momentum(m.region, gradient, &c, (v.region, seed), place)
+    })
+}
+
+/// `V = W diag(1 / ||w_i||)`; returns `||W||_F^2` and `||V||_F^2`.
+fn normalize<E: CudaElement>(w: &CudaMatrix<E>, v: &mut CudaMatrix<E>) -> Result<(CudaScalar, CudaScalar)> {
+    let device = &w.device;
+    let (first, second) = (device.slot().at("scalar")?, device.slot().at("scalar")?);
+    device.normalize_columns(w.region, v.region, (first.place(), second.place()))?;
+    Ok((CudaScalar::of_slot(device, first), CudaScalar::of_slot(device, second)))
+}
+
+/// The temporaries of a call.
+struct Pass<E> {
+    p: CudaMatrix<E>,
+    u: CudaMatrix<E>,
+    gram: CudaMatrix<E>,
+    inverse: CudaMatrix<E>,
+    w: CudaMatrix<E>,
+}
+
+impl<E: CudaElement> CudaMatrix<E> {
+    /// `self = op(A) B` in full precision: these products cost little, and orthogonality hangs on them.
+    fn thin_product(&mut self, a: &Self, op_a: Op, b: &Self) -> Result<()> {
+        let c = self.pair("gemm", Coefficient::ZERO, Coefficient::ONE)?;
+        let full = self.device.products().full();
+        self.device.gemm(full, self.region, false, &c, (a.region, op_a), (b.region, Op::Plain))
+    }
+}
+
+impl<E: CudaElement> Pass<E> {
+    /// One round of Cholesky QR on `p`.
+    fn orthonormalize(&mut self, workspace: &mut Workspace<CudaBackend<E>>) -> Result<()> {
+        self.gram.thin_product(&self.p, Op::Transposed, &self.p)?;
+        self.inverse.small_factor(SmallFactor::CholeskyInverse, &self.gram, &mut workspace.scratch)?;
+        self.u.thin_product(&self.p, Op::Plain, &self.inverse)?;
+        std::mem::swap(&mut self.p, &mut self.u);
+        Ok(())
+    }
+
+    /// Rotates U and W so that the columns of W are orthogonal and decreasing.
+    fn rotate(&mut self, workspace: &mut Workspace<CudaBackend<E>>) -> Result<()> {
+        self.gram.thin_product(&self.w, Op::Transposed, &self.w)?;
+        self.inverse.small_factor(SmallFactor::Diagonalizer, &self.gram, &mut workspace.scratch)?;
+        self.p.thin_product(&self.u, Op::Plain, &self.inverse)?;
+        std::mem::swap(&mut self.p, &mut self.u);
+        let (n, k) = self.w.shape();
+        let mut rotated = workspace.take(n, k)?;
+        rotated.thin_product(&self.w, Op::Plain, &self.inverse)?;
+        std::mem::swap(&mut self.w, &mut rotated);
+        workspace.give(rotated);
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! The checked level: one typed function for each kernel and product, which checks what it is given, chooses the grid
+//! and counts. Private; its callers own or borrow the memory.
+
+mod device;
+mod kernels;
+mod launch;
+mod memory;
+mod products;
+mod region;
+mod source;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use device::Device;
+pub(crate) use kernels::{Elementwise, Factorization};
+pub(crate) use launch::{Coefficients, Instruction};
+pub(crate) use memory::{Buffer, Slot};
+pub(crate) use products::Products;
+pub(crate) use region::Region;
+pub use tally::Tally;

@@ -1,0 +1,160 @@
+//! Matrix products by cuBLAS, in a precision that is chosen and never changed behind one's back.
+
+use super::tally::Counters;
+use super::{Coefficients, Device, Region};
+use crate::error::{At, CudaError};
+use crate::raw::blas::{Factors, Operand};
+use cudarc::cublas::sys::cublasComputeType_t as Compute;
+use spectra_core::backend::{Op, Result, check_gemm, check_shape};
+
+/// The element type and how its products are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Products {
+    /// f32, no reduction.
+    F32,
+    /// f32 rounded to TF32 (10 bits) before multiplication, f32 sums.
+    Tf32,
+    /// f32 rounded to bf16 (7 bits) before multiplication, f32 sums.
+    Bf16,
+    /// f64.
+    F64,
+}
+
+impl Products {
+    /// The element type in the kernels' language.
+    pub(super) fn real(self) -> &'static str {
+        if self.is_double() { "double" } else { "float" }
+    }
+
+    pub(crate) fn is_double(self) -> bool {
+        self == Self::F64
+    }
+
+    /// Bytes of an element.
+    pub(crate) fn width(self) -> usize {
+        if self.is_double() { 8 } else { 4 }
+    }
+
+    /// The same element type without reduction.
+    pub(crate) fn full(self) -> Self {
+        if self.is_double() { Self::F64 } else { Self::F32 }
+    }
+
+    fn compute(self) -> Compute {
+        match self {
+            Self::F32 => Compute::CUBLAS_COMPUTE_32F,
+            Self::Tf32 => Compute::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Self::Bf16 => Compute::CUBLAS_COMPUTE_32F_FAST_16BF,
+            Self::F64 => Compute::CUBLAS_COMPUTE_64F,
+        }
+    }
+}
+
+/// From this order on half the flops of a triangle are worth a second launch to mirror it.
+const TRIANGLE: usize = 512;
+
+impl Device {
+    /// `out = beta out + alpha op(A) op(B)` as `products` says; coefficients 0 and 1 are beta and alpha.
+    pub(crate) fn gemm(
+        &self,
+        products: Products,
+        out: Region,
+        keep: bool,
+        c: &Coefficients,
+        (a, op_a): (Region, Op),
+        (b, op_b): (Region, Op),
+    ) -> Result<()> {
+        const NAME: &str = "gemm";
+        let inner = check_gemm(out.shape(), a.shape(), op_a, b.shape(), op_b)?;
+        self.check_elements(NAME, [out, a, b])?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        if inner == 0 {
+            return self.scale(out, keep, c);
+        }
+        let factors = self.factors(keep, c)?;
+        let sizes = (int(out.rows).at(NAME)?, int(out.cols).at(NAME)?, int(inner).at(NAME)?);
+        let (a_operand, b_operand) = (operand(a, op_a).at(NAME)?, operand(b, op_b).at(NAME)?);
+        let ld = int(out.ld).at(NAME)?;
+        // SAFETY: regions are live and of this device's element type; shapes were checked.
+        let done = unsafe {
+            let compute = products.compute();
+            self.blas().gemm(compute, sizes, &factors, a_operand, b_operand, (out.pointer, ld))
+        };
+        done.at(NAME)?;
+        self.count_product(out, keep, &[a, b]);
+        Ok(())
+    }
+
+    /// The same where the caller knows that the result is symmetric: `A A^T` or `A^T A` of a large order as a triangle
+    /// that is mirrored, in full precision or TF32.
+    pub(crate) fn gemm_symmetric(
+        &self,
+        out: Region,
+        keep: bool,
+        c: &Coefficients,
+        (a, op_a): (Region, Op),
+        (b, op_b): (Region, Op),
+    ) -> Result<()> {
+        const NAME: &str = "gemm_symmetric";
+        let inner = check_gemm(out.shape(), a.shape(), op_a, b.shape(), op_b)?;
+        check_shape(NAME, (out.rows, out.rows), out.shape())?;
+        let one_matrix = a.pointer == b.pointer && a.ld == b.ld && a.shape() == b.shape() && op_a != op_b;
+        let full = matches!(self.products, Products::F32 | Products::F64);
+        if !(one_matrix && full && out.rows >= TRIANGLE && inner > 0) {
+            return self.gemm(self.products, out, keep, c, (a, op_a), (b, op_b));
+        }
+        self.check_elements(NAME, [out, a, b])?;
+        let factors = self.factors(keep, c)?;
+        let sizes = (int(out.rows).at(NAME)?, int(inner).at(NAME)?);
+        let (a_operand, ld) = (operand(a, op_a).at(NAME)?, int(out.ld).at(NAME)?);
+        // SAFETY: as in `gemm`.
+        let done = unsafe {
+            self.blas().syrk(self.products.is_double(), sizes, &factors, a_operand, (out.pointer, ld))
+        };
+        done.at(NAME)?;
+        self.count_product(out, keep, &[a]);
+        self.mirror(out)
+    }
+
+    /// cuBLAS takes what has the element type.
+    fn check_elements<const N: usize>(&self, operation: &'static str, regions: [Region; N]) -> Result<()> {
+        use spectra_core::backend::{Error, ErrorKind};
+        if regions.iter().any(|region| region.bf16) {
+            let what = "a product of a matrix in bf16 storage";
+            return Err(Error::new(operation, ErrorKind::Unsupported { what }));
+        }
+        Ok(())
+    }
+
+    fn factors(&self, keep: bool, c: &Coefficients) -> Result<Factors> {
+        let beta = if keep { c.factor[0] } else { 0.0 };
+        if !c.on_host() {
+            let (beta, alpha) = self.scalar_pair(c)?;
+            return Ok(Factors::Device { beta, alpha });
+        }
+        Ok(if self.products.is_double() {
+            Factors::Double { beta, alpha: c.factor[1] }
+        } else {
+            Factors::Single { beta: beta as f32, alpha: c.factor[1] as f32 }
+        })
+    }
+
+    fn count_product(&self, out: Region, keep: bool, operands: &[Region]) {
+        Counters::add(&self.counters.launches, 1);
+        Counters::add(&self.counters.products, 1);
+        let width = self.products.width();
+        let read: usize = operands.iter().map(|region| region.bytes(width)).sum();
+        Counters::add(&self.counters.bytes, read + out.bytes(width) * if keep { 2 } else { 1 });
+    }
+}
+
+fn int(size: usize) -> std::result::Result<i32, CudaError> {
+    i32::try_from(size).map_err(|_| CudaError::TooLarge { what: "an extent of a product", size })
+}
+
+fn operand(region: Region, op: Op) -> std::result::Result<Operand, CudaError> {
+    let transposed = op == Op::Transposed;
+    Ok(Operand { pointer: region.pointer, ld: int(region.ld.max(1))?, transposed })
+}

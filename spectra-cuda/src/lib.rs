@@ -1,0 +1,87 @@
+//! Spectral optimizers on CUDA buffers that you own, through [cudarc].
+//!
+//! ```no_run
+//! use spectra_cuda::plan::Plan;
+//! use spectra_cuda::{Config, CudaBackend, Optimizer, Parameter, Precision};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let stream = spectra_cuda::open(0)?.default_stream();
+//! let mut weights = stream.alloc_zeros::<f32>(4096 * 1024)?;
+//! let gradient = stream.alloc_zeros::<f32>(4096 * 1024)?;
+//! let backend = CudaBackend::<f32>::new(&stream, Precision::F32)?;
+//! let config = Config::preset("spectra")?.lr(0.01).check_finite(false);
+//! let shapes: [(&str, &[usize]); 1] = [("mlp.up.weight", &[4096, 1024])];
+//! let mut optimizer = Optimizer::new(backend, config, &Plan::builder(), shapes)?;
+//! optimizer.step(&mut [Parameter::new(&mut weights, &gradient)])?; // queued on `stream`
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * [`Optimizer`]: a whole model; weights and gradients stay in the caller's buffers, of `f32`, `f64` or `bf16`, with gaps
+//!   between the rows where there are any.
+//! * [`CudaBackend`], [`CudaMatrix`]: the traits of `spectra-core`, to call single algorithms.
+//!
+//! # What a step costs
+//!
+//! One m x n matrix, counted by the test `costs` on a 200 x 264 matrix (k = 3): kernel launches and cuBLAS products together,
+//! and words of memory that they must move, in multiples of mn. After the second step nothing is allocated.
+//!
+//! | preset | launches | of them products | mn words | waits |
+//! |---|---|---|---|---|
+//! | `spectra` | 12 | 6 | 8, and the thin matrices (0.26) | 0 |
+//! | `adamw` | 1 | 0 | 7 | 0 |
+//! | `signum` | 4 | 0 | 11 | 0 |
+//! | `ademamix` | 3 | 0 | 14 | 0 |
+//! | `mars` | 4 | 0 | 13 | 0 |
+//! | `sgd-m` | 2 | 0 | 6 | 0 |
+//! | `muon`, `d-muon` | 33 | 15 | 82 | 0 |
+//! | `adamw-post-orth` | 31 | 15 | 80 | 0 |
+//! | `spectra-adamw` | 29 | 10 | 62 | 1 |
+//! | `spectra-signum` | 33 | 11 | 69 | 1 |
+//! | `frank-wolfe` | 427 | 273 | 547 | 21 |
+//!
+//! The norm clip adds a launch or two for each matrix; [`Config::check_finite`], which is on by default, adds one and a wait
+//! for one number in each step. The spectral clips choose their iteration by a bound that the host reads;
+//! `SoftClipMethod::Fixed` does not.
+//!
+//! # CUDA graphs
+//!
+//! A step that does not wait can be captured, from the third on: it allocates nothing and reads nothing. The graph keeps the
+//! learning rate and whatever else the host computed, such as the bias correction of Adam; capture again when they change. Turn
+//! cudarc's event tracking off first, as for any capture.
+//!
+//! # Precision
+//!
+//! Matrix products are computed as [`Precision`] says; everything else is in the element type, norms and small factorisations in
+//! `f64`. Reductions have one order, on every device, and use no atomic addition of numbers: the same step on the same machine
+//! gives the same bits as far as cuBLAS does. Buffers in `bf16` are widened where they are read, and rounded once, to nearest, where
+//! weights are written (twice by `ademamix` and by Nesterov's momentum without a map); state is in `f32`.
+//!
+//! In `f32` squares of gradients must stay in the range of the type (norms between 1e-19 and 1e19), because the host, which would
+//! scale them, does not know the norms. Columns of the subspace that are nearly parallel in the precision of their Gram matrix count as
+//! dependent and are drawn anew in the next step.
+//!
+//! # What has been tested, and what has not
+//!
+//! **This crate has never run on a GPU in its own tests.** Its kernels are compiled by NVIDIA's compiler for sm_80, sm_90 and sm_100;
+//! their logic and all host code run against a simulated device that compiles the same source for the CPU, checks every access, barrier
+//! and race, and replaces cuBLAS by plain loops. That checks logic. It does not check speed, the arithmetic of the hardware (fused
+//! multiply-adds, TF32, tensor cores), the limits of the hardware, or cuBLAS itself. `SPECTRA_CUDA=real cargo test -p spectra-cuda` runs the same tests on
+//! a GPU, and `cargo run --release -p spectra-cuda --example step` measures one.
+//!
+//! Several GPUs (NCCL) are not part of this crate; `Matrix::layout` of `spectra-core` is where they would enter.
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
+mod backend;
+mod checked;
+mod error;
+mod optimizer;
+mod raw;
+
+pub use backend::{CudaBackend, CudaElement, CudaMatrix, CudaScalar, Precision, Storage, open};
+pub use checked::Tally;
+pub use cudarc;
+pub use error::CudaError;
+pub use optimizer::{Optimizer, Parameter, Source, Target};
+pub use spectra_core::backend::{Error, ErrorKind, Result};
+pub use spectra_core::optimizer::{Config, Recipe, plan};

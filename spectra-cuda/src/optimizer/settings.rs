@@ -1,0 +1,95 @@
+//! What can be asked and set between steps.
+
+use super::Optimizer;
+use crate::backend::{CudaBackend, CudaElement};
+use spectra_core::backend::Result;
+use spectra_core::optimizer::plan::{Plan, Rule, StateCost, Table};
+use spectra_core::optimizer::{Config, Optimizer as Core};
+
+impl<E: CudaElement> Optimizer<E> {
+    /// Who gets which rule, and why.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// [`plan`](Self::plan) as a printable table, with the bytes of state.
+    pub fn plan_table(&self) -> Table<'_, impl StateCost> {
+        self.plan.table(Cost { config: *self.config(), width: size_of::<E>() })
+    }
+
+    /// The settings it was made with.
+    pub fn config(&self) -> &Config {
+        self.core.config()
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &CudaBackend<E> {
+        self.core.backend()
+    }
+
+    /// The core's optimizer: state buffers of single parameters, for diagnostics.
+    pub fn core(&self) -> &Core<CudaBackend<E>> {
+        &self.core
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.core.steps()
+    }
+
+    /// Bytes of state once every parameter has taken a step.
+    pub fn state_bytes(&self) -> usize {
+        self.core.state_bytes()
+    }
+
+    /// The parameters that had no gradient in the last step; frozen ones do not count.
+    pub fn missing_gradients(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.missing.iter().map(|index| self.plan.entries().get(*index).map_or("", |entry| entry.name()))
+    }
+
+    /// The learning rate of the hidden matrices.
+    pub fn learning_rate(&self) -> f64 {
+        self.core.learning_rate()
+    }
+
+    /// Sets the learning rate of the hidden matrices, and that of everything else in proportion. A captured graph keeps
+    /// the one it was captured with.
+    ///
+    /// # Errors
+    /// Negative or non-finite.
+    pub fn set_learning_rate(&mut self, lr: f64) -> Result<()> {
+        self.core.set_learning_rate(lr)
+    }
+
+    /// Sets the factor of the spectral clip's threshold, from its schedule.
+    ///
+    /// # Errors
+    /// Not positive, or non-finite.
+    pub fn set_clip_factor(&mut self, factor: f64) -> Result<()> {
+        self.core.set_clip_factor(factor)
+    }
+
+    /// Sets the factor of the pre-clip's threshold, from its schedule.
+    ///
+    /// # Errors
+    /// Not positive, or non-finite.
+    pub fn set_pre_clip_factor(&mut self, factor: f64) -> Result<()> {
+        self.core.set_pre_clip_factor(factor)
+    }
+}
+
+/// The cost of a plan in the arithmetic type's bytes.
+struct Cost {
+    config: Config,
+    width: usize,
+}
+
+impl StateCost for Cost {
+    fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize {
+        self.config.state_numbers(rule, rows, cols)
+    }
+
+    fn bytes_per_number(&self) -> usize {
+        self.width
+    }
+}

@@ -1,0 +1,112 @@
+//! One step.
+
+use super::{Optimizer, Parameter};
+use crate::backend::{CudaElement, CudaMatrix, Storage};
+use crate::error::At;
+use cudarc::driver::SyncOnDrop;
+use spectra_core::backend::{Backend, Error, Matrix, Result};
+use spectra_core::optimizer::plan::Rule;
+
+impl<E: CudaElement> Optimizer<E> {
+    /// One step of all parameters, in the order in which they were named; those without a gradient are left alone.
+    /// Returns how many those are.
+    ///
+    /// Weights change in place; gradients do not. The buffers are used in the order of the backend's stream; cudarc's
+    /// events order it with other streams, if it tracks them.
+    ///
+    /// # Errors
+    /// Another number of parameters; a buffer that is too small, or of another context or stream; with
+    /// [`Config::check_finite`](spectra_core::optimizer::Config::check_finite) a NaN or an infinity in a gradient.
+    /// Nothing has changed then. An error of the device in the middle of a step leaves the parameters before the one it
+    /// names updated.
+    pub fn step(&mut self, parameters: &mut [Parameter<'_, E>]) -> Result<usize> {
+        let entries = self.plan.entries();
+        if parameters.len() != entries.len() {
+            let (given, wanted) = (parameters.len(), entries.len());
+            return Err(Error::shape("step (number of parameters)", (wanted, 1), (given, 1)));
+        }
+        let backend = self.core.backend().clone();
+        let stream = backend.stream().clone();
+        for (entry, parameter) in entries.iter().zip(&*parameters) {
+            let named = |error: Error| error.for_parameter(entry.name());
+            let checked = parameter.weights.check(&stream, entry.view());
+            checked.at("step (weights)").map_err(named)?;
+            if let Some(gradient) = &parameter.gradient {
+                gradient.check(&stream, entry.view()).at("step (gradient)").map_err(named)?;
+            }
+        }
+        self.missing.clear();
+        // Dropped when the step has been queued: what other streams do with the buffers then waits for it.
+        let mut events: Vec<SyncOnDrop<'_>> = Vec::with_capacity(2 * parameters.len());
+        let mut taken = Vec::with_capacity(parameters.len());
+        for (index, (entry, parameter)) in entries.iter().zip(parameters).enumerate() {
+            if entry.rule() == Rule::Frozen {
+                continue;
+            }
+            let Parameter { weights, gradient: Some(gradient) } = parameter else {
+                self.missing.push(index);
+                continue;
+            };
+            let shape = entry.view();
+            let borrow = |pointer, ld: Option<usize>, storage| {
+                // SAFETY: the buffer is of this context and large enough, as checked above, and borrowed until the step has
+                // been queued; events or the common stream order it with other work. The core keeps neither weights nor
+                // gradients.
+                unsafe { backend.matrix_at(pointer, shape, ld.unwrap_or(shape.1), storage) }
+                    .map_err(|error| error.for_parameter(entry.name()))
+            };
+            let (ld, storage) = (weights.ld, weights.storage());
+            let (pointer, event) = weights.lend(&stream);
+            events.push(event);
+            let weights = borrow(pointer, ld, storage)?;
+            let (pointer, event) = gradient.lend(&stream);
+            events.push(event);
+            taken.push(Taken {
+                index,
+                weights,
+                gradient: borrow(pointer, gradient.ld, gradient.storage())?,
+                is_bf16: gradient.storage() == Storage::Bf16,
+            });
+        }
+        self.advance(taken)?;
+        Ok(self.missing.len())
+    }
+
+    fn advance(&mut self, mut taken: Vec<Taken<E>>) -> Result<()> {
+        if self.core.config().pre_clip.is_some() {
+            // Its products cannot read bf16.
+            for item in taken.iter_mut().filter(|item| item.is_bf16) {
+                item.gradient = self.widen(item.index, &item.gradient)?;
+            }
+        }
+        let prepared = self.core.prepare(taken.iter().map(|item| (item.index, &item.gradient)))?;
+        for item in &mut taken {
+            self.core.update(item.index, &mut item.weights, &item.gradient, &prepared)?;
+        }
+        self.core.finish(prepared);
+        if self.core.config().pre_clip.is_some() {
+            let own = taken.into_iter().filter(|item| item.is_bf16);
+            self.widened.extend(own.map(|item| (item.index, item.gradient)));
+        }
+        Ok(())
+    }
+
+    /// A copy in the element type, in memory that is kept from step to step.
+    fn widen(&mut self, index: usize, gradient: &CudaMatrix<E>) -> Result<CudaMatrix<E>> {
+        let kept = self.widened.iter().position(|(i, _)| *i == index);
+        let mut copy = match kept {
+            Some(position) => self.widened.swap_remove(position).1,
+            None => self.core.backend().zeros(gradient.shape().0, gradient.shape().1, None)?,
+        };
+        copy.copy_from(gradient)?;
+        Ok(copy)
+    }
+}
+
+/// A parameter of this step.
+struct Taken<E> {
+    index: usize,
+    weights: CudaMatrix<E>,
+    gradient: CudaMatrix<E>,
+    is_bf16: bool,
+}

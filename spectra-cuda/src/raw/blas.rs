@@ -1,0 +1,204 @@
+//! cuBLAS on raw pointers, row-major: a row-major matrix is the transpose of a column-major one, so `C = A B` is asked
+//! for as `C^T = B^T A^T`.
+
+use crate::error::CudaError;
+use cudarc::cublas::result;
+use cudarc::cublas::sys::{
+    self, cublasComputeType_t as Compute, cublasFillMode_t, cublasGemmAlgo_t, cublasMath_t,
+    cublasOperation_t as Operation, cublasPointerMode_t as PointerMode, cudaDataType_t as DataType,
+};
+use cudarc::driver::CudaStream;
+use cudarc::driver::sys::CUdeviceptr;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+/// A cuBLAS handle bound to one stream.
+#[derive(Debug)]
+pub(crate) struct Blas {
+    handle: sys::cublasHandle_t,
+    stream: Arc<CudaStream>,
+}
+
+// SAFETY: a handle may be used from any thread, by one at a time; `Device` keeps it behind a mutex.
+unsafe impl Send for Blas {}
+
+/// `alpha` and `beta`: on the host as `f32` or `f64` according to the element, or a pair (beta, alpha) of elements in
+/// device memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Factors {
+    Single { beta: f32, alpha: f32 },
+    Double { beta: f64, alpha: f64 },
+    Device { beta: CUdeviceptr, alpha: CUdeviceptr },
+}
+
+/// A row-major operand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operand {
+    pub(crate) pointer: CUdeviceptr,
+    pub(crate) ld: i32,
+    pub(crate) transposed: bool,
+}
+
+impl Operand {
+    fn operation(&self) -> Operation {
+        if self.transposed { Operation::CUBLAS_OP_T } else { Operation::CUBLAS_OP_N }
+    }
+}
+
+impl Blas {
+    /// A handle on `stream` that may use `workspace` (its pointer and bytes), so that cuBLAS allocates nothing later.
+    ///
+    /// # Safety
+    /// The workspace must outlive the handle.
+    pub(crate) unsafe fn new(
+        stream: &Arc<CudaStream>,
+        workspace: (CUdeviceptr, usize),
+    ) -> Result<Self, CudaError> {
+        stream.context().bind_to_thread()?;
+        let blas = Self { handle: result::create_handle()?, stream: stream.clone() };
+        // SAFETY: the handle has just been made; the stream is kept alive; the workspace is the caller's promise.
+        unsafe {
+            result::set_stream(blas.handle, stream.cu_stream().cast())?;
+            sys::cublasSetMathMode(blas.handle, cublasMath_t::CUBLAS_DEFAULT_MATH).result()?;
+            sys::cublasSetWorkspace_v2(blas.handle, workspace.0 as *mut c_void, workspace.1).result()?;
+        }
+        Ok(blas)
+    }
+
+    /// Runs `f` with the two factors in the pointer mode that they need.
+    fn with_factors(
+        &self,
+        factors: &Factors,
+        f: impl FnOnce(*const c_void, *const c_void) -> Result<(), CudaError>,
+    ) -> Result<(), CudaError> {
+        self.stream.context().bind_to_thread()?;
+        fn at<T>(x: &T) -> *const c_void {
+            std::ptr::from_ref(x).cast()
+        }
+        match factors {
+            Factors::Single { beta, alpha } => f(at(beta), at(alpha)),
+            Factors::Double { beta, alpha } => f(at(beta), at(alpha)),
+            Factors::Device { beta, alpha } => {
+                self.pointer_mode(PointerMode::CUBLAS_POINTER_MODE_DEVICE)?;
+                let done = f(*beta as *const c_void, *alpha as *const c_void);
+                self.pointer_mode(PointerMode::CUBLAS_POINTER_MODE_HOST)?;
+                done
+            }
+        }
+    }
+
+    fn pointer_mode(&self, mode: PointerMode) -> Result<(), CudaError> {
+        // SAFETY: the handle is valid.
+        Ok(unsafe { sys::cublasSetPointerMode_v2(self.handle, mode) }.result()?)
+    }
+
+    /// `C = beta C + alpha op(A) op(B)`, C rows x cols with leading dimension `ld`, inner dimension `inner`.
+    ///
+    /// # Safety
+    /// Pointers, leading dimensions and sizes must describe live device memory of the type of `compute`.
+    pub(crate) unsafe fn gemm(
+        &self,
+        compute: Compute,
+        (rows, cols, inner): (i32, i32, i32),
+        factors: &Factors,
+        a: Operand,
+        b: Operand,
+        (c, ld): (CUdeviceptr, i32),
+    ) -> Result<(), CudaError> {
+        let double = compute == Compute::CUBLAS_COMPUTE_64F;
+        let data = if double { DataType::CUDA_R_64F } else { DataType::CUDA_R_32F };
+        self.with_factors(factors, |beta, alpha| {
+            // SAFETY: the caller's promise; the factors have the type of `compute`.
+            unsafe {
+                result::gemm_ex(
+                    self.handle,
+                    b.operation(),
+                    a.operation(),
+                    cols,
+                    rows,
+                    inner,
+                    alpha,
+                    b.pointer as *const c_void,
+                    data,
+                    b.ld,
+                    a.pointer as *const c_void,
+                    data,
+                    a.ld,
+                    beta,
+                    c as *mut c_void,
+                    data,
+                    ld,
+                    compute,
+                    cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The upper triangle (row <= col, row-major) of `C = beta C + alpha op(A) op(A)^T`, C n x n.
+    ///
+    /// # Safety
+    /// As [`gemm`](Self::gemm); `f64` if `double`.
+    pub(crate) unsafe fn syrk(
+        &self,
+        double: bool,
+        (n, inner): (i32, i32),
+        factors: &Factors,
+        a: Operand,
+        (c, ld): (CUdeviceptr, i32),
+    ) -> Result<(), CudaError> {
+        // Row-major upper is column-major lower; A is column-major A^T.
+        let (fill, op) = (cublasFillMode_t::CUBLAS_FILL_MODE_LOWER, !a.transposed);
+        let op = if op { Operation::CUBLAS_OP_T } else { Operation::CUBLAS_OP_N };
+        self.with_factors(factors, |beta, alpha| {
+            // SAFETY: the caller's promise; the factors have the element's type.
+            let status = unsafe {
+                if double {
+                    let (alpha, beta) = (alpha.cast(), beta.cast());
+                    let a_pointer = a.pointer as *const f64;
+                    sys::cublasDsyrk_v2(
+                        self.handle,
+                        fill,
+                        op,
+                        n,
+                        inner,
+                        alpha,
+                        a_pointer,
+                        a.ld,
+                        beta,
+                        c as *mut f64,
+                        ld,
+                    )
+                } else {
+                    let (alpha, beta) = (alpha.cast(), beta.cast());
+                    let a_pointer = a.pointer as *const f32;
+                    sys::cublasSsyrk_v2(
+                        self.handle,
+                        fill,
+                        op,
+                        n,
+                        inner,
+                        alpha,
+                        a_pointer,
+                        a.ld,
+                        beta,
+                        c as *mut f32,
+                        ld,
+                    )
+                }
+            };
+            Ok(status.result()?)
+        })
+    }
+}
+
+impl Drop for Blas {
+    fn drop(&mut self) {
+        let context = self.stream.context();
+        context.record_err(context.bind_to_thread());
+        // SAFETY: the handle was made by `new` and is not used again. It fails only for a handle that is not one.
+        let destroyed = unsafe { result::destroy_handle(self.handle) };
+        debug_assert!(destroyed.is_ok(), "{destroyed:?}");
+    }
+}

@@ -1,0 +1,4 @@
+//! The raw level: what cudarc leaves to the caller. Unsafe, unchecked, private.
+
+pub(crate) mod blas;
+pub(crate) mod libraries;

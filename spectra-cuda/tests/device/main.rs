@@ -1,0 +1,45 @@
+//! Tests on a device: the simulated one, or with `SPECTRA_CUDA=real` the machine's own. Where there is neither, every test
+//! is listed as ignored and the reason is printed.
+
+mod buffers;
+mod conformance;
+mod costs;
+mod device;
+mod golden;
+mod matrices;
+mod optimizer;
+mod precision;
+mod refusals;
+
+use libtest_mimic::{Arguments, Trial, run};
+use spectra_cuda_simulator::{Selection, select};
+
+/// The tests but for those of the conformance suite.
+macro_rules! tests {
+    ($($module:ident: $($name:ident)*;)*) => {
+        vec![$($(
+            Trial::test(concat!(stringify!($module), "::", stringify!($name)), || Ok($module::$name().map_err(|e| e.to_string())?)),
+        )*)*]
+    };
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // The simulated device's accounts belong to the whole process.
+    arguments.test_threads = Some(1);
+    let skipped = matches!(select(), Selection::Skipped(_));
+    let mut trials = conformance::trials();
+    trials.extend(tests! {
+        matrices: large_symmetric_products weight_updates_of_high_rank borrowed_with_gaps bf16_storage;
+        golden: baselines spectra_wrapper spectral_maps frank_wolfe;
+        optimizer: follows_the_portable_backend bf16_is_f32_rounded_once gaps_between_rows resumes_to_the_bit
+            a_captured_step_replays;
+        costs: of_every_preset;
+        precision: products_are_as_exact_as_they_say;
+        refusals: small_buffers foreign_streams foreign_devices wrong_counts_and_values out_of_memory no_such_device;
+    });
+    if skipped {
+        trials = trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect();
+    }
+    run(&arguments, trials).exit();
+}
