@@ -10,9 +10,8 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, MuonConfig};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use spectra_burn::{Orientation, SpectralConfig};
 use spectra_core::backend::Result;
-use spectra_core::optimizer::Recipe;
 
-const STEPS: usize = 5;
+const STEPS: usize = 10;
 
 fn main() -> Result<()> {
     let size = std::env::args().nth(1).and_then(|size| size.parse().ok()).unwrap_or(1024);
@@ -21,45 +20,47 @@ fn main() -> Result<()> {
     let normal = || Tensor::<2>::random([size, size], Distribution::Normal(0.0, 1.0), (&device, DType::F32));
     let (start, gradients) = (normal(), (0..STEPS).map(|_| normal()).collect::<Vec<_>>());
 
-    let adamw = SpectralConfig::new(Recipe::adamw());
     // Burn's Muon takes its step scale from the shape as it is stored.
-    let muon = SpectralConfig::preset("muon")?.with_orientation(Orientation::OutByIn);
+    let ours = |preset| SpectralConfig::preset(preset)?.with_orientation(Orientation::OutByIn).init();
     let burns_adamw = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.01);
     println!("{size} x {size}, f32, {STEPS} steps        difference   burn ms   ours ms");
     for (name, burns, ours) in [
-        ("AdamW", burns_adamw.init(), adamw.init()?),
-        ("Muon, five quintic steps", MuonConfig::new().init(), muon.init()?),
-        ("tail shrink, ratio 0.015", AdamWConfig::new().init(), SpectralConfig::preset("spectra")?.init()?),
+        ("AdamW", Some(burns_adamw.init()), ours("adamw")?),
+        ("Muon, five quintic steps", Some(MuonConfig::new().init()), ours("muon")?),
+        ("tail shrink, ratio 0.015", None, ours("spectra")?),
+        ("soft clip of AdamW at 10", None, ours("spectra-adamw")?),
     ] {
-        let (theirs, burn_ms) = train(burns, start.clone(), &gradients);
         let (mine, our_ms) = train(ours, start.clone(), &gradients);
+        let Some(burns) = burns else {
+            println!("{name:<38}{:>8} {:>9} {our_ms:>9.1}", "-", "-");
+            continue;
+        };
+        let (theirs, burn_ms) = train(burns, start.clone(), &gradients);
         let moved = (theirs.clone() - start.clone()).abs().max().into_scalar::<f32>();
         let difference = (theirs - mine).abs().max().into_scalar::<f32>() / moved;
-        if name.starts_with("tail") {
-            println!("{name:<38}{:>8} {:>9} {our_ms:>9.1}", "", "");
-        } else {
-            println!("{name:<38}{difference:>8.1e} {burn_ms:>9.1} {our_ms:>9.1}");
-        }
+        println!("{name:<38}{difference:>8.1e} {burn_ms:>9.1} {our_ms:>9.1}");
     }
     println!(
-        "difference: the largest over all weights, over the largest that a weight moved; times: the median"
+        "difference: the largest over all weights, over the largest that a weight moved; times: the fastest step"
     );
     Ok(())
 }
 
-/// The weight after all gradients, and the median time of a step in milliseconds.
+/// The weight after all gradients, and the time of the fastest step in milliseconds.
 fn train(mut optimizer: ModuleOptimizer, start: Tensor<2>, gradients: &[Tensor<2>]) -> (Tensor<2>, f64) {
     let [inputs, outputs] = start.dims();
-    let mut model: Linear = LinearConfig::new(inputs, outputs).with_bias(false).init(&start.device());
-    model.weight = Param::initialized(model.weight.id, start.zeros_like() + start);
-    let mut times = Vec::new();
+    let device = start.device().autodiff();
+    let mut model: Linear = LinearConfig::new(inputs, outputs).with_bias(false).init(&device);
+    // A copy, so that a step may change it in place.
+    let weight = (start.zeros_like() + start).autodiff().require_grad();
+    model.weight = Param::initialized(model.weight.id, weight);
+    let mut fastest = f64::INFINITY;
     for gradient in gradients {
         let mut given = GradientsParams::new();
         given.register::<2>(model.weight.id, gradient.clone());
         let begun = Instant::now();
         model = optimizer.step(0.02, model, given);
-        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        fastest = fastest.min(begun.elapsed().as_secs_f64() * 1e3);
     }
-    times.sort_by(f64::total_cmp);
-    (model.weight.val(), times[times.len() / 2])
+    (model.weight.val().inner(), fastest)
 }

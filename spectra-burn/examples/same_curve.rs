@@ -1,9 +1,9 @@
 //! Whether two frameworks gave the same loss curve: one picture, and the largest difference.
 //!
 //! ```sh
-//! cargo run --release -p spectra-candle --example train_lm -- --optimizer spectra --out runs/candle
-//! cargo run --release -p spectra-burn --example train_lm -- --optimizer spectra --out runs/burn
-//! cargo run --release -p spectra-burn --example same_curve -- runs/candle runs/burn runs/same_curve.png
+//! cargo run --release -p spectra-candle --example train_lm -- --out out/candle
+//! cargo run --release -p spectra-burn --example train_lm -- --out out/burn
+//! cargo run --release -p spectra-burn --example same_curve -- out/candle out/burn out/same_curve.png
 //! ```
 
 use std::collections::BTreeMap;
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use spectra_examples::checkpoints::Checkpoints;
-use spectra_examples::{Failure, Record, Settings, pictures, report, write_whole};
+use spectra_examples::pictures::{Panel, curves};
+use spectra_examples::{Failure, Record, Row, Settings, report, write_whole};
 
 fn main() -> ExitCode {
     report(run())
@@ -22,23 +23,22 @@ fn run() -> Result<(), Failure> {
     let [first, second, picture] = arguments.as_slice() else {
         return Err(Failure::input("pass two output folders of train_lm and the name of a picture"));
     };
-    let (ours, theirs) = (runs(first)?, runs(second)?);
-    let mut drawn = Vec::new();
-    for (name, (settings, one)) in &ours {
-        let Some((others, two)) = theirs.get(name) else { continue };
-        if let Some(difference) = settings.difference(others) {
-            return Err(Failure::input(format!("{name} was run with other settings ({difference})")));
+    let named = |folder: &Path| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names = [named(first), named(second)];
+    let (mut ones, others) = (runs(first)?, runs(second)?);
+    let mut panels = Vec::new();
+    for (optimizer, (settings, two)) in &others {
+        let Some((theirs, one)) = ones.remove(optimizer) else { continue };
+        if let Some(difference) = theirs.difference(settings) {
+            return Err(Failure::input(format!("{optimizer} was run with other settings ({difference})")));
         }
-        println!("{name}: {}", compare(one, two));
-        for (folder, record) in [(first, one), (second, two)] {
-            let optimizer = format!("{name} ({})", folder.file_name().unwrap_or_default().to_string_lossy());
-            drawn.push((Settings { optimizer, ..settings.clone() }, record.clone()));
-        }
+        println!("{optimizer}: {}", compare(&one, two));
+        panels.extend(draw(optimizer, &names, [&one, two]));
     }
-    if drawn.is_empty() {
+    if panels.is_empty() {
         return Err(Failure::input("the two folders have no optimizer in common"));
     }
-    write_whole(picture, &pictures::loss(&drawn)?)
+    write_whole(picture, &curves(&panels, 2)?)
 }
 
 /// The runs of an output folder, by optimizer.
@@ -56,25 +56,43 @@ fn runs(folder: &Path) -> Result<BTreeMap<String, (Settings, Record)>, Failure> 
     settings.into_iter().map(with_record).collect()
 }
 
+/// The steps that both have done.
+fn steps<'a>(one: &'a Record, two: &'a Record) -> impl Iterator<Item = (&'a Row, &'a Row)> {
+    one.rows.iter().zip(&two.rows)
+}
+
+/// Both curves of the training loss, and how far they are apart.
+fn draw(optimizer: &str, names: &[String; 2], [one, two]: [&Record; 2]) -> [Panel; 2] {
+    let loss = |row: &Row| (row.step as f64, row.training_loss);
+    let curve = |name: &String, record: &Record| (name.clone(), record.rows.iter().map(loss).collect());
+    let apart = |(a, b): (&Row, &Row)| (a.step as f64, (a.training_loss - b.training_loss).abs());
+    let panel = |title, curves| {
+        let (across, up) = ("training steps", "nats per byte");
+        Panel { title, across, up, logarithmic: false, curves }
+    };
+    let both = vec![curve(&names[0], one), curve(&names[1], two)];
+    let difference = vec![("difference".to_owned(), steps(one, two).map(apart).collect())];
+    [
+        panel(format!("{optimizer}: training loss"), both),
+        panel(format!("{optimizer}: their difference"), difference),
+    ]
+}
+
 /// The largest differences of the losses.
 fn compare(one: &Record, two: &Record) -> String {
-    let largest = |pairs: &mut dyn Iterator<Item = (usize, f64, f64)>| {
-        pairs.fold(
-            (0, 0.0f64),
-            |(at, worst), (step, a, b)| {
-                if (a - b).abs() > worst { (step, (a - b).abs()) } else { (at, worst) }
-            },
-        )
-    };
-    let rows = || one.rows.iter().zip(&two.rows);
-    let (step, training) = largest(&mut rows().map(|(a, b)| (a.step, a.training_loss, b.training_loss)));
-    let (_, early) = largest(&mut rows().take(20).map(|(a, b)| (a.step, a.training_loss, b.training_loss)));
-    let (_, validation) =
-        largest(&mut one.validations().zip(two.validations()).map(|((step, _, a), (_, _, b))| (step, a, b)));
+    let (mut at, mut largest) = (0, 0.0f64);
+    for (a, b) in steps(one, two) {
+        let difference = (a.training_loss - b.training_loss).abs();
+        if difference > largest {
+            (at, largest) = (a.step, difference);
+        }
+    }
+    let validations = one.validations().zip(two.validations());
+    let validation = validations.fold(0.0f64, |worst, ((_, _, a), (_, _, b))| worst.max((a - b).abs()));
     format!(
-        "{} steps; largest difference of the training loss {training:.2e} (step {step}; {early:.2e} in the first 20 steps), of \
-         the validation loss {validation:.2e}; last validation losses {:.4} and {:.4}",
-        one.rows.len().min(two.rows.len()),
+        "{} steps; largest difference of the training loss {largest:.2e} (step {at}), of the validation loss \
+         {validation:.2e}; last validation losses {:.6} and {:.6}",
+        steps(one, two).count(),
         one.final_loss().unwrap_or(f64::NAN),
         two.final_loss().unwrap_or(f64::NAN),
     )

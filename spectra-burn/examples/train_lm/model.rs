@@ -189,11 +189,12 @@ impl ModuleMapper for Fill<'_> {
             let data = TensorData::new(found.values.clone(), found.shape.clone());
             let value = Tensor::<D>::from_data(data, &old.device());
             // Moved once, so that training works on contiguous memory.
-            if transposed {
+            let value = if transposed {
                 Tensor::from_data(value.swap_dims(0, 1).into_data(), &old.device())
             } else {
                 value
-            }
+            };
+            value.require_grad()
         })
     }
 }

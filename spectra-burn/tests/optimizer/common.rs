@@ -93,9 +93,15 @@ pub(crate) fn largest(a: &[f64]) -> f64 {
 
 /// One layer without a bias, its weight (stored `in x out`) given.
 pub(crate) fn layer(weight: Tensor<2>) -> Linear {
+    layer_on(&Device::flex(), weight)
+}
+
+/// The same on a device.
+pub(crate) fn layer_on(device: &Device, weight: Tensor<2>) -> Linear {
     let [inputs, outputs] = weight.dims();
-    let mut linear = LinearConfig::new(inputs, outputs).with_bias(false).init(&Device::flex().autodiff());
-    linear.weight = Param::initialized(linear.weight.id, weight.autodiff().require_grad());
+    let mut linear = LinearConfig::new(inputs, outputs).with_bias(false).init(&device.clone().autodiff());
+    let weight = weight.to_device(device).autodiff().require_grad();
+    linear.weight = Param::initialized(linear.weight.id, weight);
     linear
 }
 

@@ -2,6 +2,7 @@
 
 mod common;
 mod model;
+mod on_device;
 mod peers;
 mod readme;
 mod refusals;

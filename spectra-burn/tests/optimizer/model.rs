@@ -13,19 +13,19 @@ use spectra_core::optimizer::plan::{Plan, Rule};
 use spectra_core::optimizer::{Config, Optimizer, ParameterState, PreClip, Rates, Recipe};
 use spectra_core::schedules::{ClipThreshold, FinalDecay, LearningRateSchedule, Span};
 
-const LR: f64 = 0.02;
+pub(crate) const LR: f64 = 0.02;
 
 /// The most that rounding may change a movement of weights, as a share of the largest: the two sides run the same
 /// formulas in f64 and differ in the order of sums only. No sum has more than 40 terms, no step more than 30 products
 /// in a row, and five quintic steps, the least stable of all maps, multiply an error by 3.4445^5 < 485.
-const ROUNDING: f64 = 485.0 * 30.0 * 40.0 * f64::EPSILON;
+pub(crate) const ROUNDING: f64 = 485.0 * 30.0 * 40.0 * f64::EPSILON;
 
-fn upload(tensor: Tensor<2>) -> FaerMatrix<f64> {
+pub(crate) fn upload(tensor: Tensor<2>) -> FaerMatrix<f64> {
     let [rows, cols] = tensor.dims();
     Faer::<f64>::new().upload(rows, cols, &values(tensor)).unwrap()
 }
 
-fn read(matrix: &FaerMatrix<f64>) -> Vec<f64> {
+pub(crate) fn read(matrix: &FaerMatrix<f64>) -> Vec<f64> {
     let (rows, cols) = matrix.shape();
     let mut out = vec![0.0; rows * cols];
     matrix.read(&mut out).unwrap();
