@@ -1,10 +1,10 @@
 //! The optimizer of a model: checks before changes, norm clip, saved states.
 #![cfg(feature = "serde")]
 
-use spectra_core::backend::{Error, ErrorKind, Matrix};
+use spectra_core::backend::{Backend, Error, ErrorKind, Matrix};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::linalg::uniform;
-use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, Snapshot, plan::Rule};
+use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, Snapshot, StateHeader, plan::Rule};
 
 type M = DenseMatrix<f64>;
 
@@ -170,6 +170,82 @@ fn foreign_and_damaged_states_are_refused_and_change_nothing() {
     for length in (0..text.len()).step_by(997) {
         assert!(serde_json::from_str::<Snapshot<f64>>(&text[..length]).is_err());
     }
+}
+
+#[test]
+fn a_count_of_steps_that_cannot_be_is_refused() {
+    let config = Config::preset("spectra").expect("preset");
+    let (mut source, mut x) = (optimizer(config), weights());
+    step(&mut source, &mut x, &gradients(0)).expect("finite");
+    let before = source.snapshot().expect("snapshot");
+    let buffers: Vec<M> = source.buffers().map(|(.., matrix)| matrix.clone()).collect();
+    let restore = |target: &mut Optimizer<Dense<f64>>, header: &StateHeader| {
+        let mut buffers = buffers.iter();
+        target.restore(header, |_, _, _, _| Ok(buffers.next().expect("as many as were saved").clone()))
+    };
+    for most in [(1 << 53) + 1, u64::MAX] {
+        let (mut of_all, mut of_one) = (source.header(), source.header());
+        of_all.steps = most;
+        of_one.parameters[1].steps = most;
+        for header in [of_all, of_one] {
+            let error = restore(&mut source, &header).expect_err("too many steps");
+            assert!(matches!(error.kind(), ErrorKind::State { .. }), "{error}");
+            assert_eq!(source.snapshot().expect("snapshot"), before);
+        }
+    }
+    let mut header = source.header();
+    header.steps = 1 << 53;
+    header.parameters[0].steps = 1 << 53;
+    restore(&mut source, &header).expect("very many steps");
+    step(&mut source, &mut x, &gradients(1)).expect("one more");
+}
+
+#[test]
+fn a_snapshot_with_a_buffer_too_many_is_refused() {
+    // Saved by a model of one parameter more, whose header was cut: only the buffers tell.
+    let config = Config::preset("adamw").expect("preset");
+    let (mut source, mut x) = (optimizer(config), weights());
+    step(&mut source, &mut x, &gradients(0)).expect("finite");
+    let before = source.snapshot().expect("snapshot");
+    let mut value = serde_json::to_value(&before).expect("json");
+    let extra = value["buffers"][0].clone();
+    value["buffers"].as_array_mut().expect("an array").push(extra);
+    value["checksum"] = checksum(&source, &value).into();
+    let longer: Snapshot<f64> = serde_json::from_value(value).expect("json of a snapshot");
+    let error = source.load_snapshot(&longer).expect_err("a buffer too many");
+    assert!(error.to_string().contains("more buffers"), "{error}");
+    assert_eq!(source.snapshot().expect("snapshot"), before);
+}
+
+/// FNV-1a over header and buffers, as the snapshot has it.
+fn checksum(optimizer: &Optimizer<Dense<f64>>, snapshot: &serde_json::Value) -> u64 {
+    let mut sum = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |bytes: &[u8]| {
+        for byte in bytes {
+            sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    add(format!("{:?}", optimizer.header()).as_bytes());
+    for buffer in snapshot["buffers"].as_array().expect("an array") {
+        for name in ["parameter", "slot"] {
+            add(buffer[name].as_str().expect("a text").as_bytes());
+        }
+        for number in buffer["values"].as_array().expect("an array") {
+            add(&number.as_f64().expect("a number").to_bits().to_le_bytes());
+        }
+    }
+    sum
+}
+
+#[test]
+fn sizes_that_cannot_be_are_errors() {
+    let huge = 1_usize << (usize::BITS - 1);
+    assert!(Dense::<f64>::new().zeros(huge, 2, None).is_err());
+    assert!(Dense::<f64>::new().zeros(huge / 4, 1, None).is_err());
+    assert!(M::from_vec(huge, 2, Vec::new()).is_err());
+    // Three buffers of this size are more numbers than a usize counts.
+    let recipe = Config::preset("spectra-ademamix").expect("preset").spectral;
+    assert_eq!(recipe.state_numbers(huge / 4, 3), usize::MAX);
 }
 
 #[test]

@@ -71,6 +71,11 @@ impl<E: Element> Backend for Dense<E> {
     type Matrix = DenseMatrix<E>;
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
+        let bytes = rows.checked_mul(cols).and_then(|count| count.checked_mul(core::mem::size_of::<E>()));
+        if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
+            let elements = rows as f64 * cols as f64;
+            return Err(Error::argument("zeros", "rows * cols", elements, "at most what can be addressed"));
+        }
         Ok(DenseMatrix { rows, cols, values: vec![E::zero(); rows * cols] })
     }
 
@@ -160,7 +165,7 @@ impl<E: Element> Matrix for DenseMatrix<E> {
 }
 
 fn check_len(operation: &'static str, shape: (usize, usize), len: usize) -> Result<()> {
-    if shape.0 * shape.1 == len {
+    if shape.0.checked_mul(shape.1) == Some(len) {
         Ok(())
     } else {
         Err(Error::shape(operation, shape, (len.checked_div(shape.1).unwrap_or(0), shape.1)))

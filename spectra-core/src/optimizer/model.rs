@@ -113,11 +113,11 @@ impl<B: Backend> Optimizer<B> {
         self.members.get(index).map(|member| &member.state)
     }
 
-    /// Bytes of state once every parameter has taken a step.
+    /// Bytes of state once every parameter has taken a step; the largest `usize` if there are more.
     pub fn state_bytes(&self) -> usize {
         let live = self.members.iter().filter(|m| m.spec.rule != Rule::Frozen);
-        let numbers: usize = live.map(|m| m.state.recipe.state_numbers(m.spec.rows, m.spec.cols)).sum();
-        numbers * core::mem::size_of::<B::Element>()
+        let numbers = live.map(|m| m.state.recipe.state_numbers(m.spec.rows, m.spec.cols));
+        numbers.fold(0, usize::saturating_add).saturating_mul(core::mem::size_of::<B::Element>())
     }
 
     /// Current learning rate of the hidden matrices.

@@ -53,9 +53,10 @@ impl Recipe {
         self
     }
 
-    /// How many numbers of state an m x n parameter costs.
+    /// How many numbers of state an m x n parameter costs; the largest `usize` if there are more.
     pub fn state_numbers(&self, rows: usize, cols: usize) -> usize {
-        self.direction.slots().len() * rows * cols + self.map.state_numbers(rows, cols)
+        let moments = self.direction.slots().len().saturating_mul(rows).saturating_mul(cols);
+        moments.saturating_add(self.map.state_numbers(rows, cols))
     }
 
     /// What a saved state must agree on: `"momentum + tail shrink"`. Learning rates, decay and the like may change.

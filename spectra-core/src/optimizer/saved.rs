@@ -11,6 +11,10 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 /// The version of the saved state's meaning.
 pub const STATE_VERSION: u32 = 1;
 
+/// The most steps that a saved state may count: up to here every count is a double of its own, as bias corrections
+/// take it, and one more step is no overflow.
+const MOST_STEPS: u64 = 1 << 53;
+
 /// What a saved state says of itself besides the numbers.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -45,6 +49,9 @@ pub struct SavedParameter {
     pub steps: u64,
 }
 
+/// Buffers and steps of a parameter.
+pub(super) type CheckedState<B> = (Slots<<B as Backend>::Matrix>, u64);
+
 impl<B: Backend> Optimizer<B> {
     /// The header of a saved state; the numbers are those of [`buffers`](Self::buffers).
     pub fn header(&self) -> StateHeader {
@@ -73,8 +80,18 @@ impl<B: Backend> Optimizer<B> {
     pub fn restore(
         &mut self,
         header: &StateHeader,
-        mut load: impl FnMut(&str, Slot, usize, usize) -> Result<B::Matrix>,
+        load: impl FnMut(&str, Slot, usize, usize) -> Result<B::Matrix>,
     ) -> Result<()> {
+        let checked = self.check_state(header, load)?;
+        self.take_state(header, checked)
+    }
+
+    /// The checked state of every parameter; the first half of [`restore`](Self::restore), which changes nothing.
+    pub(super) fn check_state(
+        &self,
+        header: &StateHeader,
+        mut load: impl FnMut(&str, Slot, usize, usize) -> Result<B::Matrix>,
+    ) -> Result<Vec<CheckedState<B>>> {
         if header.version != STATE_VERSION {
             return Err(refuse("it was written by another version"));
         }
@@ -84,10 +101,14 @@ impl<B: Backend> Optimizer<B> {
         if !(header.lr >= 0.0 && header.lr.is_finite()) {
             return Err(refuse("its learning rate is not a number that can be"));
         }
+        let steps = header.parameters.iter().map(|saved| saved.steps).chain([header.steps]);
+        if steps.max() > Some(MOST_STEPS) {
+            return Err(refuse("it counts more steps than can be"));
+        }
         if header.parameters.len() != self.members.len() {
             return Err(refuse("it has another number of parameters: it belongs to another model"));
         }
-        let mut restored = Vec::with_capacity(self.members.len());
+        let mut checked = Vec::with_capacity(self.members.len());
         for (saved, member) in header.parameters.iter().zip(&self.members) {
             let named = |error: Error| error.for_parameter(&member.spec.name);
             check_parameter(saved, member).map_err(named)?;
@@ -102,11 +123,16 @@ impl<B: Backend> Optimizer<B> {
                 }
                 *slots.place(slot) = Some(matrix);
             }
-            restored.push((slots, saved.steps));
+            checked.push((slots, saved.steps));
         }
+        Ok(checked)
+    }
+
+    /// The second half.
+    pub(super) fn take_state(&mut self, header: &StateHeader, checked: Vec<CheckedState<B>>) -> Result<()> {
         self.set_learning_rate(header.lr)?;
         self.steps = header.steps;
-        for (member, (slots, steps)) in self.members.iter_mut().zip(restored) {
+        for (member, (slots, steps)) in self.members.iter_mut().zip(checked) {
             member.state.slots = slots;
             member.state.steps = steps;
         }

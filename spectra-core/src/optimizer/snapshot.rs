@@ -88,11 +88,14 @@ impl<B: Backend> Optimizer<B> {
         }
         let backend = self.backend().clone();
         let mut buffers = snapshot.buffers.iter();
-        self.restore(&snapshot.header, |name, slot: Slot, rows, cols| {
+        let checked = self.check_state(&snapshot.header, |name, slot: Slot, rows, cols| {
             let next = buffers.next().filter(|b| &*b.parameter == name && b.slot == slot.name());
             let buffer = next.ok_or_else(|| refuse("a buffer is missing"))?;
             backend.upload(rows, cols, &buffer.values)
         })?;
-        Ok(())
+        if buffers.next().is_some() {
+            return Err(refuse("it has more buffers than its header speaks of"));
+        }
+        self.take_state(&snapshot.header, checked)
     }
 }
