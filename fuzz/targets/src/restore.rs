@@ -1,0 +1,58 @@
+//! The restore that every file format of a framework is built on.
+
+use serde::{Deserialize, Serialize};
+use spectra_core::backend::{Backend, Error, ErrorKind, Matrix};
+use spectra_core::dense::DenseMatrix;
+use spectra_core::optimizer::StateHeader;
+
+use crate::model::{state, step, trained};
+
+/// A header, and the buffers in the order in which they are asked for.
+#[derive(Deserialize, Serialize)]
+struct State {
+    header: StateHeader,
+    buffers: Vec<(usize, usize, Vec<f32>)>,
+}
+
+/// A state as JSON: header, and buffers of any shape.
+pub fn restore(data: &[u8]) -> bool {
+    let Ok(State { header, buffers }) = serde_json::from_slice(data) else { return false };
+    let mut optimizer = trained();
+    let before = state(&optimizer);
+    let mut given = Vec::new();
+    let mut buffers = buffers.into_iter();
+    let restored = optimizer.restore(&header, |_, _, _, _| {
+        let missing = || Error::new("load", ErrorKind::State { reason: "a buffer is missing" });
+        let (rows, cols, values) = buffers.next().ok_or_else(missing)?;
+        let matrix = DenseMatrix::from_vec(rows, cols, values)?;
+        given.push(matrix.clone());
+        Ok(matrix)
+    });
+    if restored.is_ok() {
+        assert_eq!(optimizer.header(), header);
+        let kept = optimizer.buffers().map(|(_, _, matrix)| matrix.clone()).collect::<Vec<_>>();
+        assert_eq!(kept, given);
+    } else {
+        assert_eq!(state(&optimizer), before);
+    }
+    assert!(step(&mut optimizer).is_ok(), "the next step");
+    restored.is_ok()
+}
+
+/// The state of the trained model.
+pub fn restore_seed() -> String {
+    let optimizer = trained();
+    let buffers = optimizer.buffers().map(|(_, _, matrix)| {
+        let (rows, cols) = matrix.shape();
+        (rows, cols, matrix.values().to_vec())
+    });
+    let state = State { header: optimizer.header(), buffers: buffers.collect() };
+    // The seed is one that a backend could have made.
+    assert!(
+        state
+            .buffers
+            .iter()
+            .all(|(rows, cols, values)| optimizer.backend().upload(*rows, *cols, values).is_ok())
+    );
+    serde_json::to_string(&state).expect("finite numbers have a JSON form")
+}
