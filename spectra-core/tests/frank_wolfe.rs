@@ -1,4 +1,5 @@
-//! The Frank-Wolfe solver: the optimizer's step under another name, every regulariser, every step rule.
+//! The Frank-Wolfe solver: the optimizer's step under another name, bad settings. The conformance suite runs it with every
+//! regulariser and step rule.
 
 use spectra_core::backend::{Coefficient, ErrorKind, Matrix, Result};
 use spectra_core::dense::{Dense, DenseMatrix};
@@ -59,52 +60,6 @@ fn the_optimizer_step_is_the_frank_wolfe_step() {
     for (a, b) in x.values().iter().zip(y.values()) {
         // A dozen steps of a few roundings and the clip's 2e-13.
         assert!((a - b).abs() <= 1e-11 * norm, "{a} {b}");
-    }
-}
-
-/// The gap bounds the distance from any other point's value, and gets small.
-#[test]
-fn every_regularizer_is_minimised() {
-    let regularizers = [
-        Regularizer::None,
-        Regularizer::Frobenius { b: 0.5 },
-        Regularizer::Nuclear { t: 0.7 },
-        Regularizer::Elastic { t: 0.7, b: 0.5 },
-        Regularizer::SchattenP { p: 2.0, b: 0.3 },
-        Regularizer::SchattenP { p: 1.5, b: 0.3 },
-        Regularizer::SchattenP { p: 3.0, b: 0.3 },
-    ];
-    for regularizer in regularizers {
-        for step in [StepRule::Diminishing, StepRule::LineSearch] {
-            let mut workspace = Workspace::new(Dense::new());
-            let mut objective = Distance(random(3, 5, 7, 2.0));
-            let mut x = random(4, 5, 7, 0.0);
-            let solver = FrankWolfe {
-                step,
-                max_iterations: 300,
-                tolerance: 0.05,
-                ..FrankWolfe::new(1.0, regularizer)
-            };
-            let (mut previous, mut rises) = (f64::INFINITY, 0);
-            let outcome = solver
-                .minimize_with(&mut objective, &mut x, &mut workspace, |iteration| {
-                    rises += usize::from(iteration.objective.unwrap() > previous + 1e-9);
-                    previous = iteration.objective.unwrap();
-                    assert!(iteration.gap >= -1e-9, "{regularizer:?}: {iteration:?}");
-                })
-                .unwrap();
-            assert!(outcome.converged, "{regularizer:?} {step:?}: {outcome:?}");
-            assert!(step != StepRule::LineSearch || rises == 0, "{regularizer:?}: the objective rose");
-            // Any other point of the ball is at most the gap better.
-            let best = outcome.objective.unwrap() - outcome.gap;
-            for seed in 5..15 {
-                let mut other = random(seed, 5, 7, 1.0 / 35f64.sqrt());
-                other.scale_add(Coefficient::from(0.2), Coefficient::from(0.8), &x).unwrap();
-                let psi = regularizer.value(&other, &mut workspace).unwrap();
-                let value = objective.value(&other).unwrap().unwrap() + psi;
-                assert!(value >= best - 1e-9, "{regularizer:?}: {value} below {best}");
-            }
-        }
     }
 }
 

@@ -10,6 +10,7 @@ mod input;
 mod random;
 mod spectrum;
 mod structured;
+mod threshold;
 
 pub use catalogue::{SIZES_AROUND_BLOCKS, squares_in_range, standard};
 pub use extreme::{denormal, mixed_magnitude, non_finite, scaled};
@@ -17,3 +18,4 @@ pub use input::{Condition, Family, Input};
 pub use random::{gaussian, generator, orthonormal};
 pub use spectrum::{clustered, flat, graded, rank_deficient, repeated, spiked, with_spectrum};
 pub use structured::{hilbert, single_entry, zero};
+pub use threshold::around_threshold;

@@ -10,6 +10,11 @@ pub enum OracleError {
     NotFinite,
     /// The decomposition did not converge.
     NoConvergence,
+    /// The oracle has no formula for this.
+    Undefined {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The decomposition failed its own check.
     Inaccurate {
         /// Which property failed.
@@ -26,6 +31,7 @@ impl fmt::Display for OracleError {
         match self {
             Self::NotFinite => f.write_str("the oracle cannot decompose a matrix that is not finite"),
             Self::NoConvergence => f.write_str("the oracle's decomposition did not converge"),
+            Self::Undefined { what } => write!(f, "the oracle has no reference for {what}"),
             Self::Inaccurate { property, measured, tolerance } => {
                 write!(
                     f,

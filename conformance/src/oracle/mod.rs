@@ -5,12 +5,16 @@
 //! are written for the eye; nothing here is meant to be fast.
 
 mod condition;
+mod direction;
 mod error;
+mod frank_wolfe;
 mod hard_clip;
 mod polar;
+mod polynomial;
 mod power_iteration;
 mod product;
 mod qr;
+mod recipe;
 mod soft_clip;
 mod svd;
 mod tail_shrink;
@@ -20,13 +24,17 @@ mod threshold;
 mod truncation;
 
 pub use condition::column_condition;
+pub use direction::{Directed, ReferenceDirection};
 pub use error::OracleError;
+pub use frank_wolfe::{frank_wolfe_vertex, linear_minimum, projection_minimum, regularizer_value};
 pub use hard_clip::hard_clipped;
 pub use polar::polar_values;
+pub use polynomial::{MUON, NEWTON_SCHULZ, OddPolynomial, POLAR_EXPRESS, PolynomialIteration};
 pub use power_iteration::{PowerIteration, power_iteration};
 pub use product::{absolute_product, dot, product, product_nt, product_tn};
 pub use qr::orthonormal_basis;
-pub use soft_clip::soft_clipped;
+pub use recipe::Reference;
+pub use soft_clip::{coupled_cubic_steps, official_bound, soft_clipped};
 pub use svd::Svd;
 pub use tail_shrink::{TailShrink, tail_scale, tail_shrunk};
 pub use threshold::{bang_bang, elastic, frobenius, schatten, soft_thresholded};

@@ -38,6 +38,21 @@ macro_rules! __with_all_checks {
                 tail_shrink_paper tail_shrink_exact tail_shrink_ill_conditioned tail_shrink_extreme tail_shrink_bootstrap tail_shrink_without_tail tail_shrink_low_rank
                 tail_shrink_between_refreshes
             }
+            inverse_sqrt { inverse_sqrt }
+            polar { polar_exact polar_muon polar_cubic polar_express }
+            soft_clip { soft_clip_auto soft_clip_extreme soft_clip_fixed soft_clip_vector }
+            hard_clip { hard_clip_auto hard_clip_extreme hard_clip_polar hard_clip_many_above }
+            threshold { soft_threshold elastic_threshold bang_bang_threshold schatten_threshold }
+            frank_wolfe { frank_wolfe_minimizers frank_wolfe_gap frank_wolfe_converges }
+            directions { direction_momentum direction_signum direction_adam direction_ademamix direction_mars }
+            presets {
+                preset_spectra preset_spectra_adamw preset_spectra_signum preset_spectra_ademamix preset_spectra_mars
+                preset_muon preset_d_muon preset_adamw_post_orth preset_frank_wolfe
+                preset_adamw preset_signum preset_ademamix preset_mars preset_sgd_m
+            }
+            optimizer {
+                optimizer_deterministic saved_state_round_trip foreign_state_is_refused non_finite_gradient_is_refused
+            }
             golden { golden_power_iteration golden_spectra_step golden_adamw }
         }
     };

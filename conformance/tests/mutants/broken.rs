@@ -1,27 +1,34 @@
 //! The portable backend with a hook at each operation.
 
-use std::fmt::Debug;
-use std::marker::PhantomData;
-
-use spectra_core::backend::{Backend, Coef, Coefficient, Element, Gradient, Matrix, Op, Result};
+use spectra_core::backend::{
+    Backend, Coef, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp,
+};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
+use std::fmt::Debug;
 
 /// `alpha` or `beta` of the portable backend.
 pub(crate) type Number<'a> = Coefficient<'a, f64>;
 
-/// A defect: overrides one or two operations of the portable backend.
-pub(crate) trait Bug: Clone + Copy + Debug + 'static {
+/// A defect: overrides one operation of the portable backend.
+pub(crate) trait Bug<E: Element>: Debug {
     /// What is wrong, in words.
-    const DEFECT: &'static str;
+    fn defect(&self) -> &'static str;
 
-    fn zeros<E: Element>(rows: usize, cols: usize) -> Result<DenseMatrix<E>> {
+    fn combine(&self, op: ScalarOp, a: f64, b: f64) -> f64 {
+        op.on_host(a, b)
+    }
+    fn known(&self, value: f64) -> Option<f64> {
+        Some(value)
+    }
+    fn zeros(&self, rows: usize, cols: usize) -> Result<DenseMatrix<E>> {
         Dense::new().zeros(rows, cols, None)
     }
-    fn write<E: Element>(out: &mut DenseMatrix<E>, values: &[E]) -> Result<()> {
+    fn write(&self, out: &mut DenseMatrix<E>, values: &[E]) -> Result<()> {
         out.write(values)
     }
-    fn scale_add<E: Element>(
+    fn scale_add(
+        &self,
         out: &mut DenseMatrix<E>,
         beta: Number<'_>,
         alpha: Number<'_>,
@@ -29,7 +36,8 @@ pub(crate) trait Bug: Clone + Copy + Debug + 'static {
     ) -> Result<()> {
         out.scale_add(beta, alpha, x)
     }
-    fn product_add<E: Element>(
+    fn product_add(
+        &self,
         out: &mut DenseMatrix<E>,
         beta: Number<'_>,
         alpha: Number<'_>,
@@ -38,7 +46,8 @@ pub(crate) trait Bug: Clone + Copy + Debug + 'static {
     ) -> Result<()> {
         out.product_add(beta, alpha, x, y)
     }
-    fn quotient_add<E: Element>(
+    fn quotient_add(
+        &self,
         out: &mut DenseMatrix<E>,
         beta: Number<'_>,
         alpha: Number<'_>,
@@ -48,7 +57,8 @@ pub(crate) trait Bug: Clone + Copy + Debug + 'static {
     ) -> Result<()> {
         out.quotient_add(beta, alpha, x, y, eps)
     }
-    fn sign_add<E: Element>(
+    fn sign_add(
+        &self,
         out: &mut DenseMatrix<E>,
         beta: Number<'_>,
         alpha: Number<'_>,
@@ -56,7 +66,8 @@ pub(crate) trait Bug: Clone + Copy + Debug + 'static {
     ) -> Result<()> {
         out.sign_add(beta, alpha, x)
     }
-    fn gemm<E: Element>(
+    fn gemm(
+        &self,
         out: &mut DenseMatrix<E>,
         beta: Number<'_>,
         alpha: Number<'_>,
@@ -67,7 +78,8 @@ pub(crate) trait Bug: Clone + Copy + Debug + 'static {
     ) -> Result<()> {
         out.gemm(beta, alpha, a, op_a, b, op_b)
     }
-    fn gemm_symmetric<E: Element>(
+    fn gemm_symmetric(
+        &self,
         out: &mut DenseMatrix<E>,
         beta: Number<'_>,
         alpha: Number<'_>,
@@ -78,13 +90,14 @@ pub(crate) trait Bug: Clone + Copy + Debug + 'static {
     ) -> Result<()> {
         out.gemm_symmetric(beta, alpha, a, op_a, b, op_b)
     }
-    fn dot<E: Element>(x: &DenseMatrix<E>, y: &DenseMatrix<E>) -> Result<f64> {
+    fn dot(&self, x: &DenseMatrix<E>, y: &DenseMatrix<E>) -> Result<f64> {
         x.dot(y)
     }
-    fn max_abs<E: Element>(x: &DenseMatrix<E>) -> Result<f64> {
+    fn max_abs(&self, x: &DenseMatrix<E>) -> Result<f64> {
         x.max_abs()
     }
-    fn adam_add<E: Element>(
+    fn adam_add(
+        &self,
         out: &mut DenseMatrix<E>,
         beta: Number<'_>,
         alpha: Number<'_>,
@@ -96,7 +109,8 @@ pub(crate) trait Bug: Clone + Copy + Debug + 'static {
     ) -> Result<()> {
         out.adam_add(beta, alpha, first, second, gradient, betas, eps)
     }
-    fn power_sweep<E: Element>(
+    fn power_sweep(
+        &self,
         m: &mut DenseMatrix<E>,
         update: Option<(f64, &Gradient<'_, DenseMatrix<E>>)>,
         alpha: f64,
@@ -107,7 +121,8 @@ pub(crate) trait Bug: Clone + Copy + Debug + 'static {
     ) -> Result<f64> {
         m.power_sweep(update, alpha, v, p, gram, z)
     }
-    fn low_rank_add<E: Element>(
+    fn low_rank_add(
+        &self,
         out: &mut DenseMatrix<E>,
         beta: Number<'_>,
         alpha: Number<'_>,
@@ -117,7 +132,8 @@ pub(crate) trait Bug: Clone + Copy + Debug + 'static {
     ) -> Result<()> {
         out.low_rank_add(beta, alpha, x, left, right)
     }
-    fn small_factor<E: Element>(
+    fn small_factor(
+        &self,
         out: &mut DenseMatrix<E>,
         factor: SmallFactor,
         gram: &DenseMatrix<E>,
@@ -125,55 +141,67 @@ pub(crate) trait Bug: Clone + Copy + Debug + 'static {
     ) -> Result<Option<SmallInfo>> {
         out.small_factor(factor, gram, scratch)
     }
-    fn gram_schmidt<E: Element>(out: &mut DenseMatrix<E>, scratch: &mut Scratch<E>) -> Result<()> {
+    fn gram_schmidt(&self, out: &mut DenseMatrix<E>, scratch: &mut Scratch<E>) -> Result<()> {
         out.gram_schmidt(scratch)
     }
-    fn seed_zero_columns<E: Element>(
-        out: &mut DenseMatrix<E>,
-        seed: u64,
-        scratch: &mut Scratch<E>,
-    ) -> Result<()> {
+    fn seed_zero_columns(&self, out: &mut DenseMatrix<E>, seed: u64, scratch: &mut Scratch<E>) -> Result<()> {
         out.seed_zero_columns(seed, scratch)
     }
 }
 
-/// The portable backend with the defect K.
+/// The portable backend with a defect, which is a value and no type: the checks are compiled once for all defects.
 #[derive(Clone, Debug)]
-pub(crate) struct Broken<E, K>(PhantomData<(E, K)>);
-
-impl<E, K> Broken<E, K> {
-    pub(crate) fn new() -> Self {
-        Self(PhantomData)
-    }
-}
+pub(crate) struct Broken<E: Element>(pub(crate) &'static dyn Bug<E>);
 
 /// Its matrices.
 #[derive(Clone, Debug)]
-pub(crate) struct BrokenMatrix<E, K>(DenseMatrix<E>, PhantomData<K>);
+pub(crate) struct BrokenMatrix<E: Element>(DenseMatrix<E>, &'static dyn Bug<E>);
 
-impl<E: Element, K: Bug> Backend for Broken<E, K> {
+impl<E: Element> Backend for Broken<E> {
     type Element = E;
-    type Scalar = f64;
-    type Matrix = BrokenMatrix<E, K>;
+    type Scalar = BrokenScalar<E>;
+    type Matrix = BrokenMatrix<E>;
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
-        K::zeros(rows, cols).map(|matrix| BrokenMatrix(matrix, PhantomData))
+        self.0.zeros(rows, cols).map(|matrix| BrokenMatrix(matrix, self.0))
     }
 
-    fn scalar(&self, value: f64) -> Result<f64> {
-        Ok(value)
+    fn scalar(&self, value: f64) -> Result<BrokenScalar<E>> {
+        Ok(BrokenScalar(value, self.0))
     }
 }
 
-fn inner<'a, E: Element, K: Bug>(
-    gradient: &Gradient<'a, BrokenMatrix<E, K>>,
-) -> Gradient<'a, DenseMatrix<E>> {
-    Gradient { values: &gradient.values.0, scale: gradient.scale, square: gradient.square }
+/// Its scalars.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BrokenScalar<E: Element>(f64, &'static dyn Bug<E>);
+
+impl<E: Element> Scalar for BrokenScalar<E> {
+    fn combine(op: ScalarOp, a: &Self, b: &Self) -> Result<Self> {
+        Ok(Self(a.1.combine(op, a.0, b.0), a.1))
+    }
+    fn sqrt(&self) -> Result<Self> {
+        Scalar::sqrt(&self.0).map(|root| Self(root, self.1))
+    }
+    fn read(&self) -> Result<f64> {
+        Ok(self.0)
+    }
+    fn known(&self) -> Option<f64> {
+        self.1.known(self.0)
+    }
 }
 
-impl<E: Element, K: Bug> Matrix for BrokenMatrix<E, K> {
+/// The coefficient as the portable backend takes it.
+fn number<E: Element>(coefficient: Coefficient<'_, BrokenScalar<E>>) -> Number<'_> {
+    Coefficient { factor: coefficient.factor, scalar: coefficient.scalar.map(|scalar| &scalar.0) }
+}
+
+fn inner<'a, E: Element>(gradient: &Gradient<'a, BrokenMatrix<E>>) -> Gradient<'a, DenseMatrix<E>> {
+    Gradient { values: &gradient.values.0, scale: number(gradient.scale), square: number(gradient.square) }
+}
+
+impl<E: Element> Matrix for BrokenMatrix<E> {
     type Element = E;
-    type Scalar = f64;
+    type Scalar = BrokenScalar<E>;
 
     fn shape(&self) -> (usize, usize) {
         self.0.shape()
@@ -182,13 +210,13 @@ impl<E: Element, K: Bug> Matrix for BrokenMatrix<E, K> {
         self.0.read(out)
     }
     fn write(&mut self, values: &[E]) -> Result<()> {
-        K::write(&mut self.0, values)
+        self.1.write(&mut self.0, values)
     }
     fn scale_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
-        K::scale_add(&mut self.0, beta, alpha, &x.0)
+        self.1.scale_add(&mut self.0, number(beta), number(alpha), &x.0)
     }
     fn product_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self, y: &Self) -> Result<()> {
-        K::product_add(&mut self.0, beta, alpha, &x.0, &y.0)
+        self.1.product_add(&mut self.0, number(beta), number(alpha), &x.0, &y.0)
     }
     fn quotient_add(
         &mut self,
@@ -198,10 +226,10 @@ impl<E: Element, K: Bug> Matrix for BrokenMatrix<E, K> {
         y: &Self,
         eps: f64,
     ) -> Result<()> {
-        K::quotient_add(&mut self.0, beta, alpha, &x.0, &y.0, eps)
+        self.1.quotient_add(&mut self.0, number(beta), number(alpha), &x.0, &y.0, eps)
     }
     fn sign_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
-        K::sign_add(&mut self.0, beta, alpha, &x.0)
+        self.1.sign_add(&mut self.0, number(beta), number(alpha), &x.0)
     }
     fn gemm(
         &mut self,
@@ -212,13 +240,13 @@ impl<E: Element, K: Bug> Matrix for BrokenMatrix<E, K> {
         b: &Self,
         op_b: Op,
     ) -> Result<()> {
-        K::gemm(&mut self.0, beta, alpha, &a.0, op_a, &b.0, op_b)
+        self.1.gemm(&mut self.0, number(beta), number(alpha), &a.0, op_a, &b.0, op_b)
     }
-    fn dot(&self, x: &Self) -> Result<f64> {
-        K::dot(&self.0, &x.0)
+    fn dot(&self, x: &Self) -> Result<BrokenScalar<E>> {
+        self.1.dot(&self.0, &x.0).map(|value| BrokenScalar(value, self.1))
     }
-    fn max_abs(&self) -> Result<f64> {
-        K::max_abs(&self.0)
+    fn max_abs(&self) -> Result<BrokenScalar<E>> {
+        self.1.max_abs(&self.0).map(|value| BrokenScalar(value, self.1))
     }
     fn gemm_symmetric(
         &mut self,
@@ -229,7 +257,7 @@ impl<E: Element, K: Bug> Matrix for BrokenMatrix<E, K> {
         b: &Self,
         op_b: Op,
     ) -> Result<()> {
-        K::gemm_symmetric(&mut self.0, beta, alpha, &a.0, op_a, &b.0, op_b)
+        self.1.gemm_symmetric(&mut self.0, number(beta), number(alpha), &a.0, op_a, &b.0, op_b)
     }
     fn adam_add(
         &mut self,
@@ -241,7 +269,16 @@ impl<E: Element, K: Bug> Matrix for BrokenMatrix<E, K> {
         betas: (f64, f64),
         eps: f64,
     ) -> Result<()> {
-        K::adam_add(&mut self.0, beta, alpha, &mut first.0, &mut second.0, &inner(gradient), betas, eps)
+        self.1.adam_add(
+            &mut self.0,
+            number(beta),
+            number(alpha),
+            &mut first.0,
+            &mut second.0,
+            &inner(gradient),
+            betas,
+            eps,
+        )
     }
     fn power_sweep(
         &mut self,
@@ -251,10 +288,12 @@ impl<E: Element, K: Bug> Matrix for BrokenMatrix<E, K> {
         p: &mut Self,
         gram: &mut Self,
         z: &mut Self,
-    ) -> Result<f64> {
+    ) -> Result<BrokenScalar<E>> {
         let gradient = update.map(|(_, gradient)| inner(gradient));
         let update = update.map(|(mu, _)| mu).zip(gradient.as_ref());
-        K::power_sweep(&mut self.0, update, alpha, &v.0, &mut p.0, &mut gram.0, &mut z.0)
+        self.1
+            .power_sweep(&mut self.0, update, alpha, &v.0, &mut p.0, &mut gram.0, &mut z.0)
+            .map(|value| BrokenScalar(value, self.1))
     }
     fn low_rank_add(
         &mut self,
@@ -264,7 +303,7 @@ impl<E: Element, K: Bug> Matrix for BrokenMatrix<E, K> {
         left: &Self,
         right: &Self,
     ) -> Result<()> {
-        K::low_rank_add(&mut self.0, beta, alpha, &x.0, &left.0, &right.0)
+        self.1.low_rank_add(&mut self.0, number(beta), number(alpha), &x.0, &left.0, &right.0)
     }
     fn small_factor(
         &mut self,
@@ -272,13 +311,13 @@ impl<E: Element, K: Bug> Matrix for BrokenMatrix<E, K> {
         gram: &Self,
         scratch: &mut Scratch<E>,
     ) -> Result<Option<SmallInfo>> {
-        K::small_factor(&mut self.0, factor, &gram.0, scratch)
+        self.1.small_factor(&mut self.0, factor, &gram.0, scratch)
     }
     fn gram_schmidt(&mut self, scratch: &mut Scratch<E>) -> Result<()> {
-        K::gram_schmidt(&mut self.0, scratch)
+        self.1.gram_schmidt(&mut self.0, scratch)
     }
     fn seed_zero_columns(&mut self, seed: u64, scratch: &mut Scratch<E>) -> Result<()> {
-        K::seed_zero_columns(&mut self.0, seed, scratch)
+        self.1.seed_zero_columns(&mut self.0, seed, scratch)
     }
 }
 

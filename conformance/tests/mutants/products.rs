@@ -3,7 +3,8 @@
 use spectra_core::backend::{Coefficient, Element, Matrix, Op, Result, check_gemm};
 use spectra_core::dense::DenseMatrix;
 
-use crate::broken::{Bug, Number, accumulate, at};
+use crate::broken::{Number, accumulate, at};
+use crate::bug::bug;
 
 /// The product with `sum(inner, f)` in place of the sum of `f(0) .. f(inner - 1)`.
 fn gemm_by<E: Element>(
@@ -22,24 +23,12 @@ fn gemm_by<E: Element>(
     Ok(())
 }
 
-macro_rules! bug {
+/// Products with other sums.
+macro_rules! sum_bug {
     ($name:ident, $defect:literal, $sum:expr) => {
-        #[derive(Clone, Copy, Debug)]
-        pub(crate) struct $name;
-        impl Bug for $name {
-            const DEFECT: &'static str = $defect;
-            fn gemm<E: Element>(
-                out: &mut DenseMatrix<E>,
-                beta: Number<'_>,
-                alpha: Number<'_>,
-                a: &DenseMatrix<E>,
-                op_a: Op,
-                b: &DenseMatrix<E>,
-                op_b: Op,
-            ) -> Result<()> {
-                gemm_by(out, (beta, alpha), (a, op_a), (b, op_b), $sum)
-            }
-        }
+        bug!($name, $defect, gemm, |out, beta, alpha, a, op_a, b, op_b| {
+            gemm_by(out, (beta, alpha), (a, op_a), (b, op_b), $sum)
+        });
     };
 }
 
@@ -52,98 +41,59 @@ fn double_sum(inner: usize, factors: &dyn Fn(usize) -> (f64, f64)) -> f64 {
     (0..inner).map(factors).map(|(x, y)| x * y).sum()
 }
 
-bug!(DroppedInner, "the last term beyond a block left out", |inner, factors| {
+fn ten_bit_sum(inner: usize, factors: &dyn Fn(usize) -> (f64, f64)) -> f64 {
+    let round = |x: f64| f64::from(f32::from_bits(((x as f32).to_bits() + 0x1000) & !0x1fff));
+    (0..inner).map(factors).map(|(x, y)| round(x) * round(y)).sum()
+}
+
+sum_bug!(DroppedInner, "the last term beyond a block left out", |inner, factors| {
     double_sum(if inner % 8 == 1 && inner > 1 { inner - 1 } else { inner }, factors)
 });
 
-bug!(TenBits, "factors rounded to ten bits, as in TF32", |inner, factors| {
-    let round = |x: f64| f64::from(f32::from_bits(((x as f32).to_bits() + 0x1000) & !0x1fff));
-    (0..inner).map(factors).map(|(x, y)| round(x) * round(y)).sum()
+sum_bug!(TenBits, "factors rounded to ten bits, as in TF32", ten_bit_sum);
+
+sum_bug!(SingleAccumulation, "accumulation in single precision", single_sum);
+
+sum_bug!(LateSingleAccumulation, "accumulation in single precision beyond 4096 terms", |inner, factors| {
+    if inner > 4096 { single_sum(inner, factors) } else { double_sum(inner, factors) }
 });
 
-bug!(SingleAccumulation, "accumulation in single precision", single_sum);
-
-bug!(LateSingleAccumulation, "accumulation in single precision beyond 4096 terms", |inner, factors| if inner
-    > 4096
-{
-    single_sum(inner, factors)
-} else {
-    double_sum(inner, factors)
-});
-
-bug!(SkippedZeros, "a shortcut for factors of zero", |inner, factors| {
+sum_bug!(SkippedZeros, "a shortcut for factors of zero", |inner, factors| {
     (0..inner).map(factors).filter(|(x, y)| *x != 0.0 && *y != 0.0).map(|(x, y)| x * y).sum()
 });
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct IgnoredTransposition;
-impl Bug for IgnoredTransposition {
-    const DEFECT: &'static str = "a transposition ignored where the shapes allow it";
-    fn gemm<E: Element>(
-        out: &mut DenseMatrix<E>,
-        beta: Number<'_>,
-        alpha: Number<'_>,
-        a: &DenseMatrix<E>,
-        op_a: Op,
-        b: &DenseMatrix<E>,
-        op_b: Op,
-    ) -> Result<()> {
+bug!(
+    IgnoredTransposition,
+    "a transposition ignored where the shapes allow it",
+    gemm,
+    |out, beta, alpha, a, op_a, b, op_b| {
         let (rows, cols) = a.shape();
         out.gemm(beta, alpha, a, if rows == cols { Op::Plain } else { op_a }, b, op_b)
     }
-}
+);
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct IgnoredBeta;
-impl Bug for IgnoredBeta {
-    const DEFECT: &'static str = "a beta that is taken as 0 or 1";
-    fn gemm<E: Element>(
-        out: &mut DenseMatrix<E>,
-        beta: Number<'_>,
-        alpha: Number<'_>,
-        a: &DenseMatrix<E>,
-        op_a: Op,
-        b: &DenseMatrix<E>,
-        op_b: Op,
-    ) -> Result<()> {
-        let beta = if beta.is_zero() { Coefficient::ZERO } else { Coefficient::ONE };
-        out.gemm(beta, alpha, a, op_a, b, op_b)
-    }
-}
+bug!(IgnoredBeta, "a beta that is taken as 0 or 1", gemm, |out, beta, alpha, a, op_a, b, op_b| {
+    let beta = if beta.is_zero() { Coefficient::ZERO } else { Coefficient::ONE };
+    out.gemm(beta, alpha, a, op_a, b, op_b)
+});
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EmptyProduct;
-impl Bug for EmptyProduct {
-    const DEFECT: &'static str = "an output left as it was by an empty product";
-    fn gemm<E: Element>(
-        out: &mut DenseMatrix<E>,
-        beta: Number<'_>,
-        alpha: Number<'_>,
-        a: &DenseMatrix<E>,
-        op_a: Op,
-        b: &DenseMatrix<E>,
-        op_b: Op,
-    ) -> Result<()> {
+bug!(
+    EmptyProduct,
+    "an output left as it was by an empty product",
+    gemm,
+    |out, beta, alpha, a, op_a, b, op_b| {
         if check_gemm(out.shape(), a.shape(), op_a, b.shape(), op_b)? == 0 {
             return Ok(());
         }
         out.gemm(beta, alpha, a, op_a, b, op_b)
     }
-}
+);
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OneTriangle;
-impl Bug for OneTriangle {
-    const DEFECT: &'static str = "one triangle that is not mirrored";
-    fn gemm_symmetric<E: Element>(
-        out: &mut DenseMatrix<E>,
-        beta: Number<'_>,
-        alpha: Number<'_>,
-        a: &DenseMatrix<E>,
-        op_a: Op,
-        b: &DenseMatrix<E>,
-        op_b: Op,
-    ) -> Result<()> {
+bug!(
+    OneTriangle,
+    "one triangle that is not mirrored",
+    gemm_symmetric,
+    |out, beta, alpha, a, op_a, b, op_b| {
         let (old, n) = (out.clone(), out.shape().1);
         out.gemm(beta, alpha, a, op_a, b, op_b)?;
         for (index, entry) in out.values_mut().iter_mut().enumerate() {
@@ -153,4 +103,35 @@ impl Bug for OneTriangle {
         }
         Ok(())
     }
-}
+);
+
+bug!(
+    WrongMirror,
+    "a triangle mirrored from the row below",
+    gemm_symmetric,
+    |out, beta, alpha, a, op_a, b, op_b| {
+        let n = out.shape().1;
+        out.gemm(beta, alpha, a, op_a, b, op_b)?;
+        for (i, j) in (0..n).flat_map(|i| (0..i).map(move |j| (i, j))) {
+            // Right next to the diagonal, and one off beyond it.
+            let row = if i - j > 2 { j + 1 } else { j };
+            let entry = out.values()[row * n + i];
+            out.values_mut()[i * n + j] = entry;
+        }
+        Ok(())
+    }
+);
+
+bug!(
+    SingleSymmetric,
+    "symmetric products in single precision",
+    gemm_symmetric,
+    |out, beta, alpha, a, op_a, b, op_b| gemm_by(out, (beta, alpha), (a, op_a), (b, op_b), single_sum)
+);
+
+bug!(
+    TenBitSymmetric,
+    "symmetric products of ten bits",
+    gemm_symmetric,
+    |out, beta, alpha, a, op_a, b, op_b| gemm_by(out, (beta, alpha), (a, op_a), (b, op_b), ten_bit_sum)
+);

@@ -1,29 +1,18 @@
 //! Defects of the small factorisations.
 
-use spectra_core::backend::{Element, Matrix, Result};
+use spectra_core::backend::{Element, Matrix};
 use spectra_core::dense::DenseMatrix;
-use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
 
-use crate::broken::Bug;
+use crate::bug::bug;
 
 /// Calls the sound factorisation of one kind and then changes its result.
 macro_rules! factor_bug {
     ($name:ident, $defect:literal, $kind:ident, |$out:ident, $k:ident, $info:ident| $change:expr) => {
-        #[derive(Clone, Copy, Debug)]
-        pub(crate) struct $name;
-        impl Bug for $name {
-            const DEFECT: &'static str = $defect;
-            fn small_factor<E: Element>(
-                $out: &mut DenseMatrix<E>,
-                factor: SmallFactor,
-                gram: &DenseMatrix<E>,
-                scratch: &mut Scratch<E>,
-            ) -> Result<Option<SmallInfo>> {
-                let $info = $out.small_factor(factor, gram, scratch)?;
-                let $k = gram.shape().0;
-                if factor == SmallFactor::$kind { $change } else { Ok($info) }
-            }
-        }
+        bug!($name, $defect, small_factor, |$out, factor, gram, scratch| {
+            let $info = $out.small_factor(factor, gram, scratch)?;
+            let $k = gram.shape().0;
+            if factor == SmallFactor::$kind { $change } else { Ok($info) }
+        });
     };
 }
 
@@ -72,36 +61,22 @@ fn gram_schmidt<E: Element>(out: &mut DenseMatrix<E>, passes: usize) {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OnePass;
-impl Bug for OnePass {
-    const DEFECT: &'static str = "a single pass of Gram-Schmidt";
-    fn gram_schmidt<E: Element>(out: &mut DenseMatrix<E>, _: &mut Scratch<E>) -> Result<()> {
-        gram_schmidt(out, 1);
-        Ok(())
-    }
-}
+bug!(OnePass, "a single pass of Gram-Schmidt", gram_schmidt, |out, _| {
+    gram_schmidt(out, 1);
+    Ok(())
+});
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CompletedBasis;
-impl Bug for CompletedBasis {
-    const DEFECT: &'static str = "a direction of noise for a dependent column";
-    fn gram_schmidt<E: Element>(out: &mut DenseMatrix<E>, _: &mut Scratch<E>) -> Result<()> {
-        gram_schmidt(out, 2);
-        Ok(())
-    }
-}
+bug!(CompletedBasis, "a direction of noise for a dependent column", gram_schmidt, |out, _| {
+    gram_schmidt(out, 2);
+    Ok(())
+});
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OtherNumbers;
-impl Bug for OtherNumbers {
-    const DEFECT: &'static str = "random columns that depend on the matrix's shape";
-    fn seed_zero_columns<E: Element>(
-        out: &mut DenseMatrix<E>,
-        seed: u64,
-        scratch: &mut Scratch<E>,
-    ) -> Result<()> {
+bug!(
+    OtherNumbers,
+    "random columns that depend on the matrix's shape",
+    seed_zero_columns,
+    |out, seed, scratch| {
         let rows = out.shape().0 as u64;
         out.seed_zero_columns(seed.wrapping_add(rows), scratch)
     }
-}
+);

@@ -90,6 +90,13 @@ impl Polar {
         }
     }
 
+    /// [`exact`](Self::exact), down to what rounding makes of zero singular values of an m x n matrix of lower rank: its
+    /// entries carry `eps ||X||_F / sqrt(mn)`. For maps that need a null space to be treated as all or nothing.
+    pub(crate) fn exact_with_noise<E: Element>((m, n): (usize, usize)) -> Self {
+        let exact = Self::exact::<E>();
+        Self { lower: exact.lower / m.max(n).max(1) as f64, ..exact }
+    }
+
     /// An error if a setting is outside its domain.
     ///
     /// # Errors

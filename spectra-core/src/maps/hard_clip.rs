@@ -59,8 +59,8 @@ impl HardClip {
     /// O(m n k) in all, plus the products of the proof; where `||X||_F <= c` none at all. Rounding errors of
     /// size `eps sigma_1` do not reach the result.
     ///
-    /// With polar factors [`Info::certificate`] is `None` and errors are about `10 eps sigma_1`; where that exceeds
-    /// `c / 10` the result is `c` times the polar factor.
+    /// With polar factors [`Info::certificate`] is `None` and errors are about
+    /// `10 eps sqrt(m + n) max(sigma_1, c)`; where `100 eps ||X||_F > c` the result is `c` times the polar factor.
     ///
     /// One row or one column is scaled by `min(1, c / norm)`. A zero or empty matrix gives zero.
     ///
@@ -143,7 +143,7 @@ fn polar_form<B: Backend>(
     workspace: &mut Workspace<B>,
 ) -> Result<Info> {
     let (m, n) = x.shape();
-    let polar = Polar::exact::<B::Element>();
+    let polar = Polar::exact_with_noise::<B::Element>((m, n));
     let (one, zero) = (Coefficient::ONE, Coefficient::ZERO);
     let mut q = workspace.take_like(x, n)?;
     let mut e = workspace.take_like(x, n)?;

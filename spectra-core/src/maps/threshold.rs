@@ -200,7 +200,7 @@ fn bang_bang<B: Backend>(
     let (m, n) = x.shape();
     let r = m.min(n);
     let (one, zero) = (Coefficient::ONE, Coefficient::ZERO);
-    let polar = Polar::exact::<B::Element>();
+    let polar = Polar::exact_with_noise::<B::Element>((m, n));
     let mut q = workspace.take_like(x, n)?;
     let mut s = workspace.take_like(x, n)?;
     let first = polar.apply(x, &mut q, workspace)?;
