@@ -26,6 +26,7 @@ fn gradient<B: Backend>(subject: &Subject<B>, (rows, cols): (usize, usize), step
 fn compare<B: Backend>(judge: &mut Judge, subject: &Subject<B>, rule: Direction) -> Result<(), Failure> {
     rule.validate()?;
     for shape in SHAPES {
+        judge.at(shape.0, shape.1);
         let workspace = &mut subject.workspace();
         let mut slots = Slots::default();
         let mut reference = ReferenceDirection::new(rule, subject.precision(), shape);
@@ -109,7 +110,8 @@ pub fn direction_adam<B: Backend>(subject: &Subject<B>) -> Outcome {
 ///
 /// Finds: a bias correction of the slow momentum, its weight inside the root, warm-ups that end a step early.
 pub fn direction_ademamix<B: Backend>(subject: &Subject<B>) -> Outcome {
-    let warmed = AdEmaMix { alpha_warmup: 10, beta3_warmup: 20, ..AdEmaMix::PAPER };
+    let adam = Adam { eps: 1e-3, ..Adam::PYTORCH };
+    let warmed = AdEmaMix { adam, alpha_warmup: 10, beta3_warmup: 20, ..AdEmaMix::PAPER };
     compare_all(subject, &[AdEmaMix::PAPER, warmed].map(Direction::AdEmaMix))
 }
 

@@ -16,6 +16,12 @@ fn apply<B: Backend>(subject: &Subject<B>, polar: &Polar, m: &HostMatrix) -> Res
     subject.download(&out)
 }
 
+/// The singular values of what a backend has computed, which must be finite.
+pub(crate) fn spectrum(judge: &mut Judge, what: &str, computed: &HostMatrix) -> Result<Vec<f64>, Failure> {
+    judge.require(computed.is_finite(), format_args!("{what} is finite"))?;
+    Ok(Svd::of(computed)?.sigma)
+}
+
 /// Inputs on which a fixed number of steps is worth looking at: some values arrive, others do not.
 fn inputs_of_every_kind<B: Backend>(subject: &Subject<B>) -> impl Iterator<Item = &'static Input> {
     subject.ordinary_inputs().filter(|input| {
@@ -37,6 +43,7 @@ pub fn polar_exact<B: Backend>(subject: &Subject<B>) -> Outcome {
     let extreme = subject.extreme_inputs()?;
     let ordinary = subject.ordinary_inputs().filter(|input| input.family != Family::Extreme);
     for input in ordinary.chain(extreme) {
+        judge.on(input);
         let (m, svd) = (&input.matrix, input.svd()?);
         let what = format!("polar factor of {}", input.name);
         let q = apply(subject, &polar, m)?;
@@ -45,7 +52,7 @@ pub fn polar_exact<B: Backend>(subject: &Subject<B>) -> Outcome {
             continue;
         }
         let backward = tolerance::backward(precision, m.shape());
-        let largest = Svd::of(&q)?.sigma[0];
+        let largest = spectrum(&mut judge, &what, &q)?[0];
         judge.compare(format_args!("{what}: spectral norm"), (largest - 1.0).max(0.0), backward)?;
 
         // On the matrix scaled to a norm of 1, so that nothing overflows.
@@ -82,6 +89,7 @@ fn compare_steps<B: Backend>(
     polynomials: &[OddPolynomial],
 ) -> Result<(), Failure> {
     for input in inputs_of_every_kind(subject) {
+        judge.on(input);
         let m = &input.matrix;
         let svd = input.svd()?;
         let divisor = divisor(m.frobenius_norm());

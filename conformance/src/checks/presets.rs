@@ -106,7 +106,8 @@ fn compare<B: Backend>(subject: &Subject<B>, preset: &str) -> Outcome {
         clipped += usize::from(factor < 1.0);
         let device_gradients = upload_all(subject, &gradients)?;
         take_step(&mut optimizer, &mut weights, &device_gradients)?;
-        for (index, (name, _, rule)) in MODEL.into_iter().enumerate() {
+        for (index, (name, (rows, cols), rule)) in MODEL.into_iter().enumerate() {
+            judge.at(rows, cols);
             let computed = subject.download(&weights[index])?;
             let what = format!("{preset}, {name}, step {step}");
             if rule == Rule::Frozen {

@@ -32,6 +32,7 @@ pub(crate) fn uncertainty(m: &HostMatrix, norm: f64) -> f64 {
 pub fn soft_clip_auto<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in around_threshold(subject.precision()) {
+        judge.on(input);
         let exact = input.svd()?.soft_clip(1.0);
         let computed = apply(subject, &SoftClip::AUTO, &input.matrix, 1.0)?;
         let open = uncertainty(&input.matrix, exact.frobenius_norm());
@@ -51,6 +52,7 @@ pub fn soft_clip_extreme<B: Backend>(subject: &Subject<B>) -> Outcome {
     let extreme = subject.extreme_inputs()?;
     let ordinary = subject.ordinary_inputs().filter(|input| input.family != Family::Extreme);
     for input in ordinary.chain(extreme) {
+        judge.on(input);
         let svd = input.svd()?;
         let largest = svd.sigma[0];
         for factor in [0.25, 3.0] {
@@ -76,6 +78,7 @@ pub fn soft_clip_extreme<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn soft_clip_fixed<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in around_threshold(subject.precision()) {
+        judge.on(input);
         let (m, svd) = (&input.matrix, input.svd()?);
         let alpha = official_bound(m, 1.0);
         // As for an inverse square root of (I + X X^T / c^2) / alpha, whose smallest eigenvalue is 1 / alpha.
@@ -100,6 +103,7 @@ pub fn soft_clip_fixed<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn soft_clip_vector<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for (rows, cols) in [(1, 65), (65, 1), (1, 1), (9, 7)] {
+        judge.at(rows, cols);
         let unit = subject.random("vector", rows, cols);
         let unit = unit.map(|entry| entry / unit.frobenius_norm());
         for scale in [1e-30, 1.0, 1e30] {

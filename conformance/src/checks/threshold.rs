@@ -53,6 +53,7 @@ fn above(sigma: &[f64]) -> f64 {
 pub fn soft_threshold<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for input in around_threshold(subject.precision()) {
+        judge.on(input);
         let svd = input.svd()?;
         let exact = soft_thresholded(&svd.sigma, 1.0);
         compare(&mut judge, subject, &Threshold::Soft { t: 1.0 }, input, &exact, |info| {
@@ -70,6 +71,7 @@ pub fn elastic_threshold<B: Backend>(subject: &Subject<B>) -> Outcome {
     let (t, b, radius) = (1.0, 2.0, 3.0);
     let mut judge = Judge::new();
     for input in around_threshold(subject.precision()) {
+        judge.on(input);
         let svd = input.svd()?;
         let exact = elastic(&svd.sigma, t, b, radius);
         compare(&mut judge, subject, &Threshold::Elastic { t, b, radius }, input, &exact, |info| {
@@ -90,6 +92,7 @@ pub fn bang_bang_threshold<B: Backend>(subject: &Subject<B>) -> Outcome {
     let precision = subject.precision();
     let mut judge = Judge::new();
     for input in around_threshold(precision) {
+        judge.on(input);
         let svd = input.svd()?;
         let gap = svd.sigma.iter().map(|sigma| (sigma - t).abs()).fold(f64::INFINITY, f64::min);
         let polar = tolerance::by_polar_factors(precision, input.matrix.shape(), svd.sigma[0].max(t)) / gap;
@@ -114,6 +117,7 @@ pub fn schatten_threshold<B: Backend>(subject: &Subject<B>) -> Outcome {
     let precision = subject.precision();
     let mut judge = Judge::new();
     for input in around_threshold(precision) {
+        judge.on(input);
         let svd = input.svd()?;
         for p in [1.5, 2.0, 3.0] {
             let exact = schatten(&svd.sigma, b, p, radius);

@@ -43,7 +43,7 @@ macro_rules! __with_all_checks {
             soft_clip { soft_clip_auto soft_clip_extreme soft_clip_fixed soft_clip_vector }
             hard_clip { hard_clip_auto hard_clip_extreme hard_clip_polar hard_clip_many_above }
             threshold { soft_threshold elastic_threshold bang_bang_threshold schatten_threshold }
-            frank_wolfe { frank_wolfe_minimizers frank_wolfe_gap frank_wolfe_converges }
+            frank_wolfe { frank_wolfe_minimizers frank_wolfe_gap frank_wolfe_converges frank_wolfe_schatten }
             directions { direction_momentum direction_signum direction_adam direction_ademamix direction_mars }
             presets {
                 preset_spectra preset_spectra_adamw preset_spectra_signum preset_spectra_ademamix preset_spectra_mars

@@ -44,8 +44,6 @@ impl<E: Element> Bug<E> for Sound {
 
 #[test]
 fn the_wrapper_is_sound() {
-    let report = suite::run(&broken::<f32>(&Sound).with_second_handle(Clone::clone), &[]);
-    assert!(report.passed(), "{report}");
     let report = suite::run(&broken::<f64>(&Sound).with_second_handle(Clone::clone), &[]);
     assert!(report.passed(), "{report}");
 }
@@ -130,8 +128,8 @@ mutants! {
     last_inner_index_spoils_a_deflation: products::DroppedInner => hard_clip::hard_clip_auto, f32 f64;
     last_inner_index_spoils_a_threshold: products::DroppedInner => threshold::soft_threshold, f32 f64;
     last_inner_index_spoils_the_elastic_step: products::DroppedInner => threshold::elastic_threshold, f32 f64;
-    ignored_transposition_spoils_the_jump: products::IgnoredTransposition => threshold::bang_bang_threshold, f32 f64;
-    eigenvalues_increase_in_a_decomposition: small_factors::Increasing => threshold::schatten_threshold, f64;
+    last_inner_index_spoils_the_jump: products::DroppedInner => threshold::bang_bang_threshold, f32 f64;
+    squared_lengths_spoil_a_decomposition: small_factors::SquaredLengths => threshold::schatten_threshold, f32 f64;
     norm_for_its_square_in_a_regularizer: reductions::RootOfDot => frank_wolfe::frank_wolfe_minimizers, f32 f64;
     norm_for_its_square_in_a_gap: reductions::RootOfDot => frank_wolfe::frank_wolfe_gap, f32 f64;
     norm_for_its_square_in_an_objective: reductions::RootOfDot => frank_wolfe::frank_wolfe_converges, f32 f64;
