@@ -15,7 +15,7 @@ type M = DenseMatrix<f64>;
 /// Nothing is written to the source tree, and nothing depends on the time.
 fn config() -> ProptestConfig {
     ProptestConfig {
-        cases: 48,
+        cases: 200,
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(2603),
         ..ProptestConfig::default()

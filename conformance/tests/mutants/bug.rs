@@ -6,7 +6,7 @@ pub(crate) mod signatures {
     pub(crate) use spectra_core::dense::DenseMatrix;
     pub(crate) use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
 
-    pub(crate) use crate::broken::{Bug, Number};
+    pub(crate) use crate::hooks::{Bug, Number};
 }
 
 /// A defect of one operation, written as what takes its place.
@@ -28,7 +28,7 @@ macro_rules! bug {
 }
 pub(crate) use bug;
 
-/// The method of [`Bug`](crate::broken::Bug) of this name.
+/// The method of [`Bug`](crate::hooks::Bug) of this name.
 macro_rules! operation {
     (combine $op:pat_param, $a:pat_param, $b:pat_param => $body:expr) => {
         fn combine(&self, $op: ScalarOp, $a: f64, $b: f64) -> f64 {

@@ -3,8 +3,9 @@
 use spectra_core::backend::{Coefficient, Element, Matrix, Op, Result, check_gemm};
 use spectra_core::dense::DenseMatrix;
 
-use crate::broken::{Number, accumulate, at};
+use crate::broken::{accumulate, at};
 use crate::bug::bug;
+use crate::hooks::Number;
 
 /// The product with `sum(inner, f)` in place of the sum of `f(0) .. f(inner - 1)`.
 fn gemm_by<E: Element>(
