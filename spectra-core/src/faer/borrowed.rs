@@ -2,8 +2,8 @@
 //! that owns the values (candle, burn).
 
 use super::low_rank::LowRank;
-use super::sweep::{self, Sweep, Update};
-use super::{FaerElement, adam::Adam, gemm, kernels::beta_of};
+use super::sweep::{Sweep, Update};
+use super::{FaerElement, adam::Adam, gemm, kernels::beta_of, transposed};
 use crate::backend::{Coefficient, Error, Op, Result, check_gemm, check_shape};
 
 type Coef<'a> = Coefficient<'a, f64>;
@@ -149,7 +149,12 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         (a, op_a): (MatrixRef<'_, E>, Op),
         (b, op_b): (MatrixRef<'_, E>, Op),
     ) -> Result<()> {
-        check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
+        let inner = check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
+        let (m, n) = self.shape;
+        if (op_a, op_b) == (Op::Transposed, Op::Plain) && transposed::pays(m, n, inner) {
+            E::transposed(self.values, beta, alpha, a.values, b.values, n);
+            return Ok(());
+        }
         E::gemm(self.values, beta, alpha, a.view(op_a), b.view(op_b));
         Ok(())
     }
@@ -224,24 +229,21 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         if let Some((_, gradient, _)) = update {
             check_shape("power_sweep", (m, n), gradient.shape)?;
         }
-        let Some(parts) = sweep::parts((m, n), k) else {
+        if m * n * k == 0 {
             if let Some((mu, gradient, scale)) = update {
                 self.scale_add(mu.into(), scale, gradient)?;
             }
-            let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-            let m = self.reborrow();
-            p.gemm(zero, alpha.into(), (m, Op::Plain), (v, Op::Plain))?;
-            let p = p.reborrow();
-            gram.gemm_symmetric(zero, one, (p, Op::Transposed), (p, Op::Plain))?;
-            z.gemm(zero, alpha.into(), (m, Op::Transposed), (p, Op::Plain))?;
-            return m.dot(m);
-        };
+            for out in [&mut *p.values, &mut *gram.values, &mut *z.values] {
+                out.fill(E::zero());
+            }
+            return self.reborrow().dot(self.reborrow());
+        }
         let update = update.map(|(mu, gradient, scale)| Update {
             mu: beta_of::<E>(mu.into()),
             scale: E::narrow(scale.value()),
             gradient: gradient.values,
         });
-        let sweep = Sweep { parts, alpha: E::narrow(alpha), v: v.view(Op::Plain) };
+        let sweep = Sweep { alpha: E::narrow(alpha), v: v.values, k };
         Ok(E::sweep(sweep, self.values, update, p.values, gram.values, z.values))
     }
 
@@ -262,7 +264,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         check_shape("low_rank_add", (m, k), left.shape)?;
         check_shape("low_rank_add", (n, k), right.shape)?;
         let alpha = E::narrow(alpha.value());
-        let step = LowRank { beta: beta_of(beta), alpha, right: right.view(Op::Plain) };
+        let step = LowRank { beta: beta_of(beta), alpha, right: right.values, n, k };
         E::low_rank(step, self.values, x.values, left.values);
         Ok(())
     }

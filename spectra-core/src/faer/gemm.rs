@@ -2,7 +2,6 @@
 
 use super::FaerElement;
 use super::simd::vectorized;
-use super::transposed;
 use crate::backend::Op;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -30,9 +29,6 @@ pub(super) fn gemm<E: FaerElement>(
     a: MatRef<'_, E>,
     b: MatRef<'_, E>,
 ) {
-    if a.row_stride() == 1 && transposed::pays(a.nrows(), b.ncols(), a.ncols()) {
-        return transposed::product(out, beta, alpha, a.transpose(), b);
-    }
     let beta = scale_first(out, beta);
     let out = MatMut::from_row_major_slice_mut(out, a.nrows(), b.ncols());
     let work = out.nrows() * out.ncols() * a.ncols();

@@ -7,8 +7,9 @@
 use super::adam::Adam;
 use super::low_rank::LowRank;
 use super::scratch::Buffers;
+use super::simd::Lanes;
 use super::sweep::{Sweep, Update};
-use super::{elementwise, gemm, reduce, symmetric};
+use super::{elementwise, gemm, reduce, symmetric, transposed};
 use crate::backend::{Coefficient, Element};
 use faer::MatRef;
 
@@ -16,7 +17,7 @@ type Coef<'a> = Coefficient<'a, f64>;
 
 /// What an element type of this backend provides. Shapes have been checked.
 #[doc(hidden)]
-pub trait Kernels: Element + faer::traits::RealField {
+pub trait Kernels: Lanes + faer::traits::RealField {
     /// Working memory.
     fn buffers() -> &'static Buffers<Self>;
     fn scale_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]);
@@ -26,6 +27,8 @@ pub trait Kernels: Element + faer::traits::RealField {
     fn dot(x: &[Self], y: &[Self]) -> f64;
     fn max_abs(x: &[Self]) -> f64;
     fn gemm(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
+    /// `out = beta out + alpha A^T B` for a narrow B with `n` columns, both row-major.
+    fn transposed(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, a: &[Self], b: &[Self], n: usize);
     fn gemm_symmetric(
         out: &mut [Self],
         beta: Coef<'_>,
@@ -91,6 +94,16 @@ macro_rules! kernels {
                 b: MatRef<'_, Self>,
             ) {
                 gemm::gemm(out, beta_of(beta), <$element>::narrow(alpha.value()), a, b);
+            }
+            fn transposed(
+                out: &mut [Self],
+                beta: Coef<'_>,
+                alpha: Coef<'_>,
+                a: &[Self],
+                b: &[Self],
+                n: usize,
+            ) {
+                transposed::product(out, beta_of(beta), <$element>::narrow(alpha.value()), a, b, n);
             }
             fn gemm_symmetric(
                 out: &mut [Self],

@@ -1,77 +1,179 @@
 //! `out = beta out + alpha (X - L R^T)` in one pass: 3 words an entry, no m x n temporary.
 
 use super::FaerElement;
-use super::parallel::GRAIN;
-use super::simd::vectorized;
-use faer::linalg::matmul::matmul;
-use faer::prelude::ReborrowMut;
-use faer::{Accum, MatMut, MatRef, Par};
+use super::parallel::{GRAIN, for_each_rows};
+use super::simd::Prefetch;
+use super::tile::{self, MOST, Padding, ROWS, Tiled, line, tile};
+use pulp::Simd;
 
-/// The most rows in one block: `R`, which every product packs anew, is small against them, and the block is
-/// still in the shared cache when the product is added to it.
-const ROWS: usize = 128;
+/// Columns of a block, a multiple of every panel's width: with k = 64 in `f32`, 512 KiB of R^T stay in a core's own
+/// cache.
+const COLS: usize = 2048;
 
-/// Columns in one product: that many rows of `R` fill half the private cache (1 MiB) in `f32`.
-const COLS: usize = 1024;
-
-/// What all blocks share.
+/// The operands that all rows share.
 #[derive(Debug)]
 pub struct LowRank<'a, E> {
     /// `None`: `out` is not read.
     pub(super) beta: Option<E>,
     pub(super) alpha: E,
-    /// n x k.
-    pub(super) right: MatRef<'a, E>,
+    /// n x k, row-major.
+    pub(super) right: &'a [E],
+    pub(super) n: usize,
+    pub(super) k: usize,
 }
 
 impl<E: FaerElement> LowRank<'_, E> {
     /// `out`, `x`: m x n; `left`: m x k.
     pub(super) fn add(&self, out: &mut [E], x: &[E], left: &[E]) {
-        let (n, k) = self.right.shape();
-        if n == 0 || out.is_empty() {
+        if out.is_empty() {
             return;
         }
-        let m = out.len() / n;
-        // Blocks depend on the shape only; at least eight of them if the matrix is worth splitting.
-        let rows = if m * n <= GRAIN { ROWS } else { (m / 8).next_multiple_of(16).clamp(16, ROWS) };
-        self.split(out, x, left, (n, k), rows);
+        let Self { beta, alpha, n, k, .. } = *self;
+        let padding = Padding::panel::<E>(n);
+        E::buffers().with(n.div_ceil(padding.width) * padding.width * k, E::zero(), |panels| {
+            if k > 0 {
+                for_each_rows(panels, k * padding.width, &|first, panels| {
+                    self.pack(padding.width, first, panels)
+                });
+            }
+            let threads = if out.len() <= GRAIN { 1 } else { rayon::current_num_threads() };
+            Rows { beta, alpha, panels, padding, n, k, out, x, left }.share(threads);
+        });
     }
 
-    fn split(&self, out: &mut [E], x: &[E], left: &[E], (n, k): (usize, usize), rows: usize) {
-        let m = out.len() / n;
-        if m <= rows {
-            return self.block(out, x, left, (n, k));
-        }
-        let at = (m / 2).next_multiple_of(rows);
-        let (out0, out1) = out.split_at_mut(at * n);
-        let ((x0, x1), (left0, left1)) = (x.split_at(at * n), left.split_at(at * k));
-        rayon::join(
-            || self.split(out0, x0, left0, (n, k), rows),
-            || self.split(out1, x1, left1, (n, k), rows),
-        );
-    }
-
-    fn block(&self, out: &mut [E], x: &[E], left: &[E], (n, k): (usize, usize)) {
-        // All of the block first: in the order of memory, which is what a core reads fastest.
-        self.scale_add(out, x);
-        let m = out.len() / n;
-        let left = MatRef::from_row_major_slice(left, m, k);
-        let mut out = MatMut::from_row_major_slice_mut(out, m, n);
-        for j in (0..n).step_by(COLS) {
-            let width = COLS.min(n - j);
-            let (out, right) = (out.rb_mut().subcols_mut(j, width), self.right.subrows(j, width));
-            matmul(out, Accum::Add, left, right.transpose(), -self.alpha, Par::Seq);
+    /// R^T by panels, from panel `first`: for every `width` of its columns k rows of `width`, the last panel filled
+    /// up with zeros.
+    fn pack(&self, width: usize, first: usize, panels: &mut [E]) {
+        for (panel, values) in panels.chunks_exact_mut(self.k * width).enumerate() {
+            let first = (first + panel) * width;
+            let filled = width.min(self.n - first);
+            if filled < width {
+                values.fill(E::zero());
+            }
+            for (c, right) in self.right[first * self.k..][..filled * self.k].chunks_exact(self.k).enumerate()
+            {
+                for (values, right) in values.chunks_exact_mut(width).zip(right) {
+                    values[c] = *right;
+                }
+            }
         }
     }
+}
 
-    fn scale_add(&self, out: &mut [E], x: &[E]) {
-        let alpha = self.alpha;
-        vectorized(
-            #[inline(always)]
-            || match self.beta {
-                Some(beta) => out.iter_mut().zip(x).for_each(|(o, x)| *o = beta * *o + alpha * *x),
-                None => out.iter_mut().zip(x).for_each(|(o, x)| *o = alpha * *x),
-            },
-        );
+/// Some rows of `out`.
+struct Rows<'a, E> {
+    beta: Option<E>,
+    alpha: E,
+    panels: &'a [E],
+    padding: Padding,
+    n: usize,
+    k: usize,
+    out: &'a mut [E],
+    x: &'a [E],
+    left: &'a [E],
+}
+
+impl<E: FaerElement> Rows<'_, E> {
+    /// Halves the threads and the rows until one is left.
+    fn share(self, threads: usize) {
+        let rows = self.out.len() / self.n;
+        let at = (rows / 2).next_multiple_of(ROWS);
+        if threads == 1 || at >= rows {
+            return tile::run(self.padding.vectors, self);
+        }
+        let (out0, out1) = self.out.split_at_mut(at * self.n);
+        let ((x0, x1), (left0, left1)) = (self.x.split_at(at * self.n), self.left.split_at(at * self.k));
+        let a = Rows { out: out0, x: x0, left: left0, ..self };
+        let b = Rows { out: out1, x: x1, left: left1, ..self };
+        rayon::join(|| a.share(threads / 2), || b.share(threads - threads / 2));
+    }
+
+    /// The rows from `i`, the columns from `j`, in one panel; `next`: rows and columns of the tile after it.
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        prefetch: Prefetch,
+        (i, j): (usize, usize),
+        (next_i, next_j): (usize, usize),
+    ) {
+        let (n, k, width) = (self.n, self.k, self.padding.width);
+        let left: [&[E]; R] = core::array::from_fn(|r| &self.left[(i + r) * k..][..k]);
+        let panel = &self.panels[j * k..][..width * k];
+        let (x, out) = (self.x, &*self.out);
+        let a = |t: &usize, r: usize| left[r][*t];
+        let ahead = |c: usize| {
+            let column = c * line::<E>();
+            if column < width {
+                for r in 0..R {
+                    let at = (next_i + r) * n + next_j + column;
+                    prefetch.near(x, at);
+                    prefetch.near(out, at);
+                }
+            }
+        };
+        let sum = tile::<E, S, R, V, _>(simd, panel, width, 0, line::<E>(), 0..k, a, ahead);
+        for (r, sum) in sum.into_iter().enumerate() {
+            let at = (i + r) * n + j;
+            let end = (at + width).min((i + r + 1) * n);
+            self.add::<S, V>(simd, at..end, sum);
+        }
+    }
+
+    /// `out = beta out + alpha x - alpha sum` for a part of a row.
+    #[inline(always)]
+    fn add<S: Simd, const V: usize>(
+        &mut self,
+        simd: S,
+        range: core::ops::Range<usize>,
+        sum: [E::Vector<S>; V],
+    ) {
+        let (x, out) = (&self.x[range.clone()], &mut self.out[range]);
+        let (plus, minus) = (E::splat(simd, self.alpha), E::splat(simd, -self.alpha));
+        if out.len() == self.padding.width {
+            let out = E::vectors_mut::<S>(out);
+            for v in 0..V {
+                let mut value = E::times(simd, minus, sum[v]);
+                value = E::fma(simd, plus, E::vectors::<S>(x)[v], value);
+                if let Some(beta) = self.beta {
+                    value = E::fma(simd, E::splat(simd, beta), out[v], value);
+                }
+                out[v] = value;
+            }
+        } else {
+            // The end of a row: in the same order, element by element.
+            let mut rest = [E::zero(); MOST];
+            for (rest, sum) in E::vectors_mut::<S>(&mut rest).iter_mut().zip(sum) {
+                *rest = sum;
+            }
+            for ((out, x), sum) in out.iter_mut().zip(x).zip(rest) {
+                let old = self.beta.map_or(E::zero(), |beta| beta * *out);
+                *out = old + self.alpha * (*x - sum);
+            }
+        }
+    }
+}
+
+impl<E: FaerElement> Tiled for Rows<'_, E> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+        let rows = self.out.len() / self.n;
+        let whole = rows - rows % ROWS;
+        let prefetch = Prefetch::new();
+        let width = self.padding.width;
+        for first in (0..self.n).step_by(COLS) {
+            let end = self.n.min(first + COLS);
+            for i in (0..whole).step_by(ROWS) {
+                for j in (first..end).step_by(width) {
+                    let next = if j + width < end { (i, j + width) } else { (i + ROWS, first) };
+                    self.tile::<S, ROWS, V>(simd, prefetch, (i, j), next);
+                }
+            }
+            for i in whole..rows {
+                for j in (first..end).step_by(width) {
+                    self.tile::<S, 1, V>(simd, prefetch, (i, j), (i, j + width));
+                }
+            }
+        }
     }
 }

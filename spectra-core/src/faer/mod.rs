@@ -1,13 +1,15 @@
-//! The fast CPU backend: products by the faer library, everything else by vectorised loops, on all threads of
-//! rayon's pool.
+//! The fast CPU backend: general products by the faer library, products with a narrow matrix and everything else by
+//! the loops here, on all threads of rayon's pool.
 //!
 //! * **Who splits.** faer's own parallel products allocate their bookkeeping on every call. Here the output is
 //!   split into parts, and each part is one sequential faer product (`gemm.rs`), so that a call that has run
 //!   once allocates nothing. (Measured with faer 0.24.4 on 2 threads: 9 allocations of 390 bytes in all at
-//!   256 x 256, 12 of 6.3 KB at 1024 x 1024; none when sequential.) Parts depend on shapes only: the same call
-//!   gives the same bits whatever the number of threads, but for `power_sweep` (`sweep.rs`).
-//! * **Vectors.** Loops are written so that the compiler vectorises them, and run under the widest instruction
-//!   set found at run time (`simd.rs`), in this crate (`kernels.rs`).
+//!   256 x 256, 12 of 6.3 KB at 1024 x 1024; none when sequential.) Every sum runs in an order that depends on
+//!   shapes only: the same call gives the same bits whatever the number of threads.
+//! * **Narrow products.** The sweep of the power iteration, the low-rank weight update and `A^T B` read the large
+//!   matrix where it lies and keep a tile of the result in registers (`tile.rs`).
+//! * **Vectors.** Loops are written so that the compiler vectorises them, or on the vectors of pulp, and run under
+//!   an instruction set found at run time (`simd.rs`), in this crate (`kernels.rs`).
 //! * **Precision.** Products accumulate in the element type, reductions in `f64`.
 
 mod adam;
@@ -23,6 +25,7 @@ mod scratch;
 mod simd;
 mod sweep;
 mod symmetric;
+mod tile;
 mod transposed;
 
 pub use borrowed::{MatrixMut, MatrixRef};

@@ -33,30 +33,23 @@ fn dot_leaf<E: Element>(x: &[E], y: &[E]) -> f64 {
     )
 }
 
-/// Sum of squares in `f64` of a short piece, added up without the tree.
-pub(super) fn squares<E: Element>(x: &[E]) -> f64 {
-    dot_leaf(x, x)
-}
+/// Partial sums of squares.
+pub(super) const PARTS: usize = 16;
 
-/// A running sum with Neumaier's correction: its error does not grow with the number of terms.
-#[derive(Debug, Default)]
-pub(super) struct Sum {
-    sum: f64,
-    correction: f64,
-}
-
-impl Sum {
-    pub(super) fn add(&mut self, x: f64) {
-        let sum = self.sum + x;
-        let (large, small) = if self.sum.abs() >= x.abs() { (self.sum, x) } else { (x, self.sum) };
-        self.correction += (large - sum) + small;
-        self.sum = sum;
+/// Adds the squares of `x` to `sums`, in `f64`: element i to sum i mod [`PARTS`]. To be inlined into a vectorised loop.
+#[inline(always)]
+pub(super) fn add_squares<E: Element>(sums: &mut [f64; PARTS], x: &[E]) {
+    let (chunks, tail) = x.as_chunks::<PARTS>();
+    let mut total = *sums;
+    for x in chunks {
+        for i in 0..PARTS {
+            total[i] += x[i].widen() * x[i].widen();
+        }
     }
-
-    pub(super) fn value(&self) -> f64 {
-        // An infinite or NaN sum has a NaN correction.
-        if self.sum.is_finite() { self.sum + self.correction } else { self.sum }
+    for (total, x) in total.iter_mut().zip(tail) {
+        *total += x.widen() * x.widen();
     }
+    *sums = total;
 }
 
 /// The largest magnitude, NaN if there is one.

@@ -14,13 +14,18 @@ impl<E: Copy> Buffers<E> {
         Self(Mutex::new(Vec::new()))
     }
 
-    /// Runs `f` with `len` elements of unspecified contents.
+    /// Runs `f` with `len` elements of unspecified contents, the first at the start of a cache line: a vector of
+    /// AVX-512 is as long as one.
     pub(super) fn with<R>(&self, len: usize, zero: E, f: impl FnOnce(&mut [E]) -> R) -> R {
-        let mut buffer = self.take(len);
-        if buffer.len() < len {
-            buffer.resize(len, zero);
+        const LINE: usize = 64;
+        let spare = LINE / size_of::<E>();
+        let mut buffer = self.take(len + spare);
+        if buffer.len() < len + spare {
+            buffer.resize(len + spare, zero);
         }
-        let result = f(&mut buffer[..len]);
+        // The offset is a matter of speed only; `align_offset` may say that it does not know.
+        let first = buffer.as_ptr().align_offset(LINE).min(spare);
+        let result = f(&mut buffer[first..first + len]);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
         result
     }

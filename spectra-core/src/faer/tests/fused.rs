@@ -167,3 +167,25 @@ fn misfits_are_rejected() {
     assert!(m.low_rank_add(one, one, &x, &v, &v).is_err());
     assert!(m.low_rank_add(one, one, &x, &w, &w).is_err());
 }
+
+/// The bits must not depend on the number of threads: sums have an order of their own.
+#[test]
+fn fused_operations_do_not_depend_on_the_number_of_threads() {
+    let (m, n, k) = (613, 517, 21);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let (matrix, g, v) = (pair::<f32>(m, n, 1).0, pair(m, n, 2).0, pair(n, k, 3).0);
+            let outputs = (nan_pair(m, k).0, nan_pair(k, k).0, nan_pair(n, k).0);
+            let swept = sweep((matrix, g, v), outputs, Some(0.9), 0.3);
+            let mut x = pair::<f32>(m, n, 4).0;
+            x.low_rank_add(0.9.into(), 0.1.into(), &swept.m, &swept.p, &swept.z).unwrap();
+            let values = [&swept.m, &swept.p, &swept.gram, &swept.z, &x].map(|x| x.values().to_vec());
+            (values, swept.square)
+        })
+    };
+    let one = run(1);
+    for threads in [2, 3, 5, 8] {
+        assert_eq!(run(threads), one, "{threads} threads");
+    }
+}
