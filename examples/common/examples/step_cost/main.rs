@@ -1,0 +1,60 @@
+//! What an optimizer step costs on this machine, against floors measured in the same run.
+//!
+//! ```text
+//! cargo run --release -p spectra-examples --example step_cost [-- --f64] [--quick] [--out out/step_cost]
+//! ```
+//!
+//! Prints three tables: every operation of a Spectra step at three shapes, beside AdamW's pass; the whole step against
+//! size and threads; and a step of every preset on the 196 matrices of Qwen3-0.6B's layers. Writes them with `cost.png`
+//! (cost against size, with the floors) and `measured.csv` (for `bench/peers`). A time is the least of several runs:
+//! other load can only add.
+
+mod measure;
+mod models;
+mod operations;
+mod scaling;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use measure::Report;
+use spectra_core::faer::FaerElement;
+use spectra_examples::{Failure, pictures, report, write_whole};
+
+/// Times the operations of an optimizer step.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder for tables and the picture.
+    #[arg(long, default_value = "out/step_cost")]
+    out: PathBuf,
+    /// In double precision.
+    #[arg(long)]
+    f64: bool,
+    /// Small shapes only.
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    report(if arguments.f64 { run::<f64>(&arguments) } else { run::<f32>(&arguments) })
+}
+
+fn run<E: FaerElement>(arguments: &Arguments) -> Result<(), Failure> {
+    std::fs::create_dir_all(&arguments.out).map_err(Failure::input)?;
+    let mut report = Report::new::<E>().map_err(Failure::run)?;
+    let shapes: &[_] =
+        if arguments.quick { &[(256, 768)] } else { &[(1024, 3072), (4096, 4096), (4096, 14336)] };
+    for shape in shapes {
+        operations::table::<E>(&mut report, *shape).map_err(Failure::run)?;
+    }
+    let panels = scaling::table::<E>(&mut report, arguments.quick).map_err(Failure::run)?;
+    models::table::<E>(&mut report, arguments.quick).map_err(Failure::run)?;
+    let write = |name: &str, bytes: &[u8]| write_whole(&arguments.out.join(name), bytes);
+    write("cost.png", &pictures::curves(&panels, 2)?)?;
+    write("measured.csv", report.csv().as_bytes())?;
+    write("tables.txt", report.text().as_bytes())?;
+    println!("Tables and picture: {}", arguments.out.display());
+    Ok(())
+}
