@@ -58,13 +58,14 @@
 //! | [`Matrix::dot`](backend::Matrix::dot) | norms | `trace(A^T B)` by products would cost n times as much and read the result back |
 //! | [`Matrix::max_abs`](backend::Matrix::max_abs) | finite check, scaling before squares overflow | a norm overflows where the maximum does not |
 //!
-//! Everything else is provided: fused forms (`adam_add`, `power_sweep`, `low_rank_add`), the symmetric product, and the small
+//! Everything else is provided: fused forms (`adam_add`, `power_sweep`, `low_rank_add`; the power iteration as a whole), the symmetric product, and the small
 //! k x k factorisations, whose default goes through the host. [`Scalar`](backend::Scalar) adds three methods for numbers that
 //! stay on the device; a CPU backend uses `f64` and writes none of them.
 //!
 //! # How four kinds of storage implement it
 //!
-//! The traits were settled on these sketches; the first is implemented in `spectra-candle`, the others were drawn on paper.
+//! The traits were settled on these sketches; the last is still one, the others are implemented (`spectra-candle`, `spectra-burn`,
+//! `spectra-cuda`).
 //!
 //! | | candle: shared immutable tensors | burn: tensors moved by value | CUDA buffers | rows sharded over ranks |
 //! |---|---|---|---|---|
@@ -73,7 +74,7 @@
 //! | `gemm`, plain | `matmul`, then as above | `matmul` | `cublasGemmEx`, row-major as swapped column-major | local if A is sharded and B replicated |
 //! | `gemm`, `A^T B` of two sharded | | | | local product, then all-reduce of the small result |
 //! | `dot`, `max_abs` | 0-d tensor; `f64` on the CPU | `Tensor<1>` of one element | two-stage deterministic reduction into a device scalar | local, then all-reduce |
-//! | `Scalar` | 0-d tensor, or `f64` on the CPU | `Tensor<1>` | one-element buffer | as the local backend's |
+//! | `Scalar` | 0-d tensor, or `f64` on the CPU | `Tensor<1>` | place of a number, or a note of what to compute, which the next kernel does | as the local backend's |
 //! | `read`, `write` | `to_vec1`, `from_slice` | `to_data`, `from_data` | copy and stream synchronise | gather, scatter |
 //! | `zeros` with `rows_like` | ignored | ignored | ignored | the new matrix is sharded as `rows_like`; without it replicated |
 //! | `small_factor` | default: waits on CUDA and Metal | default: waits on a GPU | own one-block kernel, no wait; returns `None` | on the replicated k x k matrix |

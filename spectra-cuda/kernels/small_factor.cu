@@ -36,11 +36,8 @@ static __device__ void scaled_cholesky(struct View gram, Index k, double depende
     }
 }
 
-// R^-1 of C = R^T R, upper triangular; zero columns for dead ones.
-extern "C" __global__ void cholesky_inverse(struct View out, struct View gram, Index k, double dependent,
-                                            double *scratch) {
-    double *c = scratch, *inverse = scratch + k * k, *length = scratch + 2 * k * k;
-    scaled_cholesky(gram, k, dependent, c, length);
+// out = diag(1 / length) R^-1 for the scaled factor R in c, zero columns for dead ones.
+static __device__ void write_inverse(struct View out, Index k, const double *c, const double *length, double *inverse) {
     // The rows of the inverse do not depend on each other.
     for (Index i = threadIdx.x; i < k; i += THREADS) {
         double scale = length[i] > 0.0 ? 1.0 / length[i] : 0.0;
@@ -52,6 +49,14 @@ extern "C" __global__ void cholesky_inverse(struct View out, struct View gram, I
         }
         for (Index j = 0; j < k; j++) put(out, i, j, (REAL)(row[j] * scale));
     }
+}
+
+// R^-1 of C = R^T R, upper triangular; zero columns for dead ones.
+extern "C" __global__ void cholesky_inverse(struct View out, struct View gram, Index k, double dependent,
+                                            double *scratch) {
+    double *c = scratch, *inverse = scratch + k * k, *length = scratch + 2 * k * k;
+    scaled_cholesky(gram, k, dependent, c, length);
+    write_inverse(out, k, c, length, inverse);
 }
 
 // diag(1 / sqrt(C_jj)), 0 where C_jj is 0.
@@ -69,6 +74,70 @@ static __device__ double sum_of_warp(double x) {
 
 #define SWEEPS 30
 #define WARP 32
+
+// Classical Gram-Schmidt with re-orthogonalisation, in double: spectra-core's linalg/gram_schmidt.rs. A column of which less
+// than 4 eps is left becomes zero. `work`: rows k numbers; `projection`: k.
+static __device__ void gram_schmidt(struct View p, Index rows, Index k, double eps, double *work, double *projection) {
+    __shared__ double shared[THREADS];
+    for (Index i = threadIdx.x; i < rows * k; i += THREADS) work[i % k * rows + i / k] = (double)get(p, i / k, i % k);
+    __syncthreads();
+    for (Index j = 0; j < k; j++) {
+        double *column = work + j * rows;
+        double scale = 0.0, sum = 0.0;
+        for (Index i = threadIdx.x; i < rows; i += THREADS) scale = larger(scale, fabs(column[i]));
+        scale = reduce_block(REDUCE_MAX, scale, shared);
+        if (scale == 0.0) continue;
+        for (Index i = threadIdx.x; i < rows; i += THREADS) {
+            column[i] /= scale;
+            sum += column[i] * column[i];
+        }
+        double before = sqrt(reduce_block(REDUCE_SUM, sum, shared));
+        for (int pass = 0; pass < 2; pass++) {
+            for (Index q = threadIdx.x / WARP; q < j; q += THREADS / WARP) {
+                sum = 0.0;
+                for (Index i = threadIdx.x % WARP; i < rows; i += WARP) sum += work[q * rows + i] * column[i];
+                sum = sum_of_warp(sum);
+                if (threadIdx.x % WARP == 0) projection[q] = sum;
+            }
+            __syncthreads();
+            for (Index i = threadIdx.x; i < rows; i += THREADS) {
+                double x = column[i];
+                for (Index q = 0; q < j; q++) x -= projection[q] * work[q * rows + i];
+                column[i] = x;
+            }
+            __syncthreads();
+        }
+        sum = 0.0;
+        for (Index i = threadIdx.x; i < rows; i += THREADS) sum += column[i] * column[i];
+        double after = sqrt(reduce_block(REDUCE_SUM, sum, shared));
+        double inverse = after <= 4.0 * eps * before ? 0.0 : 1.0 / after;
+        for (Index i = threadIdx.x; i < rows; i += THREADS) column[i] *= inverse;
+        __syncthreads();
+    }
+    for (Index i = threadIdx.x; i < rows * k; i += THREADS) put(p, i / k, i % k, (REAL)work[i % k * rows + i / k]);
+}
+
+// What the first round of Cholesky QR multiplies P (rows x k) with: R^-1 of its Gram matrix. Where that matrix cannot be
+// trusted, because a squared sine between columns is below 1 / `limit` or its entries have left the range, P is
+// orthonormalised here and now, slowly, and the factor is the identity. `scratch`: 2 k^2 + k + rows k numbers.
+extern "C" __global__ void orthonormal_factor(struct View out, struct View gram, struct View p, Index rows, Index k,
+                                              double eps, double dependent, double limit, double *scratch) {
+    __shared__ int hard;
+    double *c = scratch, *inverse = scratch + k * k, *length = scratch + 2 * k * k;
+    scaled_cholesky(gram, k, dependent, c, length);
+    if (threadIdx.x == 0) {
+        hard = 0;
+        // Also where a pivot is no number.
+        for (Index j = 0; j < k; j++) hard |= !(c[j * k + j] * c[j * k + j] * limit >= 1.0);
+    }
+    __syncthreads();
+    if (!hard) {
+        write_inverse(out, k, c, length, inverse);
+        return;
+    }
+    gram_schmidt(p, rows, k, eps, length + k, length);
+    for (Index i = threadIdx.x; i < k * k; i += THREADS) put(out, i / k, i % k, (REAL)(i / k == i % k));
+}
 
 // The orthogonal B that makes B^T C B diagonal and decreasing: one-sided Jacobi rotations (Hestenes 1958) of the columns
 // of the scaled Cholesky factor. In each round of a sweep all pairs are disjoint (a round-robin tournament), one for a

@@ -58,8 +58,7 @@
 //! weights are written (twice by `ademamix` and by Nesterov's momentum without a map); state is in `f32`.
 //!
 //! In `f32` squares of gradients must stay in the range of the type (norms between 1e-19 and 1e19), because the host, which would
-//! scale them, does not know the norms. Columns of the subspace that are nearly parallel in the precision of their Gram matrix count as
-//! dependent and are drawn anew in the next step.
+//! scale them, does not know the norms.
 //!
 //! # What has been tested, and what has not
 //!

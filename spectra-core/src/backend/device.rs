@@ -1,7 +1,7 @@
 //! The device: allocation and constants.
 
 use super::{Element, Gradient, Matrix, Result, Scalar};
-use crate::linalg::{PowerIteration, Subspace, Workspace};
+use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_by_gram_matrix};
 
 /// A place where matrices live. Cheap to clone (a handle).
 ///
@@ -52,5 +52,16 @@ pub trait Backend: Clone + core::fmt::Debug {
         workspace: &mut Workspace<Self>,
     ) -> Result<Subspace<Self>> {
         options.iterate_by_sweeps(m, update, v, workspace)
+    }
+
+    /// [`orthonormalize`](crate::linalg::orthonormalize), which calls this; the contract is there.
+    ///
+    /// The default is [`orthonormalize_by_gram_matrix`]. A device that can tell ill-conditioned columns without its host
+    /// overrides it.
+    ///
+    /// # Errors
+    /// As [`orthonormalize`](crate::linalg::orthonormalize).
+    fn orthonormalize(p: &mut Self::Matrix, workspace: &mut Workspace<Self>) -> Result<Orthonormalization> {
+        orthonormalize_by_gram_matrix(p, workspace)
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use inverse_sqrt::{Coupled, add_polynomial};
 pub use iteration::{Info, Steps};
 pub(crate) use iteration::{power_of_two, tiny};
 pub use minimax::{MAX_STEPS, OddPolynomial, Polynomials, Schedule};
-pub use orthonormalize::{Orthonormalization, orthonormalize};
+pub use orthonormalize::{Orthonormalization, orthonormalize, orthonormalize_by_gram_matrix};
 pub use polar::{GramForm, Normalization, Polar};
 pub(crate) use power_iteration::safe_scale;
 pub use power_iteration::{PowerIteration, Subspace, SubspaceForm};

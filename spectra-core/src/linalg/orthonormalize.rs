@@ -38,6 +38,17 @@ pub fn orthonormalize<B: Backend>(
     p: &mut B::Matrix,
     workspace: &mut Workspace<B>,
 ) -> Result<Orthonormalization> {
+    B::orthonormalize(p, workspace)
+}
+
+/// [`orthonormalize`] by the backend's products and small factorisations.
+///
+/// # Errors
+/// As [`orthonormalize`].
+pub fn orthonormalize_by_gram_matrix<B: Backend>(
+    p: &mut B::Matrix,
+    workspace: &mut Workspace<B>,
+) -> Result<Orthonormalization> {
     if is_out_of_range::<B>(p)? {
         p.gram_schmidt(&mut workspace.scratch)?;
         return Ok(Orthonormalization::GramSchmidt);

@@ -14,7 +14,7 @@ use crate::checked::{Device, Tally};
 use crate::error::{At, CudaError};
 use cudarc::driver::{CudaContext, CudaStream};
 use spectra_core::backend::{Backend, Gradient, Result};
-use spectra_core::linalg::{PowerIteration, Subspace, Workspace};
+use spectra_core::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -105,6 +105,10 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
         workspace: &mut Workspace<Self>,
     ) -> Result<Subspace<Self>> {
         power::iterate(options, m, update, v, workspace)
+    }
+
+    fn orthonormalize(p: &mut Self::Matrix, workspace: &mut Workspace<Self>) -> Result<Orthonormalization> {
+        power::orthonormalize(p, workspace)
     }
 }
 

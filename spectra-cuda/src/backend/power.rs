@@ -4,7 +4,9 @@ use super::scalar::coefficients;
 use super::{CudaBackend, CudaElement, CudaMatrix, CudaScalar};
 use crate::error::At;
 use spectra_core::backend::{Coefficient, Gradient, Matrix, Op, Result, check_same, check_shape};
-use spectra_core::linalg::{PowerIteration, SmallFactor, Subspace, SubspaceForm, Workspace};
+use spectra_core::linalg::{
+    Orthonormalization, PowerIteration, SmallFactor, Subspace, SubspaceForm, Workspace,
+};
 
 /// `PowerIteration::iterate` with nine launches for an iteration in the paper's form, and one before the first:
 ///
@@ -13,9 +15,9 @@ use spectra_core::linalg::{PowerIteration, SmallFactor, Subspace, SubspaceForm, 
 /// 3. `P^T P`; 4. its Cholesky factor; 5. `U_1 = P R_1^-1`; 6. to 8. the same of `U_1`, which gives U;
 /// 9. `W = M^T U`; 10. `V = W diag(1 / ||w_i||)`, `||W||_F^2`, `||V||_F^2`.
 ///
-/// The host cannot see the condition of `P^T P`, so there are always two rounds of Cholesky QR. And because nothing is
-/// gained here by multiplying with `M^T` in the same pass, W is the product with the finished U: exact whatever the
-/// condition. Columns that depend numerically on earlier ones become zero.
+/// The host cannot see the condition of `P^T P`, so there are always two rounds of Cholesky QR; columns too nearly parallel
+/// for that are orthonormalised by the kernel that finds them so. And because nothing is gained here by multiplying with
+/// `M^T` in the same pass, W is the product with the finished U: exact whatever the condition.
 pub(super) fn iterate<E: CudaElement>(
     options: &PowerIteration,
     m: &mut CudaMatrix<E>,
@@ -31,31 +33,36 @@ pub(super) fn iterate<E: CudaElement>(
     }
     m.check_operands(NAME, &[v])?;
     let norm_squared = momentum(m, update, v, options.seed)?;
-    let mut pass = Pass {
-        p: workspace.take_like(m, k)?,
-        u: workspace.take_like(m, k)?,
-        gram: workspace.take(k, k)?,
-        inverse: workspace.take(k, k)?,
-        w: workspace.take(n, k)?,
-    };
+    let mut p = workspace.take_like(m, k)?;
+    let mut w = workspace.take(n, k)?;
+    let mut qr = CholeskyQr::new(&p, workspace)?;
     let mut squares = None;
     let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
     for _ in 0..options.iterations.max(1) {
-        pass.p.gemm(zero, one, m, Op::Plain, v, Op::Plain)?;
-        pass.orthonormalize(workspace)?;
-        pass.orthonormalize(workspace)?;
-        std::mem::swap(&mut pass.p, &mut pass.u);
-        pass.w.gemm(zero, one, m, Op::Transposed, &pass.u, Op::Plain)?;
+        p.gemm(zero, one, m, Op::Plain, v, Op::Plain)?;
+        qr.orthonormalize(&mut p, workspace)?;
+        w.gemm(zero, one, m, Op::Transposed, &p, Op::Plain)?;
         if options.form == SubspaceForm::Exact {
-            pass.rotate(workspace)?;
+            qr.rotate(&mut p, &mut w, workspace)?;
         }
-        squares = Some(normalize(&pass.w, v)?);
+        squares = Some(normalize(&w, v)?);
     }
-    let Pass { p, u, gram, inverse, w } = pass;
-    for matrix in [p, gram, inverse] {
-        workspace.give(matrix);
+    qr.release(workspace);
+    Ok(Subspace { u: p, w, scale: 1.0, norm_squared, one_sweep: false, squares })
+}
+
+/// `orthonormalize` in six launches, whatever the columns.
+pub(super) fn orthonormalize<E: CudaElement>(
+    p: &mut CudaMatrix<E>,
+    workspace: &mut Workspace<CudaBackend<E>>,
+) -> Result<Orthonormalization> {
+    if p.region.is_empty() {
+        return Ok(Orthonormalization::Cholesky);
     }
-    Ok(Subspace { u, w, scale: 1.0, norm_squared, one_sweep: false, squares })
+    let mut qr = CholeskyQr::new(p, workspace)?;
+    qr.orthonormalize(p, workspace)?;
+    qr.release(workspace);
+    Ok(Orthonormalization::CholeskyTwice)
 }
 
 /// `M = mu M + G`; returns `||M||_F^2`. Zero columns of V get random numbers.
@@ -87,15 +94,6 @@ fn normalize<E: CudaElement>(w: &CudaMatrix<E>, v: &mut CudaMatrix<E>) -> Result
     Ok((CudaScalar::of_slot(device, first), CudaScalar::of_slot(device, second)))
 }
 
-/// The temporaries of a call.
-struct Pass<E> {
-    p: CudaMatrix<E>,
-    u: CudaMatrix<E>,
-    gram: CudaMatrix<E>,
-    inverse: CudaMatrix<E>,
-    w: CudaMatrix<E>,
-}
-
 impl<E: CudaElement> CudaMatrix<E> {
     /// `self = op(A) B` in full precision: these products cost little, and orthogonality hangs on them.
     fn thin_product(&mut self, a: &Self, op_a: Op, b: &Self) -> Result<()> {
@@ -105,27 +103,67 @@ impl<E: CudaElement> CudaMatrix<E> {
     }
 }
 
-impl<E: CudaElement> Pass<E> {
-    /// One round of Cholesky QR on `p`.
-    fn orthonormalize(&mut self, workspace: &mut Workspace<CudaBackend<E>>) -> Result<()> {
-        self.gram.thin_product(&self.p, Op::Transposed, &self.p)?;
+/// Cholesky QR and its temporaries.
+struct CholeskyQr<E> {
+    product: CudaMatrix<E>,
+    gram: CudaMatrix<E>,
+    inverse: CudaMatrix<E>,
+}
+
+impl<E: CudaElement> CholeskyQr<E> {
+    /// For matrices of the shape of `like`.
+    fn new(like: &CudaMatrix<E>, workspace: &mut Workspace<CudaBackend<E>>) -> Result<Self> {
+        let k = like.shape().1;
+        Ok(Self {
+            product: workspace.take_like(like, k)?,
+            gram: workspace.take(k, k)?,
+            inverse: workspace.take(k, k)?,
+        })
+    }
+
+    fn release(self, workspace: &mut Workspace<CudaBackend<E>>) {
+        for matrix in [self.product, self.gram, self.inverse] {
+            workspace.give(matrix);
+        }
+    }
+
+    /// Two rounds, the first with a way out for columns that have no Cholesky factor.
+    fn orthonormalize(
+        &mut self,
+        p: &mut CudaMatrix<E>,
+        workspace: &mut Workspace<CudaBackend<E>>,
+    ) -> Result<()> {
+        self.gram.thin_product(p, Op::Transposed, p)?;
+        let device = &p.device;
+        device.orthonormal_factor(self.inverse.region, self.gram.region, p.region, E::EPSILON)?;
+        self.multiply(p)?;
+        self.gram.thin_product(p, Op::Transposed, p)?;
         self.inverse.small_factor(SmallFactor::CholeskyInverse, &self.gram, &mut workspace.scratch)?;
-        self.u.thin_product(&self.p, Op::Plain, &self.inverse)?;
-        std::mem::swap(&mut self.p, &mut self.u);
-        Ok(())
+        self.multiply(p)
     }
 
     /// Rotates U and W so that the columns of W are orthogonal and decreasing.
-    fn rotate(&mut self, workspace: &mut Workspace<CudaBackend<E>>) -> Result<()> {
-        self.gram.thin_product(&self.w, Op::Transposed, &self.w)?;
+    fn rotate(
+        &mut self,
+        u: &mut CudaMatrix<E>,
+        w: &mut CudaMatrix<E>,
+        workspace: &mut Workspace<CudaBackend<E>>,
+    ) -> Result<()> {
+        self.gram.thin_product(w, Op::Transposed, w)?;
         self.inverse.small_factor(SmallFactor::Diagonalizer, &self.gram, &mut workspace.scratch)?;
-        self.p.thin_product(&self.u, Op::Plain, &self.inverse)?;
-        std::mem::swap(&mut self.p, &mut self.u);
-        let (n, k) = self.w.shape();
+        self.multiply(u)?;
+        let (n, k) = w.shape();
         let mut rotated = workspace.take(n, k)?;
-        rotated.thin_product(&self.w, Op::Plain, &self.inverse)?;
-        std::mem::swap(&mut self.w, &mut rotated);
+        rotated.thin_product(w, Op::Plain, &self.inverse)?;
+        std::mem::swap(w, &mut rotated);
         workspace.give(rotated);
+        Ok(())
+    }
+
+    /// `x = x inverse`
+    fn multiply(&mut self, x: &mut CudaMatrix<E>) -> Result<()> {
+        self.product.thin_product(x, Op::Plain, &self.inverse)?;
+        std::mem::swap(x, &mut self.product);
         Ok(())
     }
 }

@@ -375,6 +375,31 @@ impl Device {
     }
 }
 
+impl Device {
+    /// What the first round of Cholesky QR multiplies `p` with, or the identity after orthonormalising `p` in place where its
+    /// Gram matrix cannot be trusted. `eps`: the element type's. Not empty.
+    pub(crate) fn orthonormal_factor(&self, out: Region, gram: Region, p: Region, eps: f64) -> Result<()> {
+        const NAME: &str = "orthonormalize";
+        let (rows, k) = p.shape();
+        check_shape(NAME, (k, k), gram.shape())?;
+        check_shape(NAME, (k, k), out.shape())?;
+        // As spectra-core's: the smallest squared sine that is no noise, and the largest condition with a factor.
+        let (dependent, limit) = (4.0 * k as f64 * eps, 1.0 / (16.0 * k as f64 * eps));
+        let scratch = self.small(2 * k * k + k + rows * k).at(NAME)?;
+        let (m, n) = (rows as i64, k as i64);
+        let kernel = &self.kernels.orthonormal_factor;
+        launch!(
+            self,
+            kernel,
+            config((1, 1)),
+            (out.view(), gram.view(), p.view(), m, n, eps, dependent, limit, scratch)
+        )
+        .at(NAME)?;
+        self.count_bytes(&[gram], &[out]);
+        Ok(())
+    }
+}
+
 /// Blocks for `cols` columns by eights; `COLUMNS` of the kernels.
 fn groups(cols: usize) -> u32 {
     cols.div_ceil(8) as u32

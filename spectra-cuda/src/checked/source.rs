@@ -63,6 +63,7 @@ kernels! {
     normalize_columns,
     low_rank_add,
     cholesky_inverse,
+    orthonormal_factor,
     column_normalizer,
     diagonalizer,
 }

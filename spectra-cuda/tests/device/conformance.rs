@@ -7,26 +7,9 @@ use spectra_conformance::suite::{Subject, checks, minimum_executed};
 use spectra_cuda::{CudaBackend, CudaElement};
 use spectra_cuda_simulator::ThreadOrder;
 
-/// Matrices have no second handles; and what needs the host to know what a factorisation found, which it does not without
-/// waiting: two rounds of Cholesky QR are all there is, so that columns which are nearly parallel in the precision of
-/// their Gram matrix count as dependent. `extreme`, in f32: squares of the entries would leave the range.
-fn skipped(element: &str) -> &'static [&'static str] {
-    match element {
-        "f32" => &[
-            "second_handles_are_untouched",
-            "orthonormalize_ill_conditioned",
-            "orthonormalize_extreme",
-            "power_iteration_ill_conditioned",
-            "power_iteration_extreme",
-            "tail_shrink_ill_conditioned",
-        ],
-        _ => &[
-            "second_handles_are_untouched",
-            "orthonormalize_ill_conditioned",
-            "power_iteration_ill_conditioned",
-            "tail_shrink_ill_conditioned",
-        ],
-    }
+/// Matrices have no second handles.
+fn skipped(_: &str) -> &'static [&'static str] {
+    &["second_handles_are_untouched"]
 }
 
 pub(crate) fn trials() -> Vec<Trial> {

@@ -8,7 +8,7 @@ use super::support::{
     ranks, start,
 };
 use crate::HostMatrix;
-use crate::distance::{entrywise_distance, relative_distance};
+use crate::distance::{entrywise_distance, relative_distance, scalar_distance};
 use crate::inputs::Family;
 use crate::oracle::{Svd, column_condition, polar_values, product, product_nt, product_tn};
 use crate::suite::{Failure, Judge, Outcome, Subject};
@@ -43,6 +43,46 @@ pub fn power_iteration_ill_conditioned<B: Backend>(subject: &Subject<B>) -> Outc
 /// Finds: norms that overflow or vanish, a scale that is not taken back.
 pub fn power_iteration_extreme<B: Backend>(subject: &Subject<B>) -> Outcome {
     on_inputs(subject, Difficulty::Extreme, &[SubspaceForm::ColumnNorms, SubspaceForm::Exact])
+}
+
+/// The backend's iteration against the default one on its required methods: the same projection and the same norm.
+///
+/// Finds: a fused iteration that differs from the one every other backend runs.
+pub fn power_iteration_as_its_default<B: Backend>(subject: &Subject<B>) -> Outcome {
+    let mut judge = Judge::new();
+    let precision = subject.precision();
+    for input in inputs_for(subject, Difficulty::Moderate)? {
+        judge.on(input);
+        let m = &input.matrix;
+        for k in ranks(m.min_extent()) {
+            let v0 = start(subject, m, k);
+            let (difficulty, condition) = difficulty(subject, input, &v0)?;
+            for form in [SubspaceForm::ColumnNorms, SubspaceForm::Exact] {
+                if difficulty != Difficulty::Moderate {
+                    continue;
+                }
+                let what = format!("power iteration on {}, k = {k}, {form:?}, as its default", input.name);
+                let own = Iterated::run(subject, m, &v0, 1, form)?;
+                let default = Iterated::run(&subject.required_only(), m, &v0, 1, form)?;
+                // Each may turn the subspace, and round W, by its tolerance; the default's W carries the condition.
+                let (norm, shape) = (m.frobenius_norm(), m.shape());
+                let angle = tolerance::subspace_angle(precision, shape, k, condition);
+                let tolerance = 2.0 * (angle + condition * tolerance::projection(precision, shape));
+                let (own_spike, default_spike) =
+                    (product_nt(&own.u, &own.w), product_nt(&default.u, &default.w));
+                let error = relative_distance(&own_spike, &default_spike, norm);
+                judge.compare(format_args!("{what}: U W^T"), error, tolerance)?;
+                let (own, default) = (own.norm_squared, default.norm_squared);
+                let overflowed = own == f64::INFINITY && default == f64::INFINITY;
+                if !overflowed {
+                    let error = scalar_distance(own, default, default);
+                    let tolerance = 2.0 * tolerance::reduction(precision, m.data.len());
+                    judge.compare(format_args!("{what}: ||M||^2"), error, tolerance)?;
+                }
+            }
+        }
+    }
+    judge.finish()
 }
 
 fn on_inputs<B: Backend>(subject: &Subject<B>, wanted: Difficulty, forms: &[SubspaceForm]) -> Outcome {
