@@ -4,6 +4,8 @@
 
 mod learner;
 mod model;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::env;
