@@ -23,7 +23,7 @@
 //!
 //! # What a step costs
 //!
-//! One m x n matrix, counted by the test `costs` on a 200 x 264 matrix (k = 3): kernel launches and cuBLAS products together,
+//! One m x n matrix of 200 x 264 (k = 3; the test `costs` prints the table for a smaller one): kernel launches and cuBLAS products together,
 //! and words of memory that they must move, in multiples of mn. After the second step nothing is allocated.
 //!
 //! | preset | launches | of them products | mn words | waits |
