@@ -20,10 +20,11 @@ pub enum SmallFactor {
 /// What a small factorisation found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SmallInfo {
-    /// Columns that are zero or depend numerically on earlier ones.
+    /// Columns that are zero or, but for [`SmallFactor::ColumnNormalizer`], depend numerically on earlier ones.
     pub dead: usize,
     /// The largest `1 / pivot^2` of the scaled Cholesky factor over the live columns: a lower bound, in
-    /// practice within a factor k, of the condition number of the scaled Gram matrix. 1 for orthogonal columns.
+    /// practice within a factor k, of the condition number of the scaled Gram matrix. 1 for orthogonal columns, and
+    /// from [`SmallFactor::ColumnNormalizer`], which does not look for it.
     pub condition: f64,
 }
 
@@ -45,16 +46,21 @@ impl SmallFactor {
         // A Gram matrix accumulated in E knows the cosine between two columns to about k eps; below this
         // squared sine a column's own direction is noise.
         let dependent = 4.0 * k as f64 * E::EPSILON;
-        let info = scaled_cholesky(k, c, length, dependent);
+        let mut info = lengths(k, c, length);
         match self {
-            Self::CholeskyInverse => inverse_of_scaled(k, c, length, out),
+            Self::CholeskyInverse => {
+                scaled_cholesky(k, c, length, dependent, &mut info);
+                inverse_of_scaled(k, c, length, out);
+            }
             Self::ColumnNormalizer => {
                 out.fill(0.0);
+                info.dead = length.iter().filter(|length| **length == 0.0).count();
                 for j in 0..k {
-                    out[j * k + j] = if length[j] > 0.0 { 1.0 / length[j] } else { 0.0 };
+                    out[j * k + j] = inverse_of_length(length[j]);
                 }
             }
             Self::Diagonalizer => {
+                scaled_cholesky(k, c, length, dependent, &mut info);
                 for row in c.chunks_exact_mut(k) {
                     for (x, d) in row.iter_mut().zip(length.iter()) {
                         *x *= d;
@@ -70,66 +76,80 @@ impl SmallFactor {
     }
 }
 
-/// `length_j = sqrt(C_jj)`; then the upper Cholesky factor of `C_ij / (length_i length_j)` in place, zeros below
-/// the diagonal. Dead columns get a zero row and diagonal. A square that has overflowed makes the condition infinite:
-/// the Gram matrix says nothing of that column.
-fn scaled_cholesky(k: usize, c: &mut [f64], length: &mut [f64], dependent: f64) -> SmallInfo {
-    let mut info = SmallInfo { dead: 0, condition: 1.0 };
-    for j in 0..k {
+/// `length_j = sqrt(C_jj)`. A square that has overflowed makes the condition infinite: the Gram matrix says nothing of
+/// that column.
+fn lengths(k: usize, c: &[f64], length: &mut [f64]) -> SmallInfo {
+    let mut condition = 1.0;
+    for (j, length) in length.iter_mut().enumerate() {
         let square = c[j * k + j];
-        length[j] = if square > 0.0 { libm::sqrt(square) } else { 0.0 };
+        *length = if square > 0.0 { libm::sqrt(square) } else { 0.0 };
         if square == f64::INFINITY {
-            info.condition = f64::INFINITY;
+            condition = f64::INFINITY;
         }
     }
+    SmallInfo { dead: 0, condition }
+}
+
+fn inverse_of_length(length: f64) -> f64 {
+    if length > 0.0 { 1.0 / length } else { 0.0 }
+}
+
+/// The upper Cholesky factor of `C_ij / (length_i length_j)` in place, zeros below the diagonal. Dead columns get a
+/// zero row and diagonal. It goes along rows: neighbours in memory are worked on together.
+fn scaled_cholesky(k: usize, c: &mut [f64], length: &[f64], dependent: f64, info: &mut SmallInfo) {
     for j in 0..k {
-        for i in 0..j {
-            c[j * k + i] = 0.0;
+        let (above, rest) = c.split_at_mut(j * k);
+        let row = &mut rest[..k];
+        row[..j].fill(0.0);
+        row[j] = if length[j] > 0.0 { 1.0 } else { 0.0 };
+        let scale = inverse_of_length(length[j]);
+        for (x, length) in row.iter_mut().zip(length).skip(j + 1) {
+            *x = *x * inverse_of_length(*length) * scale;
         }
-        let scale = |i: usize| if length[i] > 0.0 { 1.0 / length[i] } else { 0.0 };
-        let mut pivot = if length[j] > 0.0 { 1.0 } else { 0.0 };
-        for p in 0..j {
-            pivot -= c[p * k + j] * c[p * k + j];
+        for above in above.chunks_exact(k) {
+            let factor = above[j];
+            for (x, a) in row[j..].iter_mut().zip(&above[j..]) {
+                *x -= factor * a;
+            }
         }
+        let pivot = row[j];
         // NaN is alive: it must reach the caller, not be mistaken for a dependent column.
         if pivot <= dependent {
             info.dead += 1;
-            c[j * k..(j + 1) * k].fill(0.0);
+            row.fill(0.0);
             continue;
         }
         info.condition = info.condition.max(1.0 / pivot);
         let root = libm::sqrt(pivot);
-        for i in j + 1..k {
-            let mut x = c[j * k + i] * scale(i) * scale(j);
-            for p in 0..j {
-                x -= c[p * k + j] * c[p * k + i];
-            }
-            c[j * k + i] = x / root;
+        row[j] = root;
+        for x in &mut row[j + 1..] {
+            *x /= root;
         }
-        c[j * k + j] = root;
     }
-    info
 }
 
 /// `out = diag(1 / length) R^-1` for the scaled upper factor `R`; dead columns become zero.
 fn inverse_of_scaled(k: usize, r: &[f64], length: &[f64], out: &mut [f64]) {
-    out.fill(0.0);
-    for j in 0..k {
-        let diagonal = r[j * k + j];
-        if diagonal == 0.0 {
-            continue;
-        }
-        out[j * k + j] = 1.0 / diagonal;
-        for i in 0..j {
-            let sum: f64 = (i..j).map(|p| out[i * k + p] * r[p * k + j]).sum();
-            out[i * k + j] = -sum / diagonal;
-        }
+    if k == 0 {
+        return;
     }
-    for i in 0..k {
-        let scale = if length[i] > 0.0 { 1.0 / length[i] } else { 0.0 };
-        for x in &mut out[i * k..(i + 1) * k] {
-            *x *= scale;
+    out.fill(0.0);
+    for (i, row) in out.chunks_exact_mut(k).enumerate() {
+        // Until its turn comes, row[j] holds the sum of the products with the columns before it.
+        for j in i..k {
+            let diagonal = r[j * k + j];
+            row[j] = match diagonal {
+                0.0 => 0.0,
+                _ if i == j => 1.0 / diagonal,
+                _ => -row[j] / diagonal,
+            };
+            let factor = row[j];
+            for (sum, r) in row[j + 1..].iter_mut().zip(&r[j * k + j + 1..]) {
+                *sum += factor * r;
+            }
         }
+        let scale = inverse_of_length(length[i]);
+        row.iter_mut().for_each(|x| *x *= scale);
     }
 }
 
