@@ -32,7 +32,6 @@ macro_rules! both {
 
 fn main() -> ExitCode {
     let mut candidates = Vec::new();
-    #[allow(unused_mut, reason = "with all features there are none")]
     let mut elsewhere: Vec<(&str, &str)> = Vec::new();
     candidates.extend(both!("dense", |E| Dense::<E>::new()));
     candidates.extend(both!("faer", |E| Faer::<E>::new()));
@@ -54,5 +53,18 @@ fn main() -> ExitCode {
     for name in ["candle", "candle-tensors"] {
         elsewhere.push((name, "add --features candle to cargo's arguments"));
     }
+
+    #[cfg(feature = "burn")]
+    {
+        use burn::tensor::Device;
+        use spectra_burn::BurnBackend;
+        candidates.extend(both!("burn", |E| BurnBackend::<E>::new(&Device::flex())));
+        candidates.extend(both!("burn-tensors", |E| BurnBackend::<E>::by_tensor_operations(&Device::flex())));
+    }
+    #[cfg(not(feature = "burn"))]
+    for name in ["burn", "burn-tensors"] {
+        elsewhere.push((name, "add --features burn to cargo's arguments"));
+    }
+    elsewhere.push(("cuda", "needs a device: SPECTRA_CUDA=real cargo test --release -p spectra-cuda"));
     report::main(candidates, &elsewhere)
 }
