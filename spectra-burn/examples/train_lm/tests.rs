@@ -45,7 +45,8 @@ fn losses_are_those_of_candles_program() {
         ),
     ];
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let flags = "--steps 6 --eval-every 3 --optimizer adamw,spectra-adamw";
+    let rates = "--lr 0.001 --elementwise-lr 0.004 --beta2 0.95";
+    let flags = &format!("--steps 6 --eval-every 3 --optimizer adamw,spectra-adamw {rates}");
     run::<BurnLearner>("train_lm", arguments(folder.path(), flags)).expect("a run");
     let found = measurements(folder.path());
     for (optimizer, losses) in expected {
