@@ -27,6 +27,10 @@ impl Svd {
     /// both factors, and the order and sign of the singular values are checked: by backward error analysis a
     /// decomposition that passes has singular values within the residual tolerance of the exact ones.
     ///
+    /// On matrices with all singular values nearly equal the iteration sometimes leaves a residual several times as
+    /// large as on others. So a decomposition that fails is tried again on the transposed matrix, then with the
+    /// rows in reverse order: the same check decides.
+    ///
     /// # Errors
     /// [`OracleError`] if the matrix is not finite, the iteration did not converge, or the check failed.
     pub fn of(matrix: &HostMatrix) -> Result<Self, OracleError> {
@@ -35,14 +39,29 @@ impl Svd {
         }
         let (down, up) = power_of_two_scaling(matrix.max_abs());
         let scaled = matrix.map(|entry| entry * down);
-        let faer_svd = to_faer(&scaled).thin_svd().map_err(|_| OracleError::NoConvergence)?;
-        let svd = Self {
-            u: from_faer(faer_svd.U()),
-            sigma: faer_svd.S().column_vector().iter().copied().collect(),
-            v: from_faer(faer_svd.V()),
+        let checked = |svd: Result<Self, OracleError>| {
+            let svd = svd?;
+            svd.verify(&scaled)?;
+            Ok(Self { sigma: svd.sigma.iter().map(|sigma| sigma * up).collect(), ..svd })
         };
-        svd.verify(&scaled)?;
-        Ok(Self { sigma: svd.sigma.iter().map(|sigma| sigma * up).collect(), ..svd })
+        checked(Self::unchecked(&scaled))
+            .or_else(|_: OracleError| {
+                let svd = Self::unchecked(&scaled.transposed());
+                checked(svd.map(|svd| Self { u: svd.v, v: svd.u, ..svd }))
+            })
+            .or_else(|_| {
+                let svd = Self::unchecked(&upside_down(&scaled));
+                checked(svd.map(|svd| Self { u: upside_down(&svd.u), ..svd }))
+            })
+    }
+
+    fn unchecked(matrix: &HostMatrix) -> Result<Self, OracleError> {
+        let svd = to_faer(matrix).thin_svd().map_err(|_| OracleError::NoConvergence)?;
+        Ok(Self {
+            u: from_faer(svd.U()),
+            sigma: svd.S().column_vector().iter().copied().collect(),
+            v: from_faer(svd.V()),
+        })
     }
 
     fn verify(&self, matrix: &HostMatrix) -> Result<(), OracleError> {
@@ -93,6 +112,10 @@ impl Svd {
 #[must_use]
 pub(crate) fn orthogonality_defect(q: &HostMatrix) -> f64 {
     relative_distance(&product_tn(q, q), &HostMatrix::identity(q.cols), 1.0)
+}
+
+fn upside_down(matrix: &HostMatrix) -> HostMatrix {
+    HostMatrix::from_fn(matrix.rows, matrix.cols, |row, col| matrix.at(matrix.rows - 1 - row, col))
 }
 
 pub(super) fn to_faer(matrix: &HostMatrix) -> Mat<f64> {
