@@ -2,7 +2,6 @@
 //! that owns the values (candle, burn).
 
 use super::low_rank::LowRank;
-use super::sweep::{Sweep, Update};
 use super::{FaerElement, adam::Adam, gemm, kernels::beta_of, transposed};
 use crate::backend::{Coefficient, Error, Op, Result, check_gemm, check_shape};
 
@@ -229,22 +228,16 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         if let Some((_, gradient, _)) = update {
             check_shape("power_sweep", (m, n), gradient.shape)?;
         }
-        if m * n * k == 0 {
-            if let Some((mu, gradient, scale)) = update {
-                self.scale_add(mu.into(), scale, gradient)?;
-            }
-            for out in [&mut *p.values, &mut *gram.values, &mut *z.values] {
-                out.fill(E::zero());
-            }
-            return self.reborrow().dot(self.reborrow());
+        if let Some((mu, gradient, scale)) = update {
+            self.scale_add(mu.into(), scale, gradient)?;
         }
-        let update = update.map(|(mu, gradient, scale)| Update {
-            mu: beta_of::<E>(mu.into()),
-            scale: E::narrow(scale.value()),
-            gradient: gradient.values,
-        });
-        let sweep = Sweep { alpha: E::narrow(alpha), v: v.values, k };
-        Ok(E::sweep(sweep, self.values, update, p.values, gram.values, z.values))
+        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+        let m = self.reborrow();
+        p.gemm(zero, alpha.into(), (m, Op::Plain), (v, Op::Plain))?;
+        let p = p.reborrow();
+        gram.gemm_symmetric(zero, one, (p, Op::Transposed), (p, Op::Plain))?;
+        z.gemm(zero, alpha.into(), (m, Op::Transposed), (p, Op::Plain))?;
+        m.dot(m)
     }
 
     /// `self = beta self + alpha (X - L R^T)`

@@ -8,7 +8,6 @@ use super::adam::Adam;
 use super::low_rank::LowRank;
 use super::scratch::Buffers;
 use super::simd::Lanes;
-use super::sweep::{Sweep, Update};
 use super::{elementwise, gemm, reduce, symmetric, transposed};
 use crate::backend::{Coefficient, Element};
 use faer::MatRef;
@@ -38,14 +37,6 @@ pub trait Kernels: Lanes + faer::traits::RealField {
     );
     fn adam(step: Adam<Self>, out: &mut [Self], m: &mut [Self], v: &mut [Self], g: &[Self]);
     fn low_rank(step: LowRank<'_, Self>, out: &mut [Self], x: &[Self], left: &[Self]);
-    fn sweep(
-        sweep: Sweep<'_, Self>,
-        m: &mut [Self],
-        update: Option<Update<'_, Self>>,
-        p: &mut [Self],
-        gram: &mut [Self],
-        z: &mut [Self],
-    ) -> f64;
 }
 
 /// `None` if the output is not to be read.
@@ -119,16 +110,6 @@ macro_rules! kernels {
             }
             fn low_rank(step: LowRank<'_, Self>, out: &mut [Self], x: &[Self], left: &[Self]) {
                 step.add(out, x, left);
-            }
-            fn sweep(
-                sweep: Sweep<'_, Self>,
-                m: &mut [Self],
-                update: Option<Update<'_, Self>>,
-                p: &mut [Self],
-                gram: &mut [Self],
-                z: &mut [Self],
-            ) -> f64 {
-                sweep.run(m, update, p, gram, z)
             }
         }
     };

@@ -33,25 +33,6 @@ fn dot_leaf<E: Element>(x: &[E], y: &[E]) -> f64 {
     )
 }
 
-/// Partial sums of squares.
-pub(super) const PARTS: usize = 16;
-
-/// Adds the squares of `x` to `sums`, in `f64`: element i to sum i mod [`PARTS`]. To be inlined into a vectorised loop.
-#[inline(always)]
-pub(super) fn add_squares<E: Element>(sums: &mut [f64; PARTS], x: &[E]) {
-    let (chunks, tail) = x.as_chunks::<PARTS>();
-    let mut total = *sums;
-    for x in chunks {
-        for i in 0..PARTS {
-            total[i] += x[i].widen() * x[i].widen();
-        }
-    }
-    for (total, x) in total.iter_mut().zip(tail) {
-        *total += x.widen() * x.widen();
-    }
-    *sums = total;
-}
-
 /// The largest magnitude, NaN if there is one.
 pub(super) fn max_abs<E: Element>(x: &[E]) -> f64 {
     reduce(x, LEAF, &|x| max_abs_leaf(x), &|a, b| larger(a, b))

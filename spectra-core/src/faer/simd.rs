@@ -44,17 +44,6 @@ impl Prefetch {
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (x, at);
     }
-
-    /// The same, into the second cache.
-    #[inline(always)]
-    pub(super) fn far<E>(self, x: &[E], at: usize) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(sse) = self.sse {
-            sse._mm_prefetch::<2>(x.as_ptr().wrapping_add(at).cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (x, at);
-    }
 }
 
 /// Calls a closure's body itself. (`FnOnce::call_once` of a closure that only borrows is a shim around the

@@ -1,10 +1,18 @@
-//! Products `A^T B` with a large row-major `A` and a narrow `B`: the second half of the sweep.
+//! Products `A^T B` with a large row-major `A` and a narrow `B`: the second half of the power iteration.
 //!
 //! A library would pack `A` down its columns, four entries of a cache line at a time; here it is read where it lies.
 
 use super::FaerElement;
-use super::sweep::Backward;
-use super::tile::Padding;
+use super::simd::{Lanes, Prefetch};
+use super::tile::{self, Padding, ROWS, Tiled, tile};
+use pulp::Simd;
+
+/// Rows whose products are summed in registers before they are added to `Z`: so many rows of `P` fit the first
+/// cache. A multiple of [`ROWS`].
+const BLOCK: usize = 96;
+
+/// Rows of M whose next columns are asked for together, ahead of time.
+const RUN: usize = 8;
 
 /// Whether that pays for an m x n result and inner dimension l.
 pub(super) fn pays(m: usize, n: usize, l: usize) -> bool {
@@ -27,4 +35,99 @@ pub(super) fn product<E: FaerElement>(out: &mut [E], beta: Option<E>, alpha: E, 
             }
         }
     });
+}
+
+/// `Z (+)= alpha M^T P`, for some rows of Z.
+struct Backward<'a, E> {
+    alpha: E,
+    padding: Padding,
+    /// With `cols` columns.
+    m: &'a [E],
+    cols: usize,
+    /// Padded.
+    p: &'a [E],
+    /// The column of M that is the first row of `z`.
+    first: usize,
+    /// Padded.
+    z: &'a mut [E],
+    /// Whether `z` is read.
+    add: bool,
+}
+
+impl<E: FaerElement> Backward<'_, E> {
+    /// Halves the threads and the columns until one is left.
+    fn share(self, threads: usize) {
+        let cols = self.z.len() / self.padding.stride;
+        let at = (cols / 2).next_multiple_of(16 * ROWS);
+        if threads == 1 || at >= cols {
+            return tile::run(self.padding.vectors, self);
+        }
+        let (z0, z1) = self.z.split_at_mut(at * self.padding.stride);
+        let a = Backward { z: z0, ..self };
+        let b = Backward { z: z1, first: self.first + at, ..self };
+        rayon::join(|| a.share(threads / 2), || b.share(threads - threads / 2));
+    }
+
+    /// The rows of `z` from `j`, from the rows `m` of a block and their products `p`.
+    #[inline(always)]
+    fn rows<S: Simd, const R: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        prefetch: Prefetch,
+        (m, p): (&[E], &[E]),
+        j: usize,
+        add_to: bool,
+    ) {
+        let Padding { width, stride, .. } = self.padding;
+        for at in (0..stride).step_by(width) {
+            let rows = m.chunks_exact(self.cols).map(|row| &row[self.first + j..][..R]);
+            let a = |row: &&[E], r: usize| row[r];
+            // The rows lie far apart: the lines of the tiles to come are not foreseen by the hardware.
+            let ahead = |c: usize| {
+                for t in c * RUN..(c + 1) * RUN {
+                    prefetch.near(m, t * self.cols + self.first + j + 4 * ROWS);
+                }
+            };
+            let sum = tile::<E, S, R, V, _>(simd, p, stride, at, RUN, rows, a, ahead);
+            for (r, sum) in sum.into_iter().enumerate() {
+                let z = &mut self.z[(j + r) * stride + at..][..width];
+                add::<E, S, V>(simd, z, self.alpha, sum, add_to);
+            }
+        }
+    }
+}
+
+impl<E: FaerElement> Tiled for Backward<'_, E> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+        let prefetch = Prefetch::new();
+        let stride = self.padding.stride;
+        let cols = self.z.len() / stride;
+        let whole = cols - cols % ROWS;
+        let (block_m, block_p) = (self.m.chunks(BLOCK * self.cols), self.p.chunks(BLOCK * stride));
+        for (block, operands) in block_m.zip(block_p).enumerate() {
+            let add = self.add || block > 0;
+            for j in (0..whole).step_by(ROWS) {
+                self.rows::<S, ROWS, V>(simd, prefetch, operands, j, add);
+            }
+            for j in whole..cols {
+                self.rows::<S, 1, V>(simd, prefetch, operands, j, add);
+            }
+        }
+    }
+}
+
+/// `out = alpha x`, plus `out` if `read`.
+#[inline(always)]
+fn add<E: Lanes, S: Simd, const V: usize>(
+    simd: S,
+    out: &mut [E],
+    alpha: E,
+    x: [E::Vector<S>; V],
+    read: bool,
+) {
+    let alpha = E::splat(simd, alpha);
+    for (out, x) in E::vectors_mut::<S>(out).iter_mut().zip(x) {
+        *out = if read { E::fma(simd, alpha, x, *out) } else { E::times(simd, alpha, x) };
+    }
 }
