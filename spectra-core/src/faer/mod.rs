@@ -8,7 +8,8 @@
 //!   shapes only: the same call gives the same bits whatever the number of threads.
 //! * **Narrow products.** The low-rank weight update and `A^T B` read the large matrix where it lies and keep a tile of
 //!   the result in registers (`tile.rs`). The sweep of the power iteration goes over the matrix four times: one pass by
-//!   blocks, with the products from the shared cache, was measured slower (4096 x 14336, k = 61: 65 ms against 47).
+//!   blocks, with the products from the shared cache, was measured no faster (4096 x 14336, k = 61, two cores: 55 to
+//!   65 ms against 62).
 //! * **Vectors.** Loops are written so that the compiler vectorises them, or on the vectors of pulp, and run under
 //!   an instruction set found at run time (`simd.rs`), in this crate (`kernels.rs`).
 //! * **Precision.** Products accumulate in the element type, reductions in `f64`.
