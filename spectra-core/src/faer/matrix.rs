@@ -16,8 +16,8 @@ impl FaerElement for f64 {}
 ///
 /// It uses rayon's pool: the global one, or the one inside whose `install` it is called. A single call from a
 /// thread outside the pool is handed over to it; rayon allocates one block of 1.5 KiB for every 63 of those.
-/// Inside the pool nothing is allocated. Working memory (for the sweep of an m x n matrix about k (n + k) numbers
-/// per thread) is kept until the process ends.
+/// Inside the pool nothing is allocated. Working memory (for `A^T B` with an m x n matrix A and k columns about
+/// k (m + n) numbers) is kept until the process ends.
 ///
 /// ```
 /// use spectra_core::backend::{Coefficient, Matrix, Op};
