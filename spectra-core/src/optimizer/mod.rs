@@ -2,6 +2,8 @@
 
 mod config;
 mod model;
+#[cfg(feature = "faer")]
+mod parallel;
 mod parameter;
 pub mod plan;
 mod pre_clip;

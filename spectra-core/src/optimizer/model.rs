@@ -36,12 +36,21 @@ pub struct Optimizer<B: Backend> {
     pub(super) members: Vec<Member<B>>,
     pub(super) workspace: Workspace<B>,
     pub(super) steps: u64,
-    lr: f64,
-    elementwise_ratio: f64,
-    clip_factor: f64,
+    rates: ModelRates,
     pub(super) pre_clip_factor: f64,
     /// An empty vector that keeps its capacity between steps.
     pub(super) spare: Vec<(usize, B::Matrix)>,
+    /// One for each thread that updates small parameters beside others.
+    #[cfg(feature = "faer")]
+    pub(super) beside: Vec<Workspace<B>>,
+}
+
+/// The rates of a step, by rule.
+#[derive(Debug, Clone, Copy)]
+struct ModelRates {
+    lr: f64,
+    elementwise_ratio: f64,
+    clip_factor: f64,
 }
 
 impl<B: Backend> Optimizer<B> {
@@ -74,11 +83,11 @@ impl<B: Backend> Optimizer<B> {
             members,
             workspace,
             steps: 0,
-            lr: config.lr,
-            elementwise_ratio,
-            clip_factor: 1.0,
+            rates: ModelRates { lr: config.lr, elementwise_ratio, clip_factor: 1.0 },
             pre_clip_factor: 1.0,
             spare: Vec::new(),
+            #[cfg(feature = "faer")]
+            beside: Vec::new(),
         })
     }
 
@@ -122,7 +131,7 @@ impl<B: Backend> Optimizer<B> {
 
     /// Current learning rate of the hidden matrices.
     pub fn learning_rate(&self) -> f64 {
-        self.lr
+        self.rates.lr
     }
 
     /// Sets the learning rate of the hidden matrices, and scales that of everything else with it: their ratio
@@ -132,7 +141,7 @@ impl<B: Backend> Optimizer<B> {
     /// Negative or non-finite.
     pub fn set_learning_rate(&mut self, lr: f64) -> Result<()> {
         require(lr >= 0.0 && lr.is_finite(), "set_learning_rate", "lr", lr, "non-negative and finite")?;
-        self.lr = lr;
+        self.rates.lr = lr;
         Ok(())
     }
 
@@ -148,7 +157,7 @@ impl<B: Backend> Optimizer<B> {
             factor,
             "positive and finite",
         )?;
-        self.clip_factor = factor;
+        self.rates.clip_factor = factor;
         Ok(())
     }
 
@@ -175,21 +184,8 @@ impl<B: Backend> Optimizer<B> {
         prepared: &Prepared<B>,
     ) -> Result<StepInfo> {
         self.spec(index)?;
-        let Member { spec, state } = &mut self.members[index];
-        let lr = match spec.rule {
-            Rule::Spectral => self.lr,
-            Rule::Elementwise => self.lr * self.elementwise_ratio,
-            Rule::Frozen => return Ok(StepInfo::default()),
-        };
-        let gradient = prepared.clipped(index).unwrap_or(gradient);
-        let gradient = match &prepared.scale {
-            Some((factor, squared)) => Gradient::scaled(gradient, factor, squared),
-            None => Gradient::new(gradient),
-        };
-        let rates = Rates { lr, clip_factor: self.clip_factor };
-        check_shape("update", (spec.rows, spec.cols), weights.shape())
-            .and_then(|()| state.step(weights, &gradient, rates, &mut self.workspace))
-            .map_err(|error| error.for_parameter(&spec.name))
+        let update = Update { rates: self.rates, prepared };
+        update.apply(index, &mut self.members[index], weights, gradient, &mut self.workspace)
     }
 
     /// Counts the step; call it after the last [`update`](Self::update).
@@ -206,6 +202,16 @@ impl<B: Backend> Optimizer<B> {
     /// # Errors
     /// As [`prepare`](Self::prepare), with nothing changed; then as [`update`](Self::update).
     pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, &B::Matrix)]) -> Result<()> {
+        let prepared = self.prepare_all(parameters)?;
+        for (index, (weights, gradient)) in parameters.iter_mut().enumerate() {
+            self.update(index, weights, gradient, &prepared)?;
+        }
+        self.finish(prepared);
+        Ok(())
+    }
+
+    /// Checks the weights' shapes, then as [`prepare`](Self::prepare).
+    pub(super) fn prepare_all(&mut self, parameters: &[(&mut B::Matrix, &B::Matrix)]) -> Result<Prepared<B>> {
         if parameters.len() != self.members.len() {
             let (given, wanted) = (parameters.len(), self.members.len());
             return Err(Error::shape("step (number of parameters)", (wanted, 1), (given, 1)));
@@ -214,12 +220,14 @@ impl<B: Backend> Optimizer<B> {
             check_shape("step", (spec.rows, spec.cols), weights.shape())
                 .map_err(|error| error.for_parameter(&spec.name))?;
         }
-        let prepared = self.prepare(parameters.iter().map(|(_, gradient)| *gradient).enumerate())?;
-        for (index, (weights, gradient)) in parameters.iter_mut().enumerate() {
-            self.update(index, weights, gradient, &prepared)?;
-        }
-        self.finish(prepared);
-        Ok(())
+        self.prepare(parameters.iter().map(|(_, gradient)| *gradient).enumerate())
+    }
+
+    /// What the members of a step have in common, and what it changes.
+    #[cfg(feature = "faer")]
+    pub(super) fn parts<'a>(&'a mut self, prepared: &'a Prepared<B>) -> Parts<'a, B> {
+        let update = Update { rates: self.rates, prepared };
+        Parts { update, members: &mut self.members, workspace: &mut self.workspace, beside: &mut self.beside }
     }
 
     pub(super) fn spec(&self, index: usize) -> Result<&ParameterSpec> {
@@ -229,5 +237,48 @@ impl<B: Backend> Optimizer<B> {
                 Err(Error::argument("optimizer", "index", index as f64, "less than the number of parameters"))
             }
         }
+    }
+}
+
+/// A step's part that is the same for all members.
+#[derive(Debug)]
+pub(super) struct Update<'a, B: Backend> {
+    rates: ModelRates,
+    prepared: &'a Prepared<B>,
+}
+
+/// An optimizer taken apart.
+#[cfg(feature = "faer")]
+pub(super) struct Parts<'a, B: Backend> {
+    pub(super) update: Update<'a, B>,
+    pub(super) members: &'a mut [Member<B>],
+    pub(super) workspace: &'a mut Workspace<B>,
+    pub(super) beside: &'a mut Vec<Workspace<B>>,
+}
+
+impl<B: Backend> Update<'_, B> {
+    /// The step of one member, number `index`.
+    pub(super) fn apply(
+        &self,
+        index: usize,
+        Member { spec, state }: &mut Member<B>,
+        weights: &mut B::Matrix,
+        gradient: &B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<StepInfo> {
+        let ModelRates { lr, elementwise_ratio, clip_factor } = self.rates;
+        let lr = match spec.rule {
+            Rule::Spectral => lr,
+            Rule::Elementwise => lr * elementwise_ratio,
+            Rule::Frozen => return Ok(StepInfo::default()),
+        };
+        let gradient = self.prepared.clipped(index).unwrap_or(gradient);
+        let gradient = match &self.prepared.scale {
+            Some((factor, squared)) => Gradient::scaled(gradient, factor, squared),
+            None => Gradient::new(gradient),
+        };
+        check_shape("update", (spec.rows, spec.cols), weights.shape())
+            .and_then(|()| state.step(weights, &gradient, Rates { lr, clip_factor }, workspace))
+            .map_err(|error| error.for_parameter(&spec.name))
     }
 }
