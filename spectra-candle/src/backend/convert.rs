@@ -32,12 +32,17 @@ impl<E: CandleElement> CandleBackend<E> {
     /// # Errors
     /// As [`matrix`](Self::matrix).
     pub fn variable(&self, var: &Var, (rows, cols): (usize, usize)) -> Result<CandleMatrix<E>> {
-        if var.dtype() != E::DTYPE || !var.is_contiguous() {
+        if !is_direct::<E>(var) {
             return self.matrix(var, (rows, cols));
         }
         self.check("variable", var, (rows, cols))?;
         let view = var.as_detached_tensor().reshape((rows, cols));
         Ok(self.wrap(at("variable", view)?, true, Some(var.clone())))
+    }
+
+    /// Whether operations on [`variable`](Self::variable) run on the variable's own memory.
+    pub(crate) fn changes_in_place(&self, var: &Var) -> bool {
+        !self.tensor_operations && is_direct::<E>(var)
     }
 
     /// Rounds the values once to the variable's type and sets it. Nothing to do for a matrix that already
@@ -72,4 +77,9 @@ impl<E: CandleElement> CandleBackend<E> {
         }
         check_len(operation, shape, tensor.elem_count())
     }
+}
+
+/// Whether a matrix can lie in the variable's memory.
+fn is_direct<E: CandleElement>(var: &Var) -> bool {
+    var.dtype() == E::DTYPE && var.is_contiguous()
 }

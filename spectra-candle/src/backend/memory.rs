@@ -68,7 +68,7 @@ pub(super) fn same_storage(a: &Tensor, b: &Tensor) -> bool {
 }
 
 /// Where the storage lies; the lock is released on return.
-fn address(tensor: &Tensor) -> usize {
+pub(crate) fn address(tensor: &Tensor) -> usize {
     std::ptr::from_ref::<Storage>(&tensor.storage_and_layout().0).addr()
 }
 

@@ -11,6 +11,7 @@ mod tensor_ops;
 
 pub use element::CandleElement;
 pub use matrix::CandleMatrix;
+pub(crate) use memory::address;
 pub use scalar::CandleScalar;
 
 use candle_core::{Device, Tensor};

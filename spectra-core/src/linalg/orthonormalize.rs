@@ -56,25 +56,46 @@ pub fn orthonormalize_by_gram_matrix<B: Backend>(
     let k = p.shape().1;
     let mut gram = workspace.take(k, k)?;
     let mut inverse = workspace.take(k, k)?;
-    let limit = 1.0 / (16.0 * k as f64 * B::Element::EPSILON);
-    let mut method = Orthonormalization::Cholesky;
-    loop {
-        gram.gemm_symmetric(Coefficient::ZERO, Coefficient::ONE, p, Op::Transposed, p, Op::Plain)?;
-        let info = inverse.small_factor(SmallFactor::CholeskyInverse, &gram, &mut workspace.scratch)?;
-        if info.is_some_and(|info| info.dead > 0 || info.condition > limit || info.condition.is_nan()) {
-            p.gram_schmidt(&mut workspace.scratch)?;
-            method = Orthonormalization::GramSchmidt;
-            break;
-        }
-        multiply_in_place(p, &inverse, workspace)?;
-        if method == Orthonormalization::CholeskyTwice || is_well_conditioned(info) {
-            break;
-        }
-        method = Orthonormalization::CholeskyTwice;
-    }
+    let info = factor(p, &mut gram, &mut inverse, workspace)?;
+    let method = go_on(p, &mut gram, &mut inverse, info, workspace);
     workspace.give(gram);
     workspace.give(inverse);
-    Ok(method)
+    method
+}
+
+/// `gram = P^T P`, `inverse = R^-1`.
+pub(crate) fn factor<B: Backend>(
+    p: &B::Matrix,
+    gram: &mut B::Matrix,
+    inverse: &mut B::Matrix,
+    workspace: &mut Workspace<B>,
+) -> Result<Option<SmallInfo>> {
+    gram.gemm_symmetric(Coefficient::ZERO, Coefficient::ONE, p, Op::Transposed, p, Op::Plain)?;
+    inverse.small_factor(SmallFactor::CholeskyInverse, gram, &mut workspace.scratch)
+}
+
+/// The rest of [`orthonormalize_by_gram_matrix`] from `R^-1` and what was found out about it.
+pub(crate) fn go_on<B: Backend>(
+    p: &mut B::Matrix,
+    gram: &mut B::Matrix,
+    inverse: &mut B::Matrix,
+    mut info: Option<SmallInfo>,
+    workspace: &mut Workspace<B>,
+) -> Result<Orthonormalization> {
+    let limit = 1.0 / (16.0 * p.shape().1 as f64 * B::Element::EPSILON);
+    let mut method = Orthonormalization::Cholesky;
+    loop {
+        if info.is_some_and(|info| info.dead > 0 || info.condition > limit || info.condition.is_nan()) {
+            p.gram_schmidt(&mut workspace.scratch)?;
+            return Ok(Orthonormalization::GramSchmidt);
+        }
+        multiply_in_place(p, inverse, workspace)?;
+        if method == Orthonormalization::CholeskyTwice || is_well_conditioned(info) {
+            return Ok(method);
+        }
+        method = Orthonormalization::CholeskyTwice;
+        info = factor(p, gram, inverse, workspace)?;
+    }
 }
 
 /// Whether the host knows that the squares of `p`'s entries would leave the element's range.

@@ -1,6 +1,6 @@
 //! The cached power iteration (2602.11185, Algorithm 2).
 
-use super::orthonormalize::{is_well_conditioned, multiply_in_place, orthonormalize};
+use super::orthonormalize::{factor, go_on, is_well_conditioned, multiply_in_place};
 use super::{SmallFactor, Workspace};
 use crate::backend::{Backend, Coefficient, Element, Error, ErrorKind, Gradient, Matrix, Op, Result, Scalar};
 use alloc::{vec, vec::Vec};
@@ -212,20 +212,18 @@ impl<B: Backend> Sweep<B> {
         v: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<bool> {
-        let factor = SmallFactor::CholeskyInverse;
-        let mut info = self.inverse.small_factor(factor, &self.gram, &mut workspace.scratch)?;
+        let r = SmallFactor::CholeskyInverse;
+        let mut info = self.inverse.small_factor(r, &self.gram, &mut workspace.scratch)?;
         if info.is_some_and(|info| info.dead > 0) {
             v.seed_zero_columns(seed, &mut workspace.scratch)?;
             self.again(m, scale, v)?;
-            info = self.inverse.small_factor(factor, &self.gram, &mut workspace.scratch)?;
+            info = self.inverse.small_factor(r, &self.gram, &mut workspace.scratch)?;
         }
         if info.is_none() {
             // The host does not know the condition: a second round in any case, without another pass over M.
             multiply_in_place(&mut self.p, &self.inverse, workspace)?;
             multiply_in_place(&mut self.z, &self.inverse, workspace)?;
-            let (p, zero, one) = (&self.p, Coefficient::ZERO, Coefficient::ONE);
-            self.gram.gemm_symmetric(zero, one, p, Op::Transposed, p, Op::Plain)?;
-            self.inverse.small_factor(factor, &self.gram, &mut workspace.scratch)?;
+            factor(&self.p, &mut self.gram, &mut self.inverse, workspace)?;
         }
         if info.is_none() || is_well_conditioned(info) {
             multiply_in_place(&mut self.p, &self.inverse, workspace)?;
@@ -233,7 +231,7 @@ impl<B: Backend> Sweep<B> {
             // P carries `scale`, hence R too, and Z carries its square: W = Z R^-1 is scaled once.
             return Ok(true);
         }
-        orthonormalize(&mut self.p, workspace)?;
+        go_on(&mut self.p, &mut self.gram, &mut self.inverse, info, workspace)?;
         self.z.gemm(Coefficient::ZERO, scale.into(), m, Op::Transposed, &self.p, Op::Plain)?;
         Ok(false)
     }

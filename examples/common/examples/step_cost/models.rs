@@ -54,7 +54,7 @@ fn whole_step<E: FaerElement>(config: Config, layers: usize) -> Result<(f64, usi
     let gradients: Vec<FaerMatrix<E>> = LAYER.map(|(_, rows, cols)| random(rows, cols)).into();
     let mut step = || {
         let pairs = weights.iter_mut().zip(gradients.iter().cycle());
-        optimizer.step(&mut pairs.collect::<Vec<_>>())
+        optimizer.par_step(&mut pairs.collect::<Vec<_>>())
     };
     step()?;
     let seconds = least(step)?;
