@@ -1,6 +1,7 @@
 //! The operations on borrowed row-major memory: those of [`FaerMatrix`](super::FaerMatrix), and of a framework
 //! that owns the values (candle, burn).
 
+use super::forward::{self, Update};
 use super::low_rank::LowRank;
 use super::{FaerElement, adam::Adam, gemm, kernels::beta_of, transposed};
 use crate::backend::{Coefficient, Error, Op, Result, check_gemm, check_shape};
@@ -228,16 +229,29 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         if let Some((_, gradient, _)) = update {
             check_shape("power_sweep", (m, n), gradient.shape)?;
         }
-        if let Some((mu, gradient, scale)) = update {
-            self.scale_add(mu.into(), scale, gradient)?;
-        }
         let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+        let square = if forward::pays(k) && self.values.len() > 0 {
+            let update = update.map(|(mu, gradient, scale)| Update {
+                mu: beta_of(mu.into()),
+                scale: E::narrow(scale.value()),
+                gradient: gradient.values,
+            });
+            E::forward(E::narrow(alpha), self.values, update, v.values, p.values, k)
+        } else {
+            let square = match update {
+                Some((mu, gradient, scale)) => {
+                    E::scale_add_squared(self.values, mu.into(), scale, gradient.values)
+                }
+                None => E::dot(self.values, self.values),
+            };
+            p.gemm(zero, alpha.into(), (self.reborrow(), Op::Plain), (v, Op::Plain))?;
+            square
+        };
         let m = self.reborrow();
-        p.gemm(zero, alpha.into(), (m, Op::Plain), (v, Op::Plain))?;
         let p = p.reborrow();
         gram.gemm_symmetric(zero, one, (p, Op::Transposed), (p, Op::Plain))?;
         z.gemm(zero, alpha.into(), (m, Op::Transposed), (p, Op::Plain))?;
-        m.dot(m)
+        Ok(square)
     }
 
     /// `self = beta self + alpha (X - L R^T)`

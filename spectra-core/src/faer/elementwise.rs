@@ -1,6 +1,8 @@
 //! `out = beta out + alpha f(operands)`, entry by entry.
 
+use super::kernels::beta_of;
 use super::parallel::for_each;
+use super::reduce;
 use super::simd::vectorized;
 use crate::backend::{Coefficient, Element};
 
@@ -12,20 +14,38 @@ pub(super) fn map1<E: Element>(
     x: &[E],
     f: impl Fn(E) -> E + Sync + Copy,
 ) {
-    let read = !beta.is_zero();
-    let (beta, alpha) = (E::narrow(beta.value()), E::narrow(alpha.value()));
-    for_each((out, x), &|(out, x): (&mut [E], &[E])| {
-        vectorized(
-            #[inline(always)]
-            || {
-                if read {
-                    out.iter_mut().zip(x).for_each(|(o, x)| *o = beta * *o + alpha * f(*x));
-                } else {
-                    out.iter_mut().zip(x).for_each(|(o, x)| *o = alpha * f(*x));
-                }
-            },
-        );
-    });
+    let (beta, alpha) = (beta_of::<E>(beta), E::narrow(alpha.value()));
+    for_each((out, x), &|(out, x): (&mut [E], &[E])| map1_part(out, beta, alpha, x, f));
+}
+
+fn map1_part<E: Element>(out: &mut [E], beta: Option<E>, alpha: E, x: &[E], f: impl Fn(E) -> E) {
+    vectorized(
+        #[inline(always)]
+        || map1_loop(out, beta, alpha, x, &f),
+    );
+}
+
+/// The loop alone, for a caller that has chosen the instruction set.
+#[inline(always)]
+pub(super) fn map1_loop<E: Element>(out: &mut [E], beta: Option<E>, alpha: E, x: &[E], f: &impl Fn(E) -> E) {
+    match beta {
+        Some(beta) => out.iter_mut().zip(x).for_each(|(o, x)| *o = beta * *o + alpha * f(*x)),
+        None => out.iter_mut().zip(x).for_each(|(o, x)| *o = alpha * f(*x)),
+    }
+}
+
+/// `out = beta out + alpha x`, and `||out||^2` while it is in the cache.
+pub(super) fn scale_add_squared<E: Element>(
+    out: &mut [E],
+    beta: Coefficient<'_, f64>,
+    alpha: Coefficient<'_, f64>,
+    x: &[E],
+) -> f64 {
+    let (beta, alpha) = (beta_of::<E>(beta), E::narrow(alpha.value()));
+    reduce::sum((out, x), &|(out, x): (&mut [E], &[E])| {
+        map1_part(out, beta, alpha, x, |x| x);
+        reduce::dot_leaf(out, out)
+    })
 }
 
 /// `out = beta out + alpha f(x, y)`; `out` is not read when `beta` is zero on the host.
@@ -37,17 +57,18 @@ pub(super) fn map2<E: Element>(
     y: &[E],
     f: impl Fn(E, E) -> E + Sync + Copy,
 ) {
-    let read = !beta.is_zero();
-    let (beta, alpha) = (E::narrow(beta.value()), E::narrow(alpha.value()));
+    let (beta, alpha) = (beta_of::<E>(beta), E::narrow(alpha.value()));
     for_each((out, x, y), &|(out, x, y): (&mut [E], &[E], &[E])| {
         vectorized(
             #[inline(always)]
             || {
                 let operands = x.iter().zip(y);
-                if read {
-                    out.iter_mut().zip(operands).for_each(|(o, (x, y))| *o = beta * *o + alpha * f(*x, *y));
-                } else {
-                    out.iter_mut().zip(operands).for_each(|(o, (x, y))| *o = alpha * f(*x, *y));
+                match beta {
+                    Some(beta) => out
+                        .iter_mut()
+                        .zip(operands)
+                        .for_each(|(o, (x, y))| *o = beta * *o + alpha * f(*x, *y)),
+                    None => out.iter_mut().zip(operands).for_each(|(o, (x, y))| *o = alpha * f(*x, *y)),
                 }
             },
         );

@@ -5,6 +5,7 @@
 //! for this crate: a debug build of a program that uses it can keep its kernels fast.
 
 use super::adam::Adam;
+use super::forward::{self, Update};
 use super::low_rank::LowRank;
 use super::scratch::Buffers;
 use super::simd::Lanes;
@@ -20,6 +21,8 @@ pub trait Kernels: Lanes + faer::traits::RealField {
     /// Working memory.
     fn buffers() -> &'static Buffers<Self>;
     fn scale_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]);
+    /// Returns `||out||^2`.
+    fn scale_add_squared(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) -> f64;
     fn sign_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]);
     fn product_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self], y: &[Self]);
     fn quotient_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self], y: &[Self], eps: f64);
@@ -35,6 +38,15 @@ pub trait Kernels: Lanes + faer::traits::RealField {
         a: MatRef<'_, Self>,
         b: MatRef<'_, Self>,
     );
+    /// [`forward::pass`].
+    fn forward(
+        alpha: Self,
+        m: &mut [Self],
+        update: Option<Update<'_, Self>>,
+        v: &[Self],
+        p: &mut [Self],
+        k: usize,
+    ) -> f64;
     fn adam(step: Adam<Self>, out: &mut [Self], m: &mut [Self], v: &mut [Self], g: &[Self]);
     fn low_rank(step: LowRank<'_, Self>, out: &mut [Self], x: &[Self], left: &[Self]);
 }
@@ -53,6 +65,9 @@ macro_rules! kernels {
             }
             fn scale_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) {
                 elementwise::map1(out, beta, alpha, x, |x| x);
+            }
+            fn scale_add_squared(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) -> f64 {
+                elementwise::scale_add_squared(out, beta, alpha, x)
             }
             fn sign_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) {
                 elementwise::map1(out, beta, alpha, x, elementwise::sign);
@@ -104,6 +119,16 @@ macro_rules! kernels {
                 b: MatRef<'_, Self>,
             ) {
                 symmetric::gemm(out, beta_of(beta), <$element>::narrow(alpha.value()), a, b);
+            }
+            fn forward(
+                alpha: Self,
+                m: &mut [Self],
+                update: Option<Update<'_, Self>>,
+                v: &[Self],
+                p: &mut [Self],
+                k: usize,
+            ) -> f64 {
+                forward::pass(alpha, m, update, v, p, k)
             }
             fn adam(step: Adam<Self>, out: &mut [Self], m: &mut [Self], v: &mut [Self], g: &[Self]) {
                 step.apply(out, m, v, g);

@@ -17,6 +17,7 @@
 mod adam;
 mod borrowed;
 mod elementwise;
+mod forward;
 mod gemm;
 mod kernels;
 mod low_rank;

@@ -1,6 +1,6 @@
 //! Reductions whose bits depend on the values and the length only.
 
-use super::parallel::reduce;
+use super::parallel::{Split, reduce};
 use super::simd::vectorized;
 use crate::backend::Element;
 
@@ -12,25 +12,33 @@ const LEAF: usize = 128 * LANES;
 
 /// Sum of products in `f64`.
 pub(super) fn dot<E: Element>(x: &[E], y: &[E]) -> f64 {
-    reduce((x, y), LEAF, &|(x, y)| dot_leaf(x, y), &|a, b| a + b)
+    sum((x, y), &|(x, y)| dot_leaf(x, y))
 }
 
-fn dot_leaf<E: Element>(x: &[E], y: &[E]) -> f64 {
+/// The sum of what `f` finds in pieces that fit the first cache.
+pub(super) fn sum<S: Split>(slices: S, f: &(impl Fn(S) -> f64 + Sync)) -> f64 {
+    reduce(slices, LEAF, f, &|a, b| a + b)
+}
+
+pub(super) fn dot_leaf<E: Element>(x: &[E], y: &[E]) -> f64 {
     vectorized(
         #[inline(always)]
-        || {
-            let mut sums = [0.0f64; LANES];
-            let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-            let tail: f64 =
-                xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| x.widen() * y.widen()).sum();
-            for (x, y) in xs.zip(ys) {
-                for i in 0..LANES {
-                    sums[i] += x[i].widen() * y[i].widen();
-                }
-            }
-            sums.iter().sum::<f64>() + tail
-        },
+        || dot_loop(x, y),
     )
+}
+
+/// The loop alone, for a caller that has chosen the instruction set.
+#[inline(always)]
+pub(super) fn dot_loop<E: Element>(x: &[E], y: &[E]) -> f64 {
+    let mut sums = [0.0f64; LANES];
+    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let tail: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| x.widen() * y.widen()).sum();
+    for (x, y) in xs.zip(ys) {
+        for i in 0..LANES {
+            sums[i] += x[i].widen() * y[i].widen();
+        }
+    }
+    sums.iter().sum::<f64>() + tail
 }
 
 /// The largest magnitude, NaN if there is one.

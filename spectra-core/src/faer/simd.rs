@@ -37,9 +37,20 @@ impl Prefetch {
     /// The line of element `at` (which need not exist) of `x`, into the first cache.
     #[inline(always)]
     pub(super) fn near<E>(self, x: &[E], at: usize) {
+        self.into::<3, E>(x, at);
+    }
+
+    /// The same, into the second cache.
+    #[inline(always)]
+    pub(super) fn far<E>(self, x: &[E], at: usize) {
+        self.into::<2, E>(x, at);
+    }
+
+    #[inline(always)]
+    fn into<const HINT: i32, E>(self, x: &[E], at: usize) {
         #[cfg(target_arch = "x86_64")]
         if let Some(sse) = self.sse {
-            sse._mm_prefetch::<3>(x.as_ptr().wrapping_add(at).cast());
+            sse._mm_prefetch::<HINT>(x.as_ptr().wrapping_add(at).cast());
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (x, at);

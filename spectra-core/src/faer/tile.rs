@@ -119,3 +119,18 @@ pub(super) fn tile<E: Lanes, S: Simd, const R: usize, const V: usize, X>(
     }
     sum
 }
+
+/// `out = alpha x`, plus `out` if `read`.
+#[inline(always)]
+pub(super) fn add<E: Lanes, S: Simd, const V: usize>(
+    simd: S,
+    out: &mut [E],
+    alpha: E,
+    x: [E::Vector<S>; V],
+    read: bool,
+) {
+    let alpha = E::splat(simd, alpha);
+    for (out, x) in E::vectors_mut::<S>(out).iter_mut().zip(x) {
+        *out = if read { E::fma(simd, alpha, x, *out) } else { E::times(simd, alpha, x) };
+    }
+}

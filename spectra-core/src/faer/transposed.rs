@@ -3,8 +3,8 @@
 //! A library would pack `A` down its columns, four entries of a cache line at a time; here it is read where it lies.
 
 use super::FaerElement;
-use super::simd::{Lanes, Prefetch};
-use super::tile::{self, Padding, ROWS, Tiled, tile};
+use super::simd::Prefetch;
+use super::tile::{self, Padding, ROWS, Tiled, add, tile};
 use pulp::Simd;
 
 /// Rows whose products are summed in registers before they are added to `Z`: so many rows of `P` fit the first
@@ -26,7 +26,7 @@ pub(super) fn product<E: FaerElement>(out: &mut [E], beta: Option<E>, alpha: E, 
     E::buffers().with((m + l) * padding.stride, E::zero(), |buffer| {
         let (sum, p) = buffer.split_at_mut(m * padding.stride);
         padding.pad(b, p);
-        let z = Backward { alpha, padding, m: a, cols: m, p, first: 0, z: sum, add: false };
+        let z = Backward { alpha, padding, m: a, cols: m, p, first: 0, z: sum };
         z.share(rayon::current_num_threads());
         for (out, sum) in out.chunks_exact_mut(n).zip(sum.chunks_exact(padding.stride)) {
             match beta {
@@ -50,8 +50,6 @@ struct Backward<'a, E> {
     first: usize,
     /// Padded.
     z: &'a mut [E],
-    /// Whether `z` is read.
-    add: bool,
 }
 
 impl<E: FaerElement> Backward<'_, E> {
@@ -106,7 +104,7 @@ impl<E: FaerElement> Tiled for Backward<'_, E> {
         let whole = cols - cols % ROWS;
         let (block_m, block_p) = (self.m.chunks(BLOCK * self.cols), self.p.chunks(BLOCK * stride));
         for (block, operands) in block_m.zip(block_p).enumerate() {
-            let add = self.add || block > 0;
+            let add = block > 0;
             for j in (0..whole).step_by(ROWS) {
                 self.rows::<S, ROWS, V>(simd, prefetch, operands, j, add);
             }
@@ -114,20 +112,5 @@ impl<E: FaerElement> Tiled for Backward<'_, E> {
                 self.rows::<S, 1, V>(simd, prefetch, operands, j, add);
             }
         }
-    }
-}
-
-/// `out = alpha x`, plus `out` if `read`.
-#[inline(always)]
-fn add<E: Lanes, S: Simd, const V: usize>(
-    simd: S,
-    out: &mut [E],
-    alpha: E,
-    x: [E::Vector<S>; V],
-    read: bool,
-) {
-    let alpha = E::splat(simd, alpha);
-    for (out, x) in E::vectors_mut::<S>(out).iter_mut().zip(x) {
-        *out = if read { E::fma(simd, alpha, x, *out) } else { E::times(simd, alpha, x) };
     }
 }

@@ -1,0 +1,160 @@
+//! The first half of the power iteration in one pass over `M`: momentum, `||M||^2` and `P = alpha M V`.
+//!
+//! A few rows at a time are updated, a panel of columns wide, and multiplied while they are in the cache; the panel of
+//! `V` stays there for all rows. (4096 x 14336, k = 61, two cores: PASS_MS.) Every sum runs in an order that depends on
+//! the shapes only, so that the bits do not depend on the number of threads.
+
+use super::FaerElement;
+use super::elementwise::map1_loop;
+use super::kernels::Kernels;
+use super::reduce::dot_loop;
+use super::simd::Prefetch;
+use super::tile::{self, Padding, ROWS, Tiled, add, line, tile};
+use pulp::Simd;
+
+/// Columns of M in one panel: with 64 columns of V in `f32`, 256 KiB. A multiple of a cache line.
+const PANEL: usize = 1024;
+
+/// Entries below which a thread would mostly wake up and go back to sleep.
+const ENTRIES: usize = 1 << 16;
+
+/// The widest V: of more columns a panel would leave the cache.
+const WIDEST: usize = 192;
+
+/// Whether the pass is for a V with k columns.
+pub(super) fn pays(k: usize) -> bool {
+    (1..=WIDEST).contains(&k)
+}
+
+/// `M = mu M + scale G`; `mu = None` does not read M.
+#[derive(Debug, Clone, Copy)]
+pub struct Update<'a, E> {
+    pub(super) mu: Option<E>,
+    pub(super) scale: E,
+    pub(super) gradient: &'a [E],
+}
+
+/// `M`, m x n, is updated; then `P = alpha M V`, m x k, for `V` n x k; nothing empty. Returns `||M||_F^2`.
+pub(super) fn pass<E: FaerElement>(
+    alpha: E,
+    m: &mut [E],
+    update: Option<Update<'_, E>>,
+    v: &[E],
+    p: &mut [E],
+    k: usize,
+) -> f64 {
+    let (rows, n) = (p.len() / k, v.len() / k);
+    let padding = Padding::new::<E>(k);
+    let threads = rayon::current_num_threads().min(m.len() / ENTRIES).max(1);
+    E::buffers().with((n + rows) * padding.stride, E::zero(), |buffer| {
+        <f64 as Kernels>::buffers().with(rows, 0.0, |squares| {
+            let (padded_v, padded_p) = buffer.split_at_mut(n * padding.stride);
+            padding.pad(v, padded_v);
+            squares.fill(0.0);
+            let forward = Forward { alpha, padding, v: padded_v, update, m, p: padded_p, squares };
+            forward.share(threads);
+            for (p, padded) in p.chunks_exact_mut(k).zip(padded_p.chunks_exact(padding.stride)) {
+                p.copy_from_slice(&padded[..k]);
+            }
+            squares.iter().sum()
+        })
+    })
+}
+
+/// Some rows.
+struct Forward<'a, E> {
+    alpha: E,
+    padding: Padding,
+    /// Padded.
+    v: &'a [E],
+    update: Option<Update<'a, E>>,
+    m: &'a mut [E],
+    /// Padded.
+    p: &'a mut [E],
+    /// Of each row.
+    squares: &'a mut [f64],
+}
+
+impl<E: FaerElement> Forward<'_, E> {
+    /// Halves the threads and the rows until one is left.
+    fn share(self, threads: usize) {
+        let Self { alpha, padding, v, update, m, p, squares } = self;
+        let (rows, n) = (squares.len(), v.len() / padding.stride);
+        let at = (rows / 2).next_multiple_of(ROWS);
+        if threads == 1 || at >= rows {
+            let all = Forward { alpha, padding, v, update, m, p, squares };
+            return tile::run(padding.vectors, all);
+        }
+        let gradients = update.map(|u| u.gradient.split_at(at * n));
+        let update0 = update.zip(gradients).map(|(u, (gradient, _))| Update { gradient, ..u });
+        let update1 = update.zip(gradients).map(|(u, (_, gradient))| Update { gradient, ..u });
+        let (m0, m1) = m.split_at_mut(at * n);
+        let (p0, p1) = p.split_at_mut(at * padding.stride);
+        let (squares0, squares1) = squares.split_at_mut(at);
+        let a = Forward { alpha, padding, v, update: update0, m: m0, p: p0, squares: squares0 };
+        let b = Forward { alpha, padding, v, update: update1, m: m1, p: p1, squares: squares1 };
+        rayon::join(|| a.share(threads / 2), || b.share(threads - threads / 2));
+    }
+
+    /// The rows from `i`, `width` columns from `j`.
+    #[inline(always)]
+    fn rows<S: Simd, const R: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        prefetch: Prefetch,
+        i: usize,
+        (j, width): (usize, usize),
+    ) {
+        let Padding { width: tile_width, stride, .. } = self.padding;
+        let n = self.v.len() / stride;
+        for i in i..i + R {
+            let range = i * n + j..i * n + j + width;
+            let m = &mut self.m[range.clone()];
+            if let Some(Update { mu, scale, gradient }) = self.update {
+                map1_loop(m, mu, scale, &gradient[range], &|g| g);
+            }
+            self.squares[i] += dot_loop(m, m);
+        }
+        let rows: [&[E]; R] = core::array::from_fn(|r| &self.m[(i + r) * n + j..][..width]);
+        let v = &self.v[j * stride..(j + width) * stride];
+        // The same columns of the next rows.
+        let (next_m, next) = (&*self.m, (i + R) * n + j);
+        let next_g = self.update.map_or(next_m, |update| update.gradient);
+        let ahead = |c: usize| {
+            for r in 0..R {
+                prefetch.far(next_m, next + r * n + c * line::<E>());
+                prefetch.far(next_g, next + r * n + c * line::<E>());
+            }
+        };
+        for at in (0..stride).step_by(tile_width) {
+            let a = |t: &usize, r: usize| rows[r][*t];
+            let sum = if at == 0 {
+                tile::<E, S, R, V, _>(simd, v, stride, at, line::<E>(), 0..width, a, ahead)
+            } else {
+                tile::<E, S, R, V, _>(simd, v, stride, at, line::<E>(), 0..width, a, |_| ())
+            };
+            for (r, sum) in sum.into_iter().enumerate() {
+                let p = &mut self.p[(i + r) * stride + at..][..tile_width];
+                add::<E, S, V>(simd, p, self.alpha, sum, j > 0);
+            }
+        }
+    }
+}
+
+impl<E: FaerElement> Tiled for Forward<'_, E> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+        let prefetch = Prefetch::new();
+        let (rows, n) = (self.squares.len(), self.v.len() / self.padding.stride);
+        let whole = rows - rows % ROWS;
+        for j in (0..n).step_by(PANEL) {
+            let columns = (j, PANEL.min(n - j));
+            for i in (0..whole).step_by(ROWS) {
+                self.rows::<S, ROWS, V>(simd, prefetch, i, columns);
+            }
+            for i in whole..rows {
+                self.rows::<S, 1, V>(simd, prefetch, i, columns);
+            }
+        }
+    }
+}
