@@ -37,8 +37,7 @@
 //! | saved state | a [file](Optimizer::save), or [tensors](Optimizer::state_tensors) for a checkpoint of your own |
 //!
 //! **CPU**: a step works on the tensors' memory, by the kernels of `spectra_core::faer`, on all threads of rayon's
-//! pool. Resumed training has the bits of uninterrupted training with the same number of threads; with another
-//! number the sums of the power iteration are rounded differently.
+//! pool, small variables side by side. Its bits do not depend on the number of threads.
 //!
 //! **CUDA and Metal** (features `cuda`, `metal`): by candle's tensor operations, with temporaries, and small
 //! factorisations on the host. In f32 it does not rescale gradients so small or large (norms outside 1e-19 to

@@ -32,8 +32,7 @@ impl Optimizer {
         }
     }
 
-    /// Restores what [`save`](Self::save) wrote; training continues with the same bits (on the CPU with the same
-    /// number of threads). All or nothing: after an error the optimizer is as it was.
+    /// Restores what [`save`](Self::save) wrote; training continues with the same bits on the CPU. All or nothing: after an error the optimizer is as it was.
     ///
     /// # Errors
     /// [`ErrorKind::State`](spectra_core::backend::ErrorKind::State) for a corrupt or truncated file and for the
