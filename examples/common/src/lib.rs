@@ -13,6 +13,7 @@ pub mod optimizers;
 pub mod output;
 pub mod pictures;
 pub mod schedule;
+pub mod steps;
 pub mod table;
 pub mod text;
 pub mod training;

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use spectra_core::backend::{Coefficient, Matrix, Op, Result};
-use spectra_core::faer::{FaerElement, FaerMatrix};
-use spectra_core::linalg::uniform;
+use spectra_core::faer::FaerElement;
+use spectra_examples::steps::random;
 
 /// The least of at least three runs and half a second, in seconds.
 pub(crate) fn least(mut f: impl FnMut() -> Result<()>) -> Result<f64> {
@@ -19,16 +19,11 @@ pub(crate) fn least(mut f: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(least)
 }
 
-/// Uniform entries in [-1, 1).
-pub(crate) fn random<E: FaerElement>(rows: usize, cols: usize) -> FaerMatrix<E> {
-    FaerMatrix::from_fn(rows, cols, |i, j| E::narrow(uniform(1, i, j)))
-}
-
 /// What has been printed and measured.
 pub(crate) struct Report {
     /// Flops per second of a square product.
     flops: f64,
-    /// Bytes per second of a copy much larger than the caches, reads and writes counted.
+    /// Bytes per second of `y = y / 2 + x` much larger than the caches, reads and writes counted.
     bytes: f64,
     size: usize,
     text: String,
@@ -43,14 +38,14 @@ impl Report {
         let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
         let product = least(|| out.gemm(zero, one, &a, Op::Plain, &a, Op::Plain))?;
         let (x, mut y) = (random::<E>(4096, 8192), random::<E>(4096, 8192));
-        let copy = least(|| y.copy_from(&x))?;
+        let pass = least(|| y.scale_add(0.5.into(), one, &x))?;
         let size = size_of::<E>();
         let (flops, bytes) =
-            (2.0 * (side as f64).powi(3) / product, 2.0 * (4096 * 8192 * size) as f64 / copy);
+            (2.0 * (side as f64).powi(3) / product, 3.0 * (4096 * 8192 * size) as f64 / pass);
         let csv = "element,rows,cols,rank,threads,what,milliseconds\n".into();
         let mut report = Self { flops, bytes, size, text: String::new(), csv };
         report.say(&format!(
-            "{}, {} threads; square product {:.0} GFLOP/s, copy {:.1} GB/s\n",
+            "{}, {} threads; square product {:.0} GFLOP/s, entrywise pass {:.1} GB/s\n",
             E::NAME,
             rayon::current_num_threads(),
             flops / 1e9,

@@ -4,8 +4,9 @@ use spectra_core::backend::{Coefficient, Gradient, Matrix, Op, Result};
 use spectra_core::faer::{Faer, FaerElement, FaerMatrix};
 use spectra_core::linalg::Workspace;
 use spectra_core::maps::{SoftClip, TailShrink, tail_shrink};
+use spectra_examples::steps::random;
 
-use crate::measure::{Report, least, random};
+use crate::measure::{Report, least};
 
 /// Measures and prints one shape.
 pub(crate) fn table<E: FaerElement>(report: &mut Report, (m, n): (usize, usize)) -> Result<()> {
