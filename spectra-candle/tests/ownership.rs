@@ -4,7 +4,8 @@ mod common;
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{host, random};
-use spectra_candle::CandleBackend;
+use spectra_candle::plan::Plan;
+use spectra_candle::{CandleBackend, Config, Optimizer};
 use spectra_core::backend::{Backend, Coefficient, Gradient, Matrix, Op};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
@@ -223,5 +224,30 @@ fn gradients_do_not_keep_the_graph_alive() -> TestResult {
     out.copy_from(&backend.matrix(&loss, (2, 2))?)?;
     out.copy_from(&backend.variable(&var, (2, 2))?)?;
     assert!(out.into_tensor().sum_all()?.backward()?.get(&var).is_none());
+    Ok(())
+}
+
+/// The gradient of a product may be the other factor itself, in its memory.
+#[test]
+fn a_gradient_in_a_variables_memory_is_what_it_was_before_the_step() -> TestResult {
+    let train = |aliased: bool| -> Result<Vec<f32>, Box<dyn std::error::Error>> {
+        let vars: Vec<Var> = [1, 2]
+            .map(|seed| Var::from_tensor(&random(seed, &[8, 6])?))
+            .into_iter()
+            .collect::<Result<_, _>>()?;
+        let [a, b] = &vars[..] else { unreachable!() };
+        let named = [("a.weight".to_owned(), a.clone()), ("b.weight".to_owned(), b.clone())];
+        let mut optimizer =
+            Optimizer::from_named_vars(named, Config::preset("spectra")?.lr(0.1), &Plan::builder())?;
+        let mut gradients = Tensor::zeros((), DType::F32, &Device::Cpu)?.backward()?;
+        gradients.insert(a, random(3, &[8, 6])?);
+        gradients.insert(
+            b,
+            if aliased { a.as_detached_tensor() } else { a.as_detached_tensor().force_contiguous()? },
+        );
+        optimizer.try_step(&gradients)?;
+        numbers(b).map_err(Into::into)
+    };
+    assert_eq!(train(true)?, train(false)?);
     Ok(())
 }
