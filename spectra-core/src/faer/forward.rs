@@ -145,15 +145,15 @@ impl<E: FaerElement> Forward<'_, E> {
 
 impl<E: FaerElement> Tiled for Forward<'_, E> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+    fn run<S: Simd, const R: usize, const V: usize>(mut self, simd: S) {
         let prefetch = Prefetch::new();
         let (rows, n) = (self.squares.len(), self.v.len() / self.padding.stride);
-        let whole = rows - rows % ROWS;
+        let whole = rows - rows % R;
         let panel = (PANEL / (self.padding.stride * size_of::<E>())).next_multiple_of(line::<E>());
         for j in (0..n).step_by(panel) {
             let columns = (j, panel.min(n - j));
-            for i in (0..whole).step_by(ROWS) {
-                self.rows::<S, ROWS, V>(simd, prefetch, i, columns);
+            for i in (0..whole).step_by(R) {
+                self.rows::<S, R, V>(simd, prefetch, i, columns);
             }
             for i in whole..rows {
                 self.rows::<S, 1, V>(simd, prefetch, i, columns);

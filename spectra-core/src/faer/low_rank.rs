@@ -10,6 +10,9 @@ use pulp::Simd;
 /// cache.
 const COLS: usize = 2048;
 
+/// So many steps of the inner dimension before it is needed a tile's memory is asked for: as long as memory takes to answer.
+const STEPS_AHEAD: usize = 61;
+
 /// The operands that all rows share.
 #[derive(Debug)]
 pub struct LowRank<'a, E> {
@@ -102,11 +105,13 @@ impl<E: FaerElement> Rows<'_, E> {
         let panel = &self.panels[j * k..][..width * k];
         let (x, out) = (self.x, &*self.out);
         let a = |t: &usize, r: usize| left[r][*t];
+        // All lines of a row of the next tile, spread over the runs.
+        let lines = (width / line::<E>()).max(1);
+        let lines_per_run = lines.div_ceil(k.div_ceil(line::<E>()).max(1));
         let ahead = |c: usize| {
-            let column = c * line::<E>();
-            if column < width {
+            for c in c * lines_per_run..lines.min((c + 1) * lines_per_run) {
                 for r in 0..R {
-                    let at = (next_i + r) * n + next_j + column;
+                    let at = (next_i + r) * n + next_j + c * line::<E>();
                     prefetch.near(x, at);
                     prefetch.near(out, at);
                 }
@@ -156,22 +161,24 @@ impl<E: FaerElement> Rows<'_, E> {
 
 impl<E: FaerElement> Tiled for Rows<'_, E> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+    fn run<S: Simd, const R: usize, const V: usize>(mut self, simd: S) {
         let rows = self.out.len() / self.n;
-        let whole = rows - rows % ROWS;
+        let whole = rows - rows % R;
         let prefetch = Prefetch::new();
         let width = self.padding.width;
+        let ahead = width * STEPS_AHEAD.div_ceil(self.k.max(1));
         for first in (0..self.n).step_by(COLS) {
             let end = self.n.min(first + COLS);
-            for i in (0..whole).step_by(ROWS) {
+            for i in (0..whole).step_by(R) {
                 for j in (first..end).step_by(width) {
-                    let next = if j + width < end { (i, j + width) } else { (i + ROWS, first) };
-                    self.tile::<S, ROWS, V>(simd, prefetch, (i, j), next);
+                    let next =
+                        if j + ahead < end { (i, j + ahead) } else { (i + R, first + j + ahead - end) };
+                    self.tile::<S, R, V>(simd, prefetch, (i, j), next);
                 }
             }
             for i in whole..rows {
                 for j in (first..end).step_by(width) {
-                    self.tile::<S, 1, V>(simd, prefetch, (i, j), (i, j + width));
+                    self.tile::<S, 1, V>(simd, prefetch, (i, j), (i, j + ahead));
                 }
             }
         }

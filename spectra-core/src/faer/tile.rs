@@ -10,8 +10,8 @@
 use super::simd::{Lanes, registers};
 use pulp::{Arch, Simd, WithSimd};
 
-/// Rows of a tile. With [`Padding::vectors`] vectors in each, 24 accumulators for 32 registers, 12 for 16.
-pub(super) const ROWS: usize = 6;
+/// Rows are shared out in multiples of this, the most rows of a tile; a tile of fewer has a divisor of it.
+pub(super) const ROWS: usize = 12;
 
 /// Elements in the widest tile's row: four vectors of 16 `f32`.
 pub(super) const MOST: usize = 64;
@@ -60,12 +60,13 @@ const fn most_vectors(registers: usize) -> usize {
     if registers >= 32 { 4 } else { 2 }
 }
 
-/// Work on tiles, generic over the instruction set and the vectors in a tile's row.
+/// Work on tiles of `R` rows of `V` vectors, generic over the instruction set.
 pub(super) trait Tiled {
-    fn run<S: Simd, const V: usize>(self, simd: S);
+    fn run<S: Simd, const R: usize, const V: usize>(self, simd: S);
 }
 
-/// Runs `work` with the instruction set of this machine and `vectors` vectors in a tile's row.
+/// Runs `work` with the instruction set of this machine and `vectors` vectors in a tile's row: at most 24 accumulators for
+/// 32 registers, 12 for 16, and at least so many that no sum waits for the one before.
 pub(super) fn run(vectors: usize, work: impl Tiled) {
     struct Run<W>(usize, W);
     impl<W: Tiled> WithSimd for Run<W> {
@@ -75,10 +76,11 @@ pub(super) fn run(vectors: usize, work: impl Tiled) {
             let Self(vectors, work) = self;
             match vectors {
                 3.. if most_vectors(S::REGISTER_COUNT) < 3 => unreachable!("Padding gives two at most"),
-                4.. => work.run::<S, 4>(simd),
-                3 => work.run::<S, 3>(simd),
-                2 => work.run::<S, 2>(simd),
-                _ => work.run::<S, 1>(simd),
+                4.. => work.run::<S, 6, 4>(simd),
+                3 => work.run::<S, 6, 3>(simd),
+                2 if S::REGISTER_COUNT >= 32 => work.run::<S, 12, 2>(simd),
+                2 => work.run::<S, 6, 2>(simd),
+                _ => work.run::<S, 12, 1>(simd),
             }
         }
     }

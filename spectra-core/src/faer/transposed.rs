@@ -14,6 +14,9 @@ const BLOCK: usize = 96;
 /// Rows of M whose next columns are asked for together, ahead of time.
 const RUN: usize = 8;
 
+/// So many columns ahead.
+const AHEAD: usize = 24;
+
 /// Whether that pays for an m x n result and inner dimension l.
 pub(super) fn pays(m: usize, n: usize, l: usize) -> bool {
     (2..=512).contains(&n) && 4 * n <= l && 64 <= m && 1 << 18 <= m * n * l
@@ -56,7 +59,7 @@ impl<E: FaerElement> Backward<'_, E> {
     /// Halves the threads and the columns until one is left.
     fn share(self, threads: usize) {
         let cols = self.z.len() / self.padding.stride;
-        let at = (cols / 2).next_multiple_of(16 * ROWS);
+        let at = (cols / 2).next_multiple_of(8 * ROWS);
         if threads == 1 || at >= cols {
             return tile::run(self.padding.vectors, self);
         }
@@ -83,7 +86,7 @@ impl<E: FaerElement> Backward<'_, E> {
             // The rows lie far apart: the lines of the tiles to come are not foreseen by the hardware.
             let ahead = |c: usize| {
                 for t in c * RUN..(c + 1) * RUN {
-                    prefetch.near(m, t * self.cols + self.first + j + 4 * ROWS);
+                    prefetch.near(m, t * self.cols + self.first + j + AHEAD);
                 }
             };
             let sum = tile::<E, S, R, V, _>(simd, p, stride, at, RUN, rows, a, ahead);
@@ -97,16 +100,16 @@ impl<E: FaerElement> Backward<'_, E> {
 
 impl<E: FaerElement> Tiled for Backward<'_, E> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+    fn run<S: Simd, const R: usize, const V: usize>(mut self, simd: S) {
         let prefetch = Prefetch::new();
         let stride = self.padding.stride;
         let cols = self.z.len() / stride;
-        let whole = cols - cols % ROWS;
+        let whole = cols - cols % R;
         let (block_m, block_p) = (self.m.chunks(BLOCK * self.cols), self.p.chunks(BLOCK * stride));
         for (block, operands) in block_m.zip(block_p).enumerate() {
             let add = block > 0;
-            for j in (0..whole).step_by(ROWS) {
-                self.rows::<S, ROWS, V>(simd, prefetch, operands, j, add);
+            for j in (0..whole).step_by(R) {
+                self.rows::<S, R, V>(simd, prefetch, operands, j, add);
             }
             for j in whole..cols {
                 self.rows::<S, 1, V>(simd, prefetch, operands, j, add);
