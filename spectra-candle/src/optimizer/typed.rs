@@ -1,7 +1,7 @@
 //! The core optimizer in one arithmetic type, on candle's variables.
 
 use crate::backend::{CandleBackend, CandleElement, CandleMatrix, address};
-use candle_core::{Device, Var, backprop::GradStore};
+use candle_core::{Device, Tensor, Var, backprop::GradStore};
 use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::optimizer::plan::{Plan, Rule};
 use spectra_core::optimizer::{Config, Optimizer};
@@ -25,15 +25,14 @@ impl<E: CandleElement> Typed<E> {
     ) -> Result<Vec<usize>> {
         let Self(core) = self;
         let backend = core.backend().clone();
-        let (gradients, missing) = gradients(&backend, plan, vars, grads)?;
-        let present = || gradients.iter().enumerate().filter_map(|(i, g)| Some((i, g.as_ref()?)));
+        let Gradients { matrices, missing } = Gradients::new(&backend, plan, vars, grads)?;
+        let present = || matrices.iter().enumerate().filter_map(|(i, g)| Some((i, g.as_ref()?)));
         let prepared = core.prepare(present())?;
 
         // Those whose own memory the core can change, small ones side by side; the others have a copy, one at a time.
         let mut in_place = Vec::with_capacity(vars.len());
         for (i, (entry, (name, var))) in plan.entries().iter().zip(vars).enumerate() {
-            let gradient =
-                gradients.get(i).and_then(Option::as_ref).filter(|_| backend.changes_in_place(var));
+            let gradient = matrices.get(i).and_then(Option::as_ref).filter(|_| backend.changes_in_place(var));
             let pair = gradient.map(|gradient| Ok((backend.variable(var, entry.view())?, gradient)));
             in_place.push(pair.transpose().map_err(|e: Error| e.for_parameter(name))?);
         }
@@ -53,39 +52,51 @@ impl<E: CandleElement> Typed<E> {
     }
 }
 
-/// The gradient of each variable that has one and is not frozen, as a matrix, and the indices of those without.
-fn gradients<E: CandleElement>(
-    backend: &CandleBackend<E>,
-    plan: &Plan,
-    vars: &[(String, Var)],
-    grads: &GradStore,
-) -> Result<(Vec<Option<CandleMatrix<E>>>, Vec<usize>)> {
-    let memory: HashSet<_> = vars.iter().map(|(_, var)| address(var)).collect();
-    let (mut gradients, mut missing) = (Vec::with_capacity(vars.len()), Vec::new());
-    for (index, (entry, (name, var))) in plan.entries().iter().zip(vars).enumerate() {
-        if entry.rule() == Rule::Frozen {
-            gradients.push(None);
-            continue;
+/// The gradients of a step.
+struct Gradients<E> {
+    /// Of each variable that has one and is not frozen.
+    matrices: Vec<Option<CandleMatrix<E>>>,
+    /// The indices of those without.
+    missing: Vec<usize>,
+}
+
+impl<E: CandleElement> Gradients<E> {
+    fn new(
+        backend: &CandleBackend<E>,
+        plan: &Plan,
+        vars: &[(String, Var)],
+        grads: &GradStore,
+    ) -> Result<Self> {
+        let memory: HashSet<_> = vars.iter().map(|(_, var)| address(var)).collect();
+        let (mut matrices, mut missing) = (Vec::with_capacity(vars.len()), Vec::new());
+        for (index, (entry, (name, var))) in plan.entries().iter().zip(vars).enumerate() {
+            let gradient = grads.get(var).filter(|_| entry.rule() != Rule::Frozen);
+            if gradient.is_none() && entry.rule() != Rule::Frozen {
+                missing.push(index);
+            }
+            let matrix = gradient.map(|gradient| matrix(backend, gradient, (entry.view(), var), &memory));
+            matrices.push(matrix.transpose().map_err(|e| e.for_parameter(name))?);
         }
-        let Some(gradient) = grads.get(var) else {
-            missing.push(index);
-            gradients.push(None);
-            continue;
-        };
-        if gradient.dims() != var.dims() {
-            let source = format!("gradient of shape {:?} for {:?}", gradient.dims(), var.dims());
-            return Err(Error::device("step", source).for_parameter(name));
-        }
-        // A gradient in the memory of a variable would change when that is updated.
-        let gradient = if memory.contains(&address(gradient)) {
-            let copy = gradient.force_contiguous().map_err(|e| Error::device("step", e))?;
-            backend.matrix(&copy, entry.view())
-        } else {
-            backend.matrix(gradient, entry.view())
-        };
-        gradients.push(Some(gradient.map_err(|e| e.for_parameter(name))?));
+        Ok(Self { matrices, missing })
     }
-    Ok((gradients, missing))
+}
+
+/// A gradient as a matrix; a copy if it lies in the `memory` of the variables: it would change when that one is updated.
+fn matrix<E: CandleElement>(
+    backend: &CandleBackend<E>,
+    gradient: &Tensor,
+    (view, var): ((usize, usize), &Var),
+    memory: &HashSet<usize>,
+) -> Result<CandleMatrix<E>> {
+    if gradient.dims() != var.dims() {
+        let source = format!("gradient of shape {:?} for {:?}", gradient.dims(), var.dims());
+        return Err(Error::device("step", source));
+    }
+    if memory.contains(&address(gradient)) {
+        let copy = gradient.force_contiguous().map_err(|e| Error::device("step", e))?;
+        return backend.matrix(&copy, view);
+    }
+    backend.matrix(gradient, view)
 }
 
 /// The error of a name that no parameter has.

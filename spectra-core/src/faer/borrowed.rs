@@ -230,7 +230,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
             check_shape("power_sweep", (m, n), gradient.shape)?;
         }
         let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        let square = if forward::pays(k) && self.values.len() > 0 {
+        let square = if forward::pays(k) && !self.values.is_empty() {
             let update = update.map(|(mu, gradient, scale)| Update {
                 mu: beta_of(mu.into()),
                 scale: E::narrow(scale.value()),
