@@ -54,6 +54,9 @@ fn draw(area: &Area<'_>, panel: &Panel) -> Result<(), Failure> {
     let visible = |point: &&(f64, f64)| panel.is_visible(point);
     let points = || panel.curves.iter().flat_map(|(_, points)| points.iter().filter(visible));
     let end = points().map(|p| p.0).fold(1.0, f64::max);
+    let first = points().map(|p| p.0).fold(end, f64::min);
+    // From 0, unless that would leave much of the panel empty.
+    let across = if first <= 0.25 * end || first == end { 0.0..end } else { first..end };
     let low = points().map(|p| p.1).fold(f64::INFINITY, f64::min);
     let low = if low.is_finite() { low } else { 1.0 };
     let high = points().map(|p| p.1).fold(low, f64::max);
@@ -63,10 +66,10 @@ fn draw(area: &Area<'_>, panel: &Panel) -> Result<(), Failure> {
         let high = high.max(low * 1.01);
         let room = (high / low).powf(0.04);
         let heights = (low / room..high * room).log_scale();
-        fill(builder.build_cartesian_2d(0.0..end, heights).map_err(failed)?, panel)
+        fill(builder.build_cartesian_2d(across, heights).map_err(failed)?, panel)
     } else {
         let room = 0.04 * (high - low).max(1e-3 * high.abs()).max(f64::MIN_POSITIVE);
-        fill(builder.build_cartesian_2d(0.0..end, low - room..high + room).map_err(failed)?, panel)
+        fill(builder.build_cartesian_2d(across, low - room..high + room).map_err(failed)?, panel)
     }
 }
 
@@ -77,6 +80,8 @@ fn fill<'a, 'b: 'a, Y>(mut chart: Chart<'a, 'b, Y>, panel: &Panel) -> Result<(),
 where
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
+    let across = chart.x_range();
+    let decimals = if across.end - across.start < 6.0 { 1 } else { 0 };
     chart
         .configure_mesh()
         .x_desc(panel.across)
@@ -86,7 +91,7 @@ where
         .axis_desc_style((FONT, 19))
         .light_line_style(TRANSPARENT)
         .bold_line_style(BLACK.mix(0.1))
-        .x_label_formatter(&|x| format!("{x:.0}"))
+        .x_label_formatter(&|x| format!("{x:.decimals$}"))
         .y_label_formatter(&|y| match y {
             0.01..100.0 => format!("{y:.2}"),
             100.0..1e4 => format!("{y:.0}"),
