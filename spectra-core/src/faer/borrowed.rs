@@ -238,14 +238,11 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
             });
             E::forward(E::narrow(alpha), self.values, update, v.values, p.values, k)
         } else {
-            let square = match update {
-                Some((mu, gradient, scale)) => {
-                    E::scale_add_squared(self.values, mu.into(), scale, gradient.values)
-                }
-                None => E::dot(self.values, self.values),
-            };
+            if let Some((mu, gradient, scale)) = update {
+                self.scale_add(mu.into(), scale, gradient)?;
+            }
             p.gemm(zero, alpha.into(), (self.reborrow(), Op::Plain), (v, Op::Plain))?;
-            square
+            E::dot(self.values, self.values)
         };
         let m = self.reborrow();
         let p = p.reborrow();

@@ -2,7 +2,6 @@
 
 use super::kernels::beta_of;
 use super::parallel::for_each;
-use super::reduce;
 use super::simd::vectorized;
 use crate::backend::{Coefficient, Element};
 
@@ -15,14 +14,12 @@ pub(super) fn map1<E: Element>(
     f: impl Fn(E) -> E + Sync + Copy,
 ) {
     let (beta, alpha) = (beta_of::<E>(beta), E::narrow(alpha.value()));
-    for_each((out, x), &|(out, x): (&mut [E], &[E])| map1_part(out, beta, alpha, x, f));
-}
-
-fn map1_part<E: Element>(out: &mut [E], beta: Option<E>, alpha: E, x: &[E], f: impl Fn(E) -> E) {
-    vectorized(
-        #[inline(always)]
-        || map1_loop(out, beta, alpha, x, &f),
-    );
+    for_each((out, x), &|(out, x): (&mut [E], &[E])| {
+        vectorized(
+            #[inline(always)]
+            || map1_loop(out, beta, alpha, x, &f),
+        );
+    });
 }
 
 /// The loop alone, for a caller that has chosen the instruction set.
@@ -32,20 +29,6 @@ pub(super) fn map1_loop<E: Element>(out: &mut [E], beta: Option<E>, alpha: E, x:
         Some(beta) => out.iter_mut().zip(x).for_each(|(o, x)| *o = beta * *o + alpha * f(*x)),
         None => out.iter_mut().zip(x).for_each(|(o, x)| *o = alpha * f(*x)),
     }
-}
-
-/// `out = beta out + alpha x`, and `||out||^2` while it is in the cache.
-pub(super) fn scale_add_squared<E: Element>(
-    out: &mut [E],
-    beta: Coefficient<'_, f64>,
-    alpha: Coefficient<'_, f64>,
-    x: &[E],
-) -> f64 {
-    let (beta, alpha) = (beta_of::<E>(beta), E::narrow(alpha.value()));
-    reduce::sum((out, x), &|(out, x): (&mut [E], &[E])| {
-        map1_part(out, beta, alpha, x, |x| x);
-        reduce::dot_leaf(out, out)
-    })
 }
 
 /// `out = beta out + alpha f(x, y)`; `out` is not read when `beta` is zero on the host.

@@ -21,8 +21,6 @@ pub trait Kernels: Lanes + faer::traits::RealField {
     /// Working memory.
     fn buffers() -> &'static Buffers<Self>;
     fn scale_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]);
-    /// Returns `||out||^2`.
-    fn scale_add_squared(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) -> f64;
     fn sign_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]);
     fn product_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self], y: &[Self]);
     fn quotient_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self], y: &[Self], eps: f64);
@@ -65,9 +63,6 @@ macro_rules! kernels {
             }
             fn scale_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) {
                 elementwise::map1(out, beta, alpha, x, |x| x);
-            }
-            fn scale_add_squared(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) -> f64 {
-                elementwise::scale_add_squared(out, beta, alpha, x)
             }
             fn sign_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) {
                 elementwise::map1(out, beta, alpha, x, elementwise::sign);

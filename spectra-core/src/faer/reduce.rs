@@ -1,6 +1,6 @@
 //! Reductions whose bits depend on the values and the length only.
 
-use super::parallel::{Split, reduce};
+use super::parallel::reduce;
 use super::simd::vectorized;
 use crate::backend::Element;
 
@@ -12,15 +12,10 @@ const LEAF: usize = 128 * LANES;
 
 /// Sum of products in `f64`.
 pub(super) fn dot<E: Element>(x: &[E], y: &[E]) -> f64 {
-    sum((x, y), &|(x, y)| dot_leaf(x, y))
+    reduce((x, y), LEAF, &|(x, y)| dot_leaf(x, y), &|a, b| a + b)
 }
 
-/// The sum of what `f` finds in pieces that fit the first cache.
-pub(super) fn sum<S: Split>(slices: S, f: &(impl Fn(S) -> f64 + Sync)) -> f64 {
-    reduce(slices, LEAF, f, &|a, b| a + b)
-}
-
-pub(super) fn dot_leaf<E: Element>(x: &[E], y: &[E]) -> f64 {
+fn dot_leaf<E: Element>(x: &[E], y: &[E]) -> f64 {
     vectorized(
         #[inline(always)]
         || dot_loop(x, y),
