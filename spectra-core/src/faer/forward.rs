@@ -7,11 +7,10 @@
 //! depend on the number of threads.
 
 use super::FaerElement;
-use super::elementwise::map1_loop;
 use super::kernels::Kernels;
 use super::reduce::dot_loop;
 use super::simd::Prefetch;
-use super::tile::{self, Padding, ROWS, Tiled, add, line, tile};
+use super::tile::{self, Padding, ROWS, RUN, Tiled, add, line, tile};
 use pulp::Simd;
 
 /// Bytes of V in one panel: half of a core's own cache of 1 MiB.
@@ -112,44 +111,69 @@ impl<E: FaerElement> Forward<'_, E> {
         for i in i..i + R {
             let range = i * n + j..i * n + j + width;
             let m = &mut self.m[range.clone()];
-            if let Some(Update { mu, scale, gradient }) = self.update {
-                map1_loop(m, mu, scale, &gradient[range], &|g| g);
-            }
-            self.squares[i] += dot_loop(m, m);
+            self.squares[i] += match self.update {
+                Some(Update { mu, scale, gradient }) => update(m, mu, scale, &gradient[range]),
+                None => dot_loop(m, m),
+            };
         }
         let rows: [&[E]; R] = core::array::from_fn(|r| &self.m[(i + r) * n + j..][..width]);
-        let v = &self.v[j * stride..(j + width) * stride];
+        let a = |t: usize, r: usize| rows[r][t];
         // The same columns of the next rows.
         let (next_m, next) = (&*self.m, (i + R) * n + j);
         let next_g = self.update.map_or(next_m, |update| update.gradient);
         let ahead = |c: usize| {
-            for r in 0..R {
-                prefetch.far(next_m, next + r * n + c * line::<E>());
-                prefetch.far(next_g, next + r * n + c * line::<E>());
+            if c.is_multiple_of((line::<E>() / RUN).max(1)) {
+                for r in 0..R {
+                    prefetch.far(next_m, next + r * n + c * RUN);
+                    prefetch.far(next_g, next + r * n + c * RUN);
+                }
             }
         };
-        for at in (0..stride).step_by(tile_width) {
-            let a = |t: &usize, r: usize| rows[r][*t];
-            let sum = if at == 0 {
-                tile::<E, S, R, V, _>(simd, v, stride, at, line::<E>(), 0..width, a, ahead)
+        for group in 0..stride / tile_width {
+            let v = &self.v[(group * n + j) * tile_width..][..width * tile_width];
+            let (v, _) = E::vectors::<S>(v).as_chunks::<V>();
+            let sum = if group == 0 {
+                tile::<E, S, R, V>(simd, v, a, ahead)
             } else {
-                tile::<E, S, R, V, _>(simd, v, stride, at, line::<E>(), 0..width, a, |_| ())
+                tile::<E, S, R, V>(simd, v, a, |_| ())
             };
-            for (r, sum) in sum.into_iter().enumerate() {
-                let p = &mut self.p[(i + r) * stride + at..][..tile_width];
-                add::<E, S, V>(simd, p, self.alpha, sum, j > 0);
+            for (r, sum) in sum.iter().enumerate() {
+                let p = &mut self.p[(i + r) * stride + group * tile_width..][..tile_width];
+                add::<E, S, V>(simd, p, self.alpha, *sum, j > 0);
             }
         }
     }
 }
 
-impl<E: FaerElement> Tiled for Forward<'_, E> {
+/// `m = mu m + scale g` and the sum of the new squares.
+#[inline(always)]
+fn update<E: FaerElement>(m: &mut [E], mu: Option<E>, scale: E, g: &[E]) -> f64 {
+    const LANES: usize = 32;
+    let mut sums = [0.0f64; LANES];
+    let ((ms, m_tail), (gs, g_tail)) = (m.as_chunks_mut::<LANES>(), g.as_chunks::<LANES>());
+    let next = |m: E, g: E| mu.map_or(E::zero(), |mu| mu * m) + scale * g;
+    for (m, g) in ms.iter_mut().zip(gs) {
+        for i in 0..LANES {
+            m[i] = next(m[i], g[i]);
+            sums[i] += m[i].widen() * m[i].widen();
+        }
+    }
+    let mut tail = 0.0;
+    for (m, g) in m_tail.iter_mut().zip(g_tail) {
+        *m = next(*m, *g);
+        tail += m.widen() * m.widen();
+    }
+    sums.iter().sum::<f64>() + tail
+}
+
+impl<E: FaerElement> Forward<'_, E> {
+    /// All rows, `R` at a time.
     #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(mut self, simd: S) {
+    fn all<S: Simd, const R: usize, const V: usize>(mut self, simd: S) {
         let prefetch = Prefetch::new();
         let (rows, n) = (self.squares.len(), self.v.len() / self.padding.stride);
         let whole = rows - rows % R;
-        let panel = (PANEL / (self.padding.stride * size_of::<E>())).next_multiple_of(line::<E>());
+        let panel = (PANEL / (self.padding.stride * size_of::<E>())).next_multiple_of(line::<E>()).min(2048);
         for j in (0..n).step_by(panel) {
             let columns = (j, panel.min(n - j));
             for i in (0..whole).step_by(R) {
@@ -158,6 +182,18 @@ impl<E: FaerElement> Tiled for Forward<'_, E> {
             for i in whole..rows {
                 self.rows::<S, 1, V>(simd, prefetch, i, columns);
             }
+        }
+    }
+}
+
+impl<E: FaerElement> Tiled for Forward<'_, E> {
+    /// Every row has an address of its own: of more than six or eight some would be kept in memory.
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self, simd: S) {
+        match (R, V) {
+            (12, 1) => self.all::<S, 8, V>(simd),
+            (12, _) => self.all::<S, 6, V>(simd),
+            _ => self.all::<S, R, V>(simd),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::FaerElement;
 use super::parallel::{GRAIN, for_each_rows};
 use super::simd::Prefetch;
-use super::tile::{self, MOST, Padding, ROWS, Tiled, line, tile};
+use super::tile::{self, MOST, Padding, ROWS, RUN, Tiled, line, tile};
 use pulp::Simd;
 
 /// Columns of a block, a multiple of every panel's width: with k = 64 in `f32`, 512 KiB of R^T stay in a core's own
@@ -11,7 +11,7 @@ use pulp::Simd;
 const COLS: usize = 2048;
 
 /// So many steps of the inner dimension before it is needed a tile's memory is asked for: as long as memory takes to answer.
-const STEPS_AHEAD: usize = 61;
+const STEPS_AHEAD: usize = 122;
 
 /// The operands that all rows share.
 #[derive(Debug)]
@@ -104,10 +104,11 @@ impl<E: FaerElement> Rows<'_, E> {
         let left: [&[E]; R] = core::array::from_fn(|r| &self.left[(i + r) * k..][..k]);
         let panel = &self.panels[j * k..][..width * k];
         let (x, out) = (self.x, &*self.out);
-        let a = |t: &usize, r: usize| left[r][*t];
+        let a = |t: usize, r: usize| left[r][t];
+        let (b, _) = E::vectors::<S>(panel).as_chunks::<V>();
         // All lines of a row of the next tile, spread over the runs.
         let lines = (width / line::<E>()).max(1);
-        let lines_per_run = lines.div_ceil(k.div_ceil(line::<E>()).max(1));
+        let lines_per_run = lines.div_ceil(k.div_ceil(RUN).max(1));
         let ahead = |c: usize| {
             for c in c * lines_per_run..lines.min((c + 1) * lines_per_run) {
                 for r in 0..R {
@@ -117,40 +118,40 @@ impl<E: FaerElement> Rows<'_, E> {
                 }
             }
         };
-        let sum = tile::<E, S, R, V, _>(simd, panel, width, 0, line::<E>(), 0..k, a, ahead);
-        for (r, sum) in sum.into_iter().enumerate() {
-            let at = (i + r) * n + j;
-            let end = (at + width).min((i + r + 1) * n);
-            self.add::<S, V>(simd, at..end, sum);
+        let sum = tile::<E, S, R, V>(simd, b, a, ahead);
+        if j + width > n {
+            return self.end_of_rows::<S, R, V>((i, j), sum);
         }
-    }
-
-    /// `out = beta out + alpha x - alpha sum` for a part of a row.
-    #[inline(always)]
-    fn add<S: Simd, const V: usize>(
-        &mut self,
-        simd: S,
-        range: core::ops::Range<usize>,
-        sum: [E::Vector<S>; V],
-    ) {
-        let (x, out) = (&self.x[range.clone()], &mut self.out[range]);
         let (plus, minus) = (E::splat(simd, self.alpha), E::splat(simd, -self.alpha));
-        if out.len() == self.padding.width {
-            let out = E::vectors_mut::<S>(out);
+        let beta = self.beta.map(|beta| E::splat(simd, beta));
+        // By reference: moving the sums would first store them.
+        for (r, sum) in sum.iter().enumerate() {
+            let at = (i + r) * n + j;
+            let x = &E::vectors::<S>(&self.x[at..at + width])[..V];
+            let out = &mut E::vectors_mut::<S>(&mut self.out[at..at + width])[..V];
             for v in 0..V {
                 let mut value = E::times(simd, minus, sum[v]);
-                value = E::fma(simd, plus, E::vectors::<S>(x)[v], value);
-                if let Some(beta) = self.beta {
-                    value = E::fma(simd, E::splat(simd, beta), out[v], value);
+                value = E::fma(simd, plus, x[v], value);
+                if let Some(beta) = beta {
+                    value = E::fma(simd, beta, out[v], value);
                 }
                 out[v] = value;
             }
-        } else {
-            // The end of a row: in the same order, element by element.
+        }
+    }
+
+    /// The columns from `j`, fewer than a panel has: in the same order, element by element.
+    #[inline(always)]
+    fn end_of_rows<S: Simd, const R: usize, const V: usize>(
+        &mut self,
+        (i, j): (usize, usize),
+        sum: [[E::Vector<S>; V]; R],
+    ) {
+        for (r, sum) in sum.into_iter().enumerate() {
             let mut rest = [E::zero(); MOST];
-            for (rest, sum) in E::vectors_mut::<S>(&mut rest).iter_mut().zip(sum) {
-                *rest = sum;
-            }
+            E::vectors_mut::<S>(&mut rest)[..V].copy_from_slice(&sum);
+            let range = (i + r) * self.n + j..(i + r + 1) * self.n;
+            let (x, out) = (&self.x[range.clone()], &mut self.out[range]);
             for ((out, x), sum) in out.iter_mut().zip(x).zip(rest) {
                 let old = self.beta.map_or(E::zero(), |beta| beta * *out);
                 *out = old + self.alpha * (*x - sum);

@@ -7,11 +7,12 @@
 //! it computes. (4096 x 14336, k = 61, two cores: `out += X - L R^T` takes 24 to 30 ms against 36 by packed
 //! products, `A^T B` 20 against 25.)
 
+use super::parallel::for_each_rows;
 use super::simd::{Lanes, registers};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Rows are shared out in multiples of this, the most rows of a tile; a tile of fewer has a divisor of it.
-pub(super) const ROWS: usize = 12;
+pub(super) const ROWS: usize = 24;
 
 /// Elements in the widest tile's row: four vectors of 16 `f32`.
 pub(super) const MOST: usize = 64;
@@ -46,13 +47,26 @@ impl Padding {
         Self::new::<E>(cols.min(lanes * most_vectors(registers)))
     }
 
-    /// Writes rows into padded rows.
+    /// Writes rows into padded rows, one group of columns after the other.
     pub(super) fn pad<E: Lanes>(&self, x: &[E], padded: &mut [E]) {
-        for (x, padded) in x.chunks_exact(self.cols).zip(padded.chunks_exact_mut(self.stride)) {
-            let (head, tail) = padded.split_at_mut(self.cols);
-            head.copy_from_slice(x);
-            tail.fill(E::zero());
+        let rows = x.len() / self.cols;
+        for (g, group) in padded.chunks_exact_mut(rows * self.width).enumerate() {
+            let cols = self.columns(g);
+            for_each_rows(group, self.width, &|first, group: &mut [E]| {
+                for (x, padded) in
+                    x[first * self.cols..].chunks_exact(self.cols).zip(group.chunks_exact_mut(self.width))
+                {
+                    let (head, tail) = padded.split_at_mut(cols.len());
+                    head.copy_from_slice(&x[cols.clone()]);
+                    tail.fill(E::zero());
+                }
+            });
         }
+    }
+
+    /// The columns of a group.
+    pub(super) fn columns(&self, group: usize) -> core::ops::Range<usize> {
+        group * self.width..self.cols.min((group + 1) * self.width)
     }
 }
 
@@ -92,34 +106,46 @@ pub(super) const fn line<E>() -> usize {
     64 / size_of::<E>()
 }
 
-/// `tile[r] = sum_t a(x_t, r) b[t]` for the padded rows `b`, of which the `V` vectors from `at` count, and as many
-/// items `x_t`. Before each `run` of them, number c, `ahead(c)` may ask for memory that the next tiles need. (In the
-/// innermost loop such a request would keep the compiler from ordering the loads.)
+/// `tile[r] = sum_t a(t, r) b[t]` for the rows `b` of one group. Before each `RUN` of them, number c, `ahead(c)` may ask for
+/// memory that the next tiles need. (In the innermost loop such a request would keep the compiler from ordering the loads.)
 #[inline(always)]
-pub(super) fn tile<E: Lanes, S: Simd, const R: usize, const V: usize, X>(
+pub(super) fn tile<E: Lanes, S: Simd, const R: usize, const V: usize>(
     simd: S,
-    b: &[E],
-    stride: usize,
-    at: usize,
-    run: usize,
-    mut items: impl Iterator<Item = X>,
-    a: impl Fn(&X, usize) -> E,
+    b: &[[E::Vector<S>; V]],
+    a: impl Fn(usize, usize) -> E,
     ahead: impl Fn(usize),
 ) -> [[E::Vector<S>; V]; R] {
     let mut sum = [[E::splat(simd, E::zero()); V]; R];
-    for (c, b) in b.chunks(run * stride).enumerate() {
+    let (runs, rest) = b.as_chunks::<RUN>();
+    for (c, run) in runs.iter().enumerate() {
         ahead(c);
-        for (b, x) in b.chunks_exact(stride).zip(items.by_ref()) {
-            let b = &E::vectors::<S>(&b[at..])[..V];
-            for (r, sum) in sum.iter_mut().enumerate() {
-                let a = E::splat(simd, a(&x, r));
-                for v in 0..V {
-                    sum[v] = E::fma(simd, a, b[v], sum[v]);
-                }
-            }
+        for (t, b) in run.iter().enumerate() {
+            step(simd, &mut sum, b, |r| a(c * RUN + t, r));
         }
     }
+    ahead(runs.len());
+    for (t, b) in rest.iter().enumerate() {
+        step(simd, &mut sum, b, |r| a(runs.len() * RUN + t, r));
+    }
     sum
+}
+
+/// Inner steps between two requests for memory.
+pub(super) const RUN: usize = 8;
+
+#[inline(always)]
+fn step<E: Lanes, S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    sum: &mut [[E::Vector<S>; V]; R],
+    b: &[E::Vector<S>; V],
+    a: impl Fn(usize) -> E,
+) {
+    for (r, sum) in sum.iter_mut().enumerate() {
+        let a = E::splat(simd, a(r));
+        for v in 0..V {
+            sum[v] = E::fma(simd, a, b[v], sum[v]);
+        }
+    }
 }
 
 /// `out = alpha x`, plus `out` if `read`.

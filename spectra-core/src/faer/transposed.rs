@@ -3,18 +3,16 @@
 //! A library would pack `A` down its columns, four entries of a cache line at a time; here it is read where it lies.
 
 use super::FaerElement;
+use super::parallel::for_each_rows;
 use super::simd::Prefetch;
-use super::tile::{self, Padding, ROWS, Tiled, add, tile};
+use super::tile::{self, Padding, ROWS, RUN, Tiled, add, tile};
 use pulp::Simd;
 
 /// Rows whose products are summed in registers before they are added to `Z`: so many rows of `P` fit the first
 /// cache. A multiple of [`ROWS`].
 const BLOCK: usize = 96;
 
-/// Rows of M whose next columns are asked for together, ahead of time.
-const RUN: usize = 8;
-
-/// So many columns ahead.
+/// So many columns ahead memory is asked for.
 const AHEAD: usize = 24;
 
 /// Whether that pays for an m x n result and inner dimension l.
@@ -31,12 +29,15 @@ pub(super) fn product<E: FaerElement>(out: &mut [E], beta: Option<E>, alpha: E, 
         padding.pad(b, p);
         let z = Backward { alpha, padding, m: a, cols: m, p, first: 0, z: sum };
         z.share(rayon::current_num_threads());
-        for (out, sum) in out.chunks_exact_mut(n).zip(sum.chunks_exact(padding.stride)) {
-            match beta {
-                Some(beta) => out.iter_mut().zip(sum).for_each(|(out, sum)| *out = beta * *out + *sum),
-                None => out.copy_from_slice(&sum[..n]),
+        for_each_rows(out, n, &|first, out: &mut [E]| {
+            let sums = sum[first * padding.stride..].chunks_exact(padding.stride);
+            for (out, sum) in out.chunks_exact_mut(n).zip(sums) {
+                match beta {
+                    Some(beta) => out.iter_mut().zip(sum).for_each(|(out, sum)| *out = beta * *out + *sum),
+                    None => out.copy_from_slice(&sum[..n]),
+                }
             }
-        }
+        });
     });
 }
 
@@ -47,7 +48,7 @@ struct Backward<'a, E> {
     /// With `cols` columns.
     m: &'a [E],
     cols: usize,
-    /// Padded.
+    /// Padded, by groups of columns.
     p: &'a [E],
     /// The column of M that is the first row of `z`.
     first: usize,
@@ -69,30 +70,36 @@ impl<E: FaerElement> Backward<'_, E> {
         rayon::join(|| a.share(threads / 2), || b.share(threads - threads / 2));
     }
 
-    /// The rows of `z` from `j`, from the rows `m` of a block and their products `p`.
+    /// The rows of `z` from `j`, from `rows` rows of M from `i`.
     #[inline(always)]
     fn rows<S: Simd, const R: usize, const V: usize>(
         &mut self,
         simd: S,
         prefetch: Prefetch,
-        (m, p): (&[E], &[E]),
+        (i, rows): (usize, usize),
         j: usize,
-        add_to: bool,
     ) {
         let Padding { width, stride, .. } = self.padding;
-        for at in (0..stride).step_by(width) {
-            let rows = m.chunks_exact(self.cols).map(|row| &row[self.first + j..][..R]);
-            let a = |row: &&[E], r: usize| row[r];
+        let m = &self.m[i * self.cols..][..rows * self.cols];
+        let all_rows = self.p.len() / stride;
+        for group in 0..stride / width {
+            let p = &self.p[(group * all_rows + i) * width..][..rows * width];
+            let (p, _) = E::vectors::<S>(p).as_chunks::<V>();
+            let a = |t: usize, r: usize| m[t * self.cols + self.first + j..][..R][r];
             // The rows lie far apart: the lines of the tiles to come are not foreseen by the hardware.
             let ahead = |c: usize| {
                 for t in c * RUN..(c + 1) * RUN {
                     prefetch.near(m, t * self.cols + self.first + j + AHEAD);
                 }
             };
-            let sum = tile::<E, S, R, V, _>(simd, p, stride, at, RUN, rows, a, ahead);
-            for (r, sum) in sum.into_iter().enumerate() {
-                let z = &mut self.z[(j + r) * stride + at..][..width];
-                add::<E, S, V>(simd, z, self.alpha, sum, add_to);
+            let sum = if group == 0 {
+                tile::<E, S, R, V>(simd, p, a, ahead)
+            } else {
+                tile::<E, S, R, V>(simd, p, a, |_| ())
+            };
+            for (r, sum) in sum.iter().enumerate() {
+                let z = &mut self.z[(j + r) * stride + group * width..][..width];
+                add::<E, S, V>(simd, z, self.alpha, *sum, i > 0);
             }
         }
     }
@@ -103,16 +110,15 @@ impl<E: FaerElement> Tiled for Backward<'_, E> {
     fn run<S: Simd, const R: usize, const V: usize>(mut self, simd: S) {
         let prefetch = Prefetch::new();
         let stride = self.padding.stride;
-        let cols = self.z.len() / stride;
+        let (rows, cols) = (self.p.len() / stride, self.z.len() / stride);
         let whole = cols - cols % R;
-        let (block_m, block_p) = (self.m.chunks(BLOCK * self.cols), self.p.chunks(BLOCK * stride));
-        for (block, operands) in block_m.zip(block_p).enumerate() {
-            let add = block > 0;
+        for i in (0..rows).step_by(BLOCK) {
+            let block = (i, BLOCK.min(rows - i));
             for j in (0..whole).step_by(R) {
-                self.rows::<S, R, V>(simd, prefetch, operands, j, add);
+                self.rows::<S, R, V>(simd, prefetch, block, j);
             }
             for j in whole..cols {
-                self.rows::<S, 1, V>(simd, prefetch, operands, j, add);
+                self.rows::<S, 1, V>(simd, prefetch, block, j);
             }
         }
     }
