@@ -7,6 +7,7 @@
 //! depend on the number of threads.
 
 use super::FaerElement;
+use super::elementwise::map1_loop;
 use super::kernels::Kernels;
 use super::reduce::dot_loop;
 use super::simd::Prefetch;
@@ -145,25 +146,16 @@ impl<E: FaerElement> Forward<'_, E> {
     }
 }
 
-/// `m = mu m + scale g` and the sum of the new squares.
+/// `m = mu m + scale g` and the sum of the new squares, by pieces that stay in the first cache.
 #[inline(always)]
 fn update<E: FaerElement>(m: &mut [E], mu: Option<E>, scale: E, g: &[E]) -> f64 {
-    const LANES: usize = 32;
-    let mut sums = [0.0f64; LANES];
-    let ((ms, m_tail), (gs, g_tail)) = (m.as_chunks_mut::<LANES>(), g.as_chunks::<LANES>());
-    let next = |m: E, g: E| mu.map_or(E::zero(), |mu| mu * m) + scale * g;
-    for (m, g) in ms.iter_mut().zip(gs) {
-        for i in 0..LANES {
-            m[i] = next(m[i], g[i]);
-            sums[i] += m[i].widen() * m[i].widen();
-        }
+    const PIECE: usize = 512;
+    let mut sum = 0.0;
+    for (m, g) in m.chunks_mut(PIECE).zip(g.chunks(PIECE)) {
+        map1_loop(m, mu, scale, g, &|g| g);
+        sum += dot_loop(m, m);
     }
-    let mut tail = 0.0;
-    for (m, g) in m_tail.iter_mut().zip(g_tail) {
-        *m = next(*m, *g);
-        tail += m.widen() * m.widen();
-    }
-    sums.iter().sum::<f64>() + tail
+    sum
 }
 
 impl<E: FaerElement> Forward<'_, E> {
