@@ -5,13 +5,25 @@ mod common;
 use candle_core::{DType, Device, Tensor, Var};
 use common::{host, random};
 use spectra_candle::plan::Plan;
-use spectra_candle::{CandleBackend, Config, Optimizer};
-use spectra_core::backend::{Backend, Coefficient, Gradient, Matrix, Op};
+use spectra_candle::{CandleBackend, CandleMatrix, Config, Optimizer};
+use spectra_core::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix, Op, Result as CoreResult};
+use spectra_core::linalg::Workspace;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 fn backends() -> [CandleBackend<f32>; 2] {
     [CandleBackend::new(&Device::Cpu), CandleBackend::by_tensor_operations(&Device::Cpu)]
+}
+
+/// A step of AdamW on `[X, M, V]`.
+fn adam(
+    matrices: [&mut CandleMatrix<f32>; 3],
+    g: &CandleMatrix<f32>,
+    backend: &CandleBackend<f32>,
+) -> CoreResult<()> {
+    let rule = Entrywise::Adam { betas: (0.9, 0.9), eps: 0.1, slow: None };
+    let workspace = &mut Workspace::new(backend.clone());
+    CandleBackend::entrywise_add(matrices, (1.0, 1.0), rule, &Gradient::new(g), workspace)
 }
 
 fn numbers(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
@@ -35,7 +47,7 @@ fn a_users_tensor_is_copied_before_the_first_write() -> TestResult {
                 4 => matrix.gemm(one, one, &x, Op::Plain, &backend.zeros(4, 4, None)?, Op::Plain)?,
                 _ => {
                     let (mut m, mut v) = (backend.matrix(&tensor, (3, 4))?, backend.zeros(3, 4, None)?);
-                    matrix.adam_add(one, one, &mut m, &mut v, &Gradient::new(&x), (0.9, 0.9), 0.1)?;
+                    adam([&mut matrix, &mut m, &mut v], &x, &backend)?;
                 }
             }
             assert_eq!(numbers(&tensor)?, before, "operation {i}");
@@ -131,8 +143,7 @@ fn one_variable_twice_is_refused_instead_of_waiting_for_itself() -> TestResult {
     let var = Var::zeros((2, 2), DType::F32, &Device::Cpu)?;
     let (mut x, mut m) = (backend.variable(&var, (2, 2))?, backend.variable(&var, (2, 2))?);
     let (mut v, g) = (backend.zeros(2, 2, None)?, backend.zeros(2, 2, None)?);
-    let one = Coefficient::ONE;
-    assert!(x.adam_add(one, one, &mut m, &mut v, &Gradient::new(&g), (0.9, 0.9), 0.1).is_err());
+    assert!(adam([&mut x, &mut m, &mut v], &g, &backend).is_err());
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! A call like an earlier one allocates nothing: counted by the global allocator, all threads included.
 #![cfg(feature = "faer")]
 
-use spectra_core::backend::{Coefficient, Error, Gradient, Matrix, Op, Result};
-use spectra_core::faer::{FaerElement, FaerMatrix};
-use spectra_core::linalg::uniform;
+use spectra_core::backend::{Backend, Coefficient, Entrywise, Error, Gradient, Matrix, Op, Result};
+use spectra_core::faer::{Faer, FaerElement, FaerMatrix};
+use spectra_core::linalg::{Workspace, uniform};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -85,7 +85,13 @@ impl<E: FaerElement> Operands<E> {
         let g = Gradient::new(gradient);
         momentum.power_sweep(Some((0.9, &g)), 1.0, v, p, gram, z)?;
         x.low_rank_add(0.9.into(), 0.1.into(), momentum, p, v)?;
-        x.adam_add(0.9.into(), 0.1.into(), momentum, second, &g, (0.9, 0.9), 1e-8)?;
+        let workspace = &mut Workspace::new(Faer::new());
+        let adam = Entrywise::Adam { betas: (0.9, 0.9), eps: 1e-8, slow: None };
+        Faer::entrywise_add([x, momentum, second], (0.9, 0.1), adam, &g, workspace)?;
+        for (nesterov, sign) in [(false, false), (true, true)] {
+            let rule = Entrywise::Momentum { mu: 0.9, weight: 0.1, nesterov, sign };
+            Faer::entrywise_add([x, momentum], (0.9, 0.1), rule, &g, workspace)?;
+        }
         p.gemm(zero, one, momentum, Op::Plain, v, Op::Plain)?;
         z.gemm(0.5.into(), one, momentum, Op::Transposed, p, Op::Plain)?;
         x.gemm(0.5.into(), 0.1.into(), p, Op::Plain, v, Op::Transposed)?;
@@ -128,9 +134,9 @@ fn a_second_step_allocates_nothing() -> Result<()> {
     for [inside, (calls, bytes)] in [count::<f32>(&pool)?, count::<f64>(&pool)?] {
         assert_eq!(inside, (0, 0));
         // A call from outside the pool is handed over through rayon's queue, which allocates a block of 1.5 KiB
-        // for every 63 of them and frees the one before; a step makes 56 calls, of which the small ones stay here.
+        // for every 63 of them and frees the one before; a step makes 64 calls, of which the small ones stay here.
         println!("outside the pool: {calls} allocations, {bytes} bytes in {STEPS} steps");
-        assert!(calls <= STEPS * 56 / 63 && bytes <= 2048 * calls, "{calls} allocations, {bytes} bytes");
+        assert!(calls <= STEPS * 64 / 63 && bytes <= 2048 * calls, "{calls} allocations, {bytes} bytes");
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! An operation changes the matrix it is called on, and nothing that somebody else holds.
 
-use spectra_core::backend::{Backend, Coefficient, Element, Gradient, Matrix, Op, Result as CoreResult};
-use spectra_core::linalg::{Scratch, SmallFactor};
+use spectra_core::backend::{
+    Backend, Coefficient, Element, Entrywise, Gradient, Matrix, Op, Result as CoreResult,
+};
+use spectra_core::linalg::{Scratch, SmallFactor, Workspace};
 
 use crate::distance::same_bits;
 use crate::suite::{Failure, Judge, Outcome, Subject};
@@ -12,60 +14,89 @@ const N: usize = 9;
 /// Every operation that writes: its name, and a call of it on a matrix.
 ///
 /// The other matrices of the call are made by `fresh`.
-type Operation<B> =
-    (&'static str, fn(&mut <B as Backend>::Matrix, &dyn Fn() -> <B as Backend>::Matrix) -> CoreResult<()>);
+type Operation<B> = (&'static str, Apply<B>);
+type Apply<B> = fn(&mut <B as Backend>::Matrix, &dyn Fn() -> <B as Backend>::Matrix, &B) -> CoreResult<()>;
+
+/// A rule with all of the matrices that a rule can have, and a step of it.
+const RULE: Entrywise = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: Some((0.999, 8.0)) };
+
+fn entrywise_add<B: Backend>(
+    matrices: [&mut B::Matrix; 4],
+    gradient: &B::Matrix,
+    backend: &B,
+) -> CoreResult<()> {
+    B::entrywise_add(
+        matrices,
+        (0.5, 2.0),
+        RULE,
+        &Gradient::new(gradient),
+        &mut Workspace::new(backend.clone()),
+    )
+}
 
 fn operations<B: Backend>() -> Vec<Operation<B>> {
     vec![
-        ("write", |target, _| target.write(&[B::Element::narrow(3.0); N * N])),
-        ("scale_add", |t, fresh| t.scale_add(0.5.into(), 2.0.into(), &fresh())),
-        ("scale_add over old values", |t, fresh| t.scale_add(Coefficient::ZERO, 2.0.into(), &fresh())),
-        ("product_add", |t, fresh| t.product_add(0.5.into(), 2.0.into(), &fresh(), &fresh())),
-        ("quotient_add", |t, fresh| t.quotient_add(0.5.into(), 2.0.into(), &fresh(), &fresh(), 1e-8)),
-        ("sign_add", |t, fresh| t.sign_add(0.5.into(), 2.0.into(), &fresh())),
-        ("copy_from", |t, fresh| t.copy_from(&fresh())),
-        ("gemm", |t, fresh| t.gemm(0.5.into(), 2.0.into(), &fresh(), Op::Plain, &fresh(), Op::Transposed)),
-        ("gemm over old values", |t, fresh| {
+        ("write", |target, _, _| target.write(&[B::Element::narrow(3.0); N * N])),
+        ("scale_add", |t, fresh, _| t.scale_add(0.5.into(), 2.0.into(), &fresh())),
+        ("scale_add over old values", |t, fresh, _| t.scale_add(Coefficient::ZERO, 2.0.into(), &fresh())),
+        ("product_add", |t, fresh, _| t.product_add(0.5.into(), 2.0.into(), &fresh(), &fresh())),
+        ("quotient_add", |t, fresh, _| t.quotient_add(0.5.into(), 2.0.into(), &fresh(), &fresh(), 1e-8)),
+        ("sign_add", |t, fresh, _| t.sign_add(0.5.into(), 2.0.into(), &fresh())),
+        ("copy_from", |t, fresh, _| t.copy_from(&fresh())),
+        ("gemm", |t, fresh, _| t.gemm(0.5.into(), 2.0.into(), &fresh(), Op::Plain, &fresh(), Op::Transposed)),
+        ("gemm over old values", |t, fresh, _| {
             t.gemm(Coefficient::ZERO, 2.0.into(), &fresh(), Op::Plain, &fresh(), Op::Plain)
         }),
-        ("gemm_symmetric", |t, fresh| {
+        ("gemm_symmetric", |t, fresh, _| {
             let a = fresh();
             t.gemm_symmetric(Coefficient::ZERO, 2.0.into(), &a, Op::Transposed, &a, Op::Plain)
         }),
-        ("low_rank_add", |t, fresh| t.low_rank_add(0.5.into(), 2.0.into(), &fresh(), &fresh(), &fresh())),
-        ("adam_add of the weights", |t, fresh| {
+        ("low_rank_add", |t, fresh, _| t.low_rank_add(0.5.into(), 2.0.into(), &fresh(), &fresh(), &fresh())),
+        ("adam_add of the weights", |t, fresh, _| {
             let (mut first, mut second, g) = (fresh(), fresh(), fresh());
             t.adam_add(0.5.into(), 2.0.into(), &mut first, &mut second, &Gradient::new(&g), (0.9, 0.99), 1e-8)
         }),
-        ("adam_add of the first moment", |t, fresh| {
+        ("adam_add of the first moment", |t, fresh, _| {
             let (mut weights, mut second, g) = (fresh(), fresh(), fresh());
             weights.adam_add(0.5.into(), 2.0.into(), t, &mut second, &Gradient::new(&g), (0.9, 0.99), 1e-8)
         }),
-        ("adam_add of the second moment", |t, fresh| {
+        ("adam_add of the second moment", |t, fresh, _| {
             let (mut weights, mut first, g) = (fresh(), fresh(), fresh());
             weights.adam_add(0.5.into(), 2.0.into(), &mut first, t, &Gradient::new(&g), (0.9, 0.99), 1e-8)
         }),
-        ("power_sweep of the momentum", |t, fresh| {
+        ("entrywise_add of the weights", |t, fresh, backend| {
+            entrywise_add([t, &mut fresh(), &mut fresh(), &mut fresh()], &fresh(), backend)
+        }),
+        ("entrywise_add of the first moment", |t, fresh, backend| {
+            entrywise_add([&mut fresh(), t, &mut fresh(), &mut fresh()], &fresh(), backend)
+        }),
+        ("entrywise_add of the second moment", |t, fresh, backend| {
+            entrywise_add([&mut fresh(), &mut fresh(), t, &mut fresh()], &fresh(), backend)
+        }),
+        ("entrywise_add of the slow momentum", |t, fresh, backend| {
+            entrywise_add([&mut fresh(), &mut fresh(), &mut fresh(), t], &fresh(), backend)
+        }),
+        ("power_sweep of the momentum", |t, fresh, _| {
             let (g, v, mut p, mut gram, mut z) = (fresh(), fresh(), fresh(), fresh(), fresh());
             t.power_sweep(Some((0.5, &Gradient::new(&g))), 1.0, &v, &mut p, &mut gram, &mut z).map(drop)
         }),
-        ("power_sweep of P", |t, fresh| {
+        ("power_sweep of P", |t, fresh, _| {
             let (mut m, v, mut gram, mut z) = (fresh(), fresh(), fresh(), fresh());
             m.power_sweep(None, 1.0, &v, t, &mut gram, &mut z).map(drop)
         }),
-        ("power_sweep of the Gram matrix", |t, fresh| {
+        ("power_sweep of the Gram matrix", |t, fresh, _| {
             let (mut m, v, mut p, mut z) = (fresh(), fresh(), fresh(), fresh());
             m.power_sweep(None, 1.0, &v, &mut p, t, &mut z).map(drop)
         }),
-        ("power_sweep of Z", |t, fresh| {
+        ("power_sweep of Z", |t, fresh, _| {
             let (mut m, v, mut p, mut gram) = (fresh(), fresh(), fresh(), fresh());
             m.power_sweep(None, 1.0, &v, &mut p, &mut gram, t).map(drop)
         }),
-        ("small_factor", |t, fresh| {
+        ("small_factor", |t, fresh, _| {
             t.small_factor(SmallFactor::ColumnNormalizer, &fresh(), &mut Scratch::new()).map(drop)
         }),
-        ("gram_schmidt", |t, _| t.gram_schmidt(&mut Scratch::new())),
-        ("seed_zero_columns", |t, _| t.seed_zero_columns(7, &mut Scratch::new())),
+        ("gram_schmidt", |t, _, _| t.gram_schmidt(&mut Scratch::new())),
+        ("seed_zero_columns", |t, _, _| t.seed_zero_columns(7, &mut Scratch::new())),
     ]
 }
 
@@ -109,7 +140,8 @@ fn independent<B: Backend>(
                 if write_to_original { (&mut original, &other) } else { (&mut other, &original) };
             // Operands that cannot be made are the backend's failure, reported by the upload before the call.
             drop(subject.upload(&operand)?);
-            apply(written, &|| subject.upload(&operand).expect("the same upload has just succeeded"))?;
+            let fresh = || subject.upload(&operand).expect("the same upload has just succeeded");
+            apply(written, &fresh, subject.backend())?;
             let side = if write_to_original { "original" } else { "other handle" };
             let unchanged = same_bits(&subject.download(kept)?, &values);
             judge.require(unchanged, format_args!("{name} on the {side} leaves the rest untouched"))?;

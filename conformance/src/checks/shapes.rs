@@ -1,6 +1,8 @@
 //! Operands that do not fit are refused, and nothing is changed.
 
-use spectra_core::backend::{Backend, Coefficient, Element, Error, ErrorKind, Gradient, Matrix, Op};
+use spectra_core::backend::{
+    Backend, Coefficient, Element, Entrywise, Error, ErrorKind, Gradient, Matrix, Op,
+};
 use spectra_core::linalg::{Scratch, SmallFactor};
 
 use crate::HostMatrix;
@@ -10,6 +12,7 @@ use crate::suite::{Failure, Judge, Outcome, Subject};
 const M: usize = 3;
 const N: usize = 4;
 const K: usize = 2;
+const ADAM: Entrywise = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: None };
 
 /// Shapes that an M x N operand must not have; two of them have as many entries.
 const NOT_M_BY_N: [(usize, usize); 5] = [(M, N + 1), (M - 1, N), (N, M), (M * N, 1), (0, 0)];
@@ -73,7 +76,7 @@ pub fn shape_errors<B: Backend>(subject: &Subject<B>) -> Outcome {
 
 /// Every fused operation with one operand of a wrong shape: no output has changed.
 ///
-/// Finds: a check that comes after the first part of the operation was done.
+/// Finds: a check that comes after the first part of the operation was done, a rule with too few matrices.
 pub fn shape_errors_of_fused<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let mut refuse = Refusals { subject, judge: &mut judge };
@@ -89,8 +92,19 @@ pub fn shape_errors_of_fused<B: Backend>(subject: &Subject<B>) -> Outcome {
                 let [weights, first, second] = out else { unreachable!("three outputs") };
                 weights.adam_add(half, one, first, second, &Gradient::new(&x[0]), (0.9, 0.99), 1e-8)
             })?;
+            refuse.call("entrywise_add", &outputs, &[gradient], |out, x| {
+                let [weights, first, second] = out else { unreachable!("three outputs") };
+                let (matrices, gradient) = ([weights, first, second], &Gradient::new(&x[0]));
+                B::entrywise_add(matrices, (0.5, 1.0), ADAM, gradient, &mut subject.workspace())
+            })?;
         }
     }
+
+    refuse.call("entrywise_add with a matrix too few", &[(M, N); 2], &[(M, N)], |out, x| {
+        let [weights, first] = out else { unreachable!("two outputs") };
+        let (matrices, gradient) = ([weights, first], &Gradient::new(&x[0]));
+        B::entrywise_add(matrices, (0.5, 1.0), ADAM, gradient, &mut subject.workspace())
+    })?;
 
     for (left, right) in [((N, K), (N, K)), ((M, K), (M, K)), ((M, K), (N, K + 1)), ((K, M), (K, N))] {
         refuse.call("low_rank_add", &[(M, N)], &[(M, N), left, right], |out, x| {

@@ -20,7 +20,7 @@ macro_rules! __with_all_checks {
             }
             products { gemm gemm_long_inner gemm_empty_inner gemm_non_finite gemm_same_operand gemm_symmetric }
             reductions { dot dot_overflow max_abs max_abs_non_finite repeated_calls_agree }
-            fused { adam_add power_sweep low_rank_add }
+            fused { adam_add entrywise_add power_sweep low_rank_add }
             small_factors {
                 cholesky_inverse column_normalizer diagonalizer small_factor_dead_columns
                 gram_schmidt gram_schmidt_dependent seed_zero_columns

@@ -1,10 +1,10 @@
 //! The portable backend with a defect.
 
 use spectra_core::backend::{
-    Backend, Coef, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp,
+    Backend, Coef, Coefficient, Element, Entrywise, Gradient, Matrix, Op, Result, Scalar, ScalarOp, composed,
 };
 use spectra_core::dense::DenseMatrix;
-use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
+use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo, Workspace};
 
 use crate::hooks::{Bug, Number};
 
@@ -27,6 +27,16 @@ impl<E: Element> Backend for Broken<E> {
 
     fn scalar(&self, value: f64) -> Result<BrokenScalar<E>> {
         Ok(BrokenScalar(value, self.0))
+    }
+    fn entrywise_add<const N: usize>(
+        matrices: [&mut Self::Matrix; N],
+        weights: (f64, f64),
+        rule: Entrywise,
+        gradient: &Gradient<'_, Self::Matrix>,
+        workspace: &mut Workspace<Self>,
+    ) -> Result<()> {
+        let rule = gradient.values.1.entrywise_add(rule);
+        composed::entrywise_add(matrices, weights, rule, gradient, workspace)
     }
 }
 

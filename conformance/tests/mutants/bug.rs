@@ -2,7 +2,7 @@
 
 /// What the signatures of the operations name.
 pub(crate) mod signatures {
-    pub(crate) use spectra_core::backend::{Element, Gradient, Op, Result, ScalarOp};
+    pub(crate) use spectra_core::backend::{Element, Entrywise, Gradient, Op, Result, ScalarOp};
     pub(crate) use spectra_core::dense::DenseMatrix;
     pub(crate) use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
 
@@ -147,6 +147,11 @@ macro_rules! operation {
             $betas: (f64, f64),
             $eps: f64,
         ) -> Result<()> {
+            $body
+        }
+    };
+    (entrywise_add $rule:pat_param => $body:expr) => {
+        fn entrywise_add(&self, $rule: Entrywise) -> Entrywise {
             $body
         }
     };

@@ -50,6 +50,44 @@ bug!(
     }
 );
 
+bug!(NoLookAhead, "a look-ahead that is left out", entrywise_add, |rule| match rule {
+    Entrywise::Momentum { mu, weight, sign, .. } => Entrywise::Momentum { mu, weight, nesterov: false, sign },
+    rule => rule,
+});
+
+bug!(NoSign, "a momentum whose sign is not taken", entrywise_add, |rule| match rule {
+    Entrywise::Momentum { mu, weight, nesterov, .. } => {
+        Entrywise::Momentum { mu, weight, nesterov, sign: false }
+    }
+    rule => rule,
+});
+
+bug!(FullWeight, "a gradient that is not weighed", entrywise_add, |rule| match rule {
+    Entrywise::Momentum { mu, nesterov, sign, .. } => {
+        Entrywise::Momentum { mu, weight: 1.0, nesterov, sign }
+    }
+    rule => rule,
+});
+
+bug!(ReadState, "a state that is read though its memory is zero", entrywise_add, |rule| match rule {
+    Entrywise::Momentum { mu: 0.0, weight, nesterov, sign } => {
+        Entrywise::Momentum { mu: f64::MIN_POSITIVE, weight, nesterov, sign }
+    }
+    rule => rule,
+});
+
+bug!(FastSlowPart, "a slow part with the memory of the fast one", entrywise_add, |rule| match rule {
+    Entrywise::Adam { betas, eps, slow: Some((_, a)) } => {
+        Entrywise::Adam { betas, eps, slow: Some((betas.0, a)) }
+    }
+    rule => rule,
+});
+
+bug!(ExchangedBetas, "the memories of the two moments exchanged", entrywise_add, |rule| match rule {
+    Entrywise::Adam { betas: (b1, b2), eps, slow } => Entrywise::Adam { betas: (b2, b1), eps, slow },
+    rule => rule,
+});
+
 bug!(
     UnscaledUpdate,
     "an update without the factor of its gradient",

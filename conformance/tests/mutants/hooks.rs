@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use spectra_core::backend::{Backend, Coefficient, Element, Gradient, Matrix, Op, Result, ScalarOp};
+use spectra_core::backend::{
+    Backend, Coefficient, Element, Entrywise, Gradient, Matrix, Op, Result, ScalarOp,
+};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
 
@@ -107,6 +109,10 @@ pub(crate) trait Bug<E: Element>: Debug {
         eps: f64,
     ) -> Result<()> {
         out.adam_add(beta, alpha, first, second, gradient, betas, eps)
+    }
+    /// The rule in whose place another is taken.
+    fn entrywise_add(&self, rule: Entrywise) -> Entrywise {
+        rule
     }
     fn power_sweep(
         &self,

@@ -4,42 +4,31 @@ use super::element::BurnElement;
 use super::matrix::{BurnMatrix, Values};
 use super::on_memory::OnHost;
 use super::scalar::BurnScalar;
-use spectra_core::backend::{Coefficient, Gradient, Result};
+use spectra_core::backend::{Coefficient, Entrywise, Gradient, Result};
+use spectra_core::faer::MatrixMut;
 
 type Coef<'a> = Coefficient<'a, BurnScalar>;
 
 impl<E: BurnElement> BurnMatrix<E> {
-    /// `Matrix::adam_add` in one pass over memory; false if a matrix is not in memory or lies in another order.
-    pub(super) fn adam(
-        &mut self,
-        (beta, alpha): (Coef<'_>, Coef<'_>),
-        first: &mut Self,
-        second: &mut Self,
+    /// `Backend::entrywise_add` in one pass over memory; false if a matrix is not in memory or lies in another order.
+    pub(super) fn entrywise<const N: usize>(
+        matrices: &mut [&mut Self; N],
+        weights: (f64, f64),
+        rule: Entrywise,
         gradient: &Gradient<'_, Self>,
-        betas: (f64, f64),
-        eps: f64,
     ) -> Result<bool> {
-        let (beta, alpha) = (OnHost::new(beta)?, OnHost::new(alpha)?);
-        let (scale, square) = (OnHost::new(gradient.scale)?, OnHost::new(gradient.square)?);
-        let (Values::Memory(out), Values::Memory(m), Values::Memory(v), Some(g)) =
-            (&mut self.values, &mut first.values, &mut second.values, gradient.values.memory())
-        else {
-            return Ok(false);
-        };
-        let transposed = out.is_transposed();
-        if m.is_transposed() != transposed || v.is_transposed() != transposed {
-            return Ok(false);
+        let Some(transposed) = matrices.first().map(|x| x.is_transposed()) else { return Ok(false) };
+        let Some(g) = gradient.values.memory() else { return Ok(false) };
+        let mut memory: [MatrixMut<'_, E>; N] = std::array::from_fn(|_| MatrixMut::default());
+        for (place, matrix) in memory.iter_mut().zip(matrices) {
+            match &mut matrix.values {
+                Values::Memory(x) if x.is_transposed() == transposed => *place = x.stored_mut()?,
+                _ => return Ok(false),
+            }
         }
+        let (scale, square) = (OnHost::new(gradient.scale)?, OnHost::new(gradient.square)?);
         let g = g.in_order(transposed);
-        out.stored_mut::<E>()?.adam_add(
-            (beta.get(), alpha.get()),
-            &mut m.stored_mut()?,
-            &mut v.stored_mut()?,
-            g.stored()?,
-            (scale.get(), square.get()),
-            betas,
-            eps,
-        )?;
+        MatrixMut::entrywise_add(memory, weights, rule, g.stored()?, (scale.get(), square.get()))?;
         Ok(true)
     }
 

@@ -16,7 +16,8 @@ pub use scalar::BurnScalar;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use matrix::{Values, check_len};
-use spectra_core::backend::{Backend, Result};
+use spectra_core::backend::{Backend, Entrywise, Gradient, Result, composed};
+use spectra_core::linalg::Workspace;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -82,6 +83,20 @@ impl<E: BurnElement> Backend for BurnBackend<E> {
 
     fn scalar(&self, value: f64) -> Result<Self::Scalar> {
         Ok(BurnScalar::host(value))
+    }
+
+    fn entrywise_add<const N: usize>(
+        mut matrices: [&mut Self::Matrix; N],
+        weights: (f64, f64),
+        rule: Entrywise,
+        gradient: &Gradient<'_, Self::Matrix>,
+        workspace: &mut Workspace<Self>,
+    ) -> Result<()> {
+        rule.check(&matrices.each_ref().map(|x| x.shape), gradient.values.shape)?;
+        if BurnMatrix::entrywise(&mut matrices, weights, rule, gradient)? {
+            return Ok(());
+        }
+        composed::entrywise_add(matrices, weights, rule, gradient, workspace)
     }
 
     fn upload(&self, rows: usize, cols: usize, values: &[E]) -> Result<Self::Matrix> {

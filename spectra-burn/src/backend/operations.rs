@@ -142,29 +142,6 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
         Ok(BurnScalar::device(tensor_ops::max_abs(self.tensor())))
     }
 
-    fn adam_add(
-        &mut self,
-        beta: Coef<'_, Self>,
-        alpha: Coef<'_, Self>,
-        first: &mut Self,
-        second: &mut Self,
-        gradient: &Gradient<'_, Self>,
-        (b1, b2): (f64, f64),
-        eps: f64,
-    ) -> Result<()> {
-        for x in [&*first, &*second, gradient.values] {
-            check_same("adam_add", self, x)?;
-        }
-        if self.adam((beta, alpha), first, second, gradient, (b1, b2), eps)? {
-            return Ok(());
-        }
-        // The trait's default.
-        first.scale_add(b1.into(), gradient.scale.times(1.0 - b1), gradient.values)?;
-        let square = gradient.square.times(1.0 - b2);
-        second.product_add(b2.into(), square, gradient.values, gradient.values)?;
-        self.quotient_add(beta, alpha, first, second, eps)
-    }
-
     fn power_sweep(
         &mut self,
         update: Option<(f64, &Gradient<'_, Self>)>,

@@ -16,7 +16,8 @@ pub use scalar::CandleScalar;
 
 use candle_core::{Device, Tensor};
 use matrix::at;
-use spectra_core::backend::{Backend, Result};
+use spectra_core::backend::{Backend, Entrywise, Gradient, Result, composed};
+use spectra_core::linalg::Workspace;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -76,6 +77,19 @@ impl<E: CandleElement> Backend for CandleBackend<E> {
 
     fn scalar(&self, value: f64) -> Result<Self::Scalar> {
         Ok(CandleScalar::host(value))
+    }
+
+    fn entrywise_add<const N: usize>(
+        matrices: [&mut Self::Matrix; N],
+        weights: (f64, f64),
+        rule: Entrywise,
+        gradient: &Gradient<'_, Self::Matrix>,
+        workspace: &mut Workspace<Self>,
+    ) -> Result<()> {
+        if !gradient.values.on_memory {
+            return composed::entrywise_add(matrices, weights, rule, gradient, workspace);
+        }
+        CandleMatrix::entrywise(matrices, weights, rule, gradient)
     }
 
     fn upload(&self, rows: usize, cols: usize, values: &[E]) -> Result<Self::Matrix> {

@@ -4,7 +4,7 @@ use super::element::CandleElement;
 use super::matrix::{CandleMatrix, at};
 use super::memory;
 use super::scalar::CandleScalar;
-use spectra_core::backend::{Coefficient, Gradient, Matrix, Result, Scalar};
+use spectra_core::backend::{Coefficient, Entrywise, Gradient, Matrix, Result, Scalar};
 use spectra_core::faer::{MatrixMut, MatrixRef};
 
 type Coef<'a> = Coefficient<'a, CandleScalar>;
@@ -68,24 +68,18 @@ impl<E: CandleElement> CandleMatrix<E> {
         at(operation, memory::read(tensors, |values| f(borrow(values, shapes)?)))?
     }
 
-    /// [`Matrix::adam_add`] in one pass over memory.
-    pub(super) fn adam(
-        &mut self,
-        beta: Coef<'_>,
-        alpha: Coef<'_>,
-        first: &mut Self,
-        second: &mut Self,
+    /// [`Backend::entrywise_add`](spectra_core::backend::Backend::entrywise_add) in one pass over memory.
+    pub(super) fn entrywise<const N: usize>(
+        matrices: [&mut Self; N],
+        weights: (f64, f64),
+        rule: Entrywise,
         gradient: &Gradient<'_, Self>,
-        betas: (f64, f64),
-        eps: f64,
     ) -> Result<()> {
-        const NAME: &str = "adam_add";
-        let (beta, alpha) = (OnHost::new(beta)?, OnHost::new(alpha)?);
-        let (scale, square) = (OnHost::new(gradient.scale)?, OnHost::new(gradient.square)?);
         let values = gradient.values;
-        Self::change_several(NAME, [self, first, second], [values], |[mut x, mut m, mut v], [g]| {
-            let (coefficients, scales) = ((beta.get(), alpha.get()), (scale.get(), square.get()));
-            x.adam_add(coefficients, &mut m, &mut v, g, scales, betas, eps)
+        rule.check(&matrices.each_ref().map(|x| x.shape()), values.shape())?;
+        let (scale, square) = (OnHost::new(gradient.scale)?, OnHost::new(gradient.square)?);
+        Self::change_several(Entrywise::NAME, matrices, [values], |matrices, [g]| {
+            MatrixMut::entrywise_add(matrices, weights, rule, g, (scale.get(), square.get()))
         })
     }
 

@@ -139,25 +139,6 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
         at("max_abs", tensor_ops::max_abs::<E>(&self.tensor)).map(CandleScalar::device)
     }
 
-    fn adam_add(
-        &mut self,
-        beta: Coef<'_, Self>,
-        alpha: Coef<'_, Self>,
-        first: &mut Self,
-        second: &mut Self,
-        gradient: &Gradient<'_, Self>,
-        betas: (f64, f64),
-        eps: f64,
-    ) -> Result<()> {
-        if !self.on_memory {
-            return composed::adam_add(self, beta, alpha, first, second, gradient, betas, eps);
-        }
-        for x in [&*first, &*second, gradient.values] {
-            check_same("adam_add", self, x)?;
-        }
-        self.adam(beta, alpha, first, second, gradient, betas, eps)
-    }
-
     fn power_sweep(
         &mut self,
         update: Option<(f64, &Gradient<'_, Self>)>,

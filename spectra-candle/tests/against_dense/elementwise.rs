@@ -62,18 +62,43 @@ pub(super) fn sign_add<E: CandleElement>(backend: &CandleBackend<E>) -> Result<(
     Ok(())
 }
 
-pub(super) fn adam_add<E: CandleElement>(backend: &CandleBackend<E>) -> Result<()> {
-    for shape in SHAPES {
-        for (beta, alpha) in COEFFICIENTS {
+/// A step of the rule on those of X, M, V, S that it has, with half the gradient.
+fn step<B: Backend>(
+    rule: Entrywise,
+    weights: (f64, f64),
+    [x, m, v, s]: [&mut B::Matrix; 4],
+    g: &B::Matrix,
+    workspace: &mut Workspace<B>,
+) -> Result<()> {
+    let half = &Gradient { scale: 0.5.into(), square: 0.25.into(), ..Gradient::new(g) };
+    match rule.matrices() {
+        2 => B::entrywise_add([x, m], weights, rule, half, workspace),
+        3 => B::entrywise_add([x, m, v], weights, rule, half, workspace),
+        _ => B::entrywise_add([x, m, v, s], weights, rule, half, workspace),
+    }
+}
+
+pub(super) fn entrywise_add<E: CandleElement>(backend: &CandleBackend<E>) -> Result<()> {
+    let (betas, eps) = ((0.9, 0.99), 0.1);
+    let rules = [
+        Entrywise::Adam { betas, eps, slow: None },
+        Entrywise::Adam { betas, eps, slow: Some((0.999, 0.5)) },
+        Entrywise::Momentum { mu: 0.9, weight: 0.1, nesterov: true, sign: false },
+        Entrywise::Momentum { mu: 0.9, weight: 0.1, nesterov: true, sign: true },
+    ];
+    let workspace = &mut Workspace::new(backend.clone());
+    let dense_workspace = &mut Workspace::new(Dense::new());
+    for (shape, weights) in SHAPES.into_iter().flat_map(|shape| COEFFICIENTS.map(|weights| (shape, weights)))
+    {
+        for rule in rules {
             let ((mut x, mut dx), (mut m, mut dm)) = (pair(backend, 1, shape)?, pair(backend, 2, shape)?);
             let ((g, dg), (mut v, mut dv)) = (pair(backend, 3, shape)?, pair(backend, 4, shape)?);
+            let (mut s, mut ds) = pair(backend, 5, shape)?;
             v.product_add(Coefficient::ZERO, Coefficient::ONE, &g, &g)?;
             dv.product_add(Coefficient::ZERO, Coefficient::ONE, &dg, &dg)?;
-            let half = Gradient { scale: 0.5.into(), square: 0.25.into(), ..Gradient::new(&g) };
-            x.adam_add(beta.into(), alpha.into(), &mut m, &mut v, &half, (0.9, 0.99), 0.1)?;
-            let half = Gradient { scale: 0.5.into(), square: 0.25.into(), ..Gradient::new(&dg) };
-            dx.adam_add(beta.into(), alpha.into(), &mut dm, &mut dv, &half, (0.9, 0.99), 0.1)?;
-            for (found, expected) in [(&x, &dx), (&m, &dm), (&v, &dv)] {
+            step(rule, weights, [&mut x, &mut m, &mut v, &mut s], &g, workspace)?;
+            step(rule, weights, [&mut dx, &mut dm, &mut dv, &mut ds], &dg, dense_workspace)?;
+            for (found, expected) in [(&x, &dx), (&m, &dm), (&v, &dv), (&s, &ds)] {
                 close(found, expected, 1)?;
             }
         }

@@ -9,8 +9,9 @@ mod rules;
 use candle_core::Device;
 use common::{distance, host, pair};
 use spectra_candle::{CandleBackend, CandleElement, CandleMatrix};
-use spectra_core::backend::{Backend, Coefficient, Gradient, Matrix, Op, Result, Scalar};
-use spectra_core::dense::DenseMatrix;
+use spectra_core::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix, Op, Result, Scalar};
+use spectra_core::dense::{Dense, DenseMatrix};
+use spectra_core::linalg::Workspace;
 
 /// Odd, wide, tall, a row, a column, one number, empty; and one large enough to be split over threads.
 const SHAPES: [(usize, usize); 9] =
@@ -30,7 +31,7 @@ macro_rules! on_every_kind {
 }
 
 on_every_kind! {
-    elementwise: scale_add, product_add, quotient_add, sign_add, adam_add, dot, max_abs;
+    elementwise: scale_add, product_add, quotient_add, sign_add, entrywise_add, dot, max_abs;
     products: gemm, gemm_symmetric, low_rank_add, power_sweep;
     rules: device_coefficients, nan_in_an_output_that_is_not_read, nan_in_an_operand, shapes_are_checked, read_and_write, scalars;
 }

@@ -11,6 +11,8 @@ pub(super) fn device_coefficients<E: CandleElement>(backend: &CandleBackend<E>) 
     close(&out, &expected, 4)
 }
 
+const ADAM: Entrywise = Entrywise::Adam { betas: (0.9, 0.9), eps: 0.1, slow: None };
+
 type Operation<E> = fn(&mut CandleMatrix<E>, &CandleMatrix<E>, &CandleMatrix<E>) -> Result<()>;
 
 pub(super) fn nan_in_an_output_that_is_not_read<E: CandleElement>(backend: &CandleBackend<E>) -> Result<()> {
@@ -19,7 +21,7 @@ pub(super) fn nan_in_an_output_that_is_not_read<E: CandleElement>(backend: &Cand
     let mut square = nan()?;
     square.product_add(Coefficient::ZERO, Coefficient::ONE, &x, &x)?;
     let gradient = Gradient::new(&x);
-    let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+    let one = Coefficient::ONE;
     let outputs: [Operation<E>; 7] = [
         |out, x, _| out.scale_add(Coefficient::ZERO, Coefficient::ONE, x),
         |out, x, _| out.copy_from(x),
@@ -35,7 +37,14 @@ pub(super) fn nan_in_an_output_that_is_not_read<E: CandleElement>(backend: &Cand
         assert!(host(&out)?.iter().all(|x| x.is_finite()), "operation {i}");
     }
     let (mut out, mut first) = (nan()?, backend.zeros(3, 3, None)?);
-    out.adam_add(zero, one, &mut first, &mut square, &gradient, (0.9, 0.9), 0.1)?;
+    let workspace = &mut Workspace::new(backend.clone());
+    CandleBackend::entrywise_add(
+        [&mut out, &mut first, &mut square],
+        (0.0, 1.0),
+        ADAM,
+        &gradient,
+        workspace,
+    )?;
     assert!(host(&out)?.iter().all(|x| x.is_finite()));
     // A beta of zero that only the device knows is a number like any other: 0 * NaN is NaN.
     let mut out = nan()?;
@@ -72,7 +81,9 @@ pub(super) fn shapes_are_checked<E: CandleElement>(backend: &CandleBackend<E>) -
     assert!(out.gemm_symmetric(zero, one, &x, Op::Transposed, &x, Op::Transposed).is_err());
     assert!(out.dot(&x).is_err());
     let (mut m, _) = pair(backend, 1, (2, 3))?;
-    assert!(out.adam_add(one, one, &mut m, &mut y, &Gradient::new(&x), (0.9, 0.9), 0.1).is_err());
+    let (gradient, workspace) = (&Gradient::new(&x), &mut Workspace::new(backend.clone()));
+    let matrices = [&mut out, &mut m, &mut y];
+    assert!(CandleBackend::entrywise_add(matrices, (1.0, 1.0), ADAM, gradient, workspace).is_err());
     assert!(out.read(&mut [E::zero(); 5]).is_err());
     assert!(out.write(&[E::zero(); 7]).is_err());
     assert!(backend.upload(2, 2, &[E::zero(); 3]).is_err());

@@ -1,8 +1,57 @@
-//! The fused operations of [`Matrix`], composed of the required ones: the trait's defaults, for a backend to call where it
-//! has nothing faster (in some of its memory, for some of its types).
+//! The fused operations of [`Backend`] and [`Matrix`], composed of the required ones: the traits' defaults, for a backend to
+//! call where it has nothing faster (in some of its memory, for some of its types).
 
 use super::matrix::{Coef, Matrix, Op, check_same, check_shape};
-use super::{Coefficient, Gradient, Result};
+use super::{Backend, Coefficient, Entrywise, Gradient, Result};
+use crate::linalg::Workspace;
+
+/// [`Backend::entrywise_add`].
+///
+/// # Errors
+/// Shapes, another number of matrices, and those of the backend.
+pub fn entrywise_add<B: Backend, const N: usize>(
+    mut matrices: [&mut B::Matrix; N],
+    (beta, alpha): (f64, f64),
+    rule: Entrywise,
+    gradient: &Gradient<'_, B::Matrix>,
+    workspace: &mut Workspace<B>,
+) -> Result<()> {
+    rule.check(&matrices.each_ref().map(|x| x.shape()), gradient.values.shape())?;
+    let average = |x: &mut B::Matrix, beta: f64, weight: f64| {
+        x.scale_add(beta.into(), gradient.scale.times(weight), gradient.values)
+    };
+    match (rule, matrices.as_mut_slice()) {
+        (Entrywise::Momentum { mu, weight, nesterov, sign }, [out, m]) => {
+            average(m, mu, weight)?;
+            match (nesterov, sign) {
+                (false, false) => out.scale_add(beta.into(), alpha.into(), m),
+                (false, true) => out.sign_add(beta.into(), alpha.into(), m),
+                (true, false) => {
+                    average(out, beta, alpha * weight)?;
+                    out.scale_add(Coefficient::ONE, (alpha * mu).into(), m)
+                }
+                (true, true) => {
+                    let mut ahead = workspace.take_like(m, m.shape().1)?;
+                    ahead.copy_from(m)?;
+                    average(&mut ahead, mu, weight)?;
+                    out.sign_add(beta.into(), alpha.into(), &ahead)?;
+                    workspace.give(ahead);
+                    Ok(())
+                }
+            }
+        }
+        (Entrywise::Adam { betas, eps, slow }, [out, first, second, rest @ ..]) => {
+            out.adam_add(beta.into(), alpha.into(), first, second, gradient, betas, eps)?;
+            if let (Some((b3, a)), [slow]) = (slow, rest) {
+                average(slow, b3, 1.0 - b3)?;
+                out.quotient_add(Coefficient::ONE, (alpha * a).into(), slow, second, eps)?;
+            }
+            Ok(())
+        }
+        // Refused above.
+        (Entrywise::Momentum { .. } | Entrywise::Adam { .. }, _) => Ok(()),
+    }
+}
 
 /// [`Matrix::adam_add`] on `out`.
 ///

@@ -162,6 +162,9 @@ pub trait Matrix: Sized + core::fmt::Debug {
     /// One AdamW pass: with the gradient `G` (scale included)
     /// `M = b1 M + (1 - b1) G`, `V = b2 V + (1 - b2) G o G`, `self = beta self + alpha M / (sqrt(V) + eps)`.
     ///
+    /// The default of [`Backend::entrywise_add`](super::Backend::entrywise_add) calls it; a backend that overrides that one
+    /// need not override this.
+    ///
     /// # Errors
     /// Shapes.
     fn adam_add(

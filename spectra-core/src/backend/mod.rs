@@ -3,6 +3,7 @@
 pub mod composed;
 mod device;
 mod element;
+mod entrywise;
 mod error;
 mod gradient;
 mod matrix;
@@ -10,6 +11,7 @@ mod scalar;
 
 pub use device::Backend;
 pub use element::Element;
+pub use entrywise::Entrywise;
 pub(crate) use error::require;
 pub use error::{Error, ErrorKind, Result};
 pub use gradient::Gradient;

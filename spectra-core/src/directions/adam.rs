@@ -2,7 +2,7 @@
 
 use super::slots::buffer;
 use super::{Slots, Target};
-use crate::backend::{Backend, Gradient, Matrix, Result, require};
+use crate::backend::{Backend, Entrywise, Gradient, Result, require};
 use crate::linalg::Workspace;
 
 /// `M = b1 M + (1 - b1) G`, `V = b2 V + (1 - b2) G o G`, `d = (M / (1 - b1^t)) / (sqrt(V / (1 - b2^t)) + eps)`.
@@ -34,8 +34,8 @@ impl Default for Adam {
 pub(super) struct Corrected {
     pub(super) factor: f64,
     pub(super) eps: f64,
-    /// `sqrt(1 - b2^t)`.
-    pub(super) root: f64,
+    /// `1 - b1^t`.
+    pub(super) first: f64,
 }
 
 impl Adam {
@@ -47,7 +47,8 @@ impl Adam {
 
     pub(super) fn corrected(&self, t: u64) -> Corrected {
         let root = libm::sqrt(1.0 - libm::pow(self.beta2, t as f64));
-        Corrected { factor: root / (1.0 - libm::pow(self.beta1, t as f64)), eps: self.eps * root, root }
+        let first = 1.0 - libm::pow(self.beta1, t as f64);
+        Corrected { factor: root / first, eps: self.eps * root, first }
     }
 
     pub(super) fn advance<B: Backend>(
@@ -62,14 +63,7 @@ impl Adam {
         let second = buffer(&mut slots.second_moment, gradient.values, workspace.backend())?;
         let Target { out, beta, alpha } = target;
         let Corrected { factor, eps, .. } = self.corrected(t);
-        out.adam_add(
-            beta.into(),
-            (alpha * factor).into(),
-            first,
-            second,
-            gradient,
-            (self.beta1, self.beta2),
-            eps,
-        )
+        let rule = Entrywise::Adam { betas: (self.beta1, self.beta2), eps, slow: None };
+        B::entrywise_add([out, first, second], (beta, alpha * factor), rule, gradient, workspace)
     }
 }

@@ -3,7 +3,7 @@
 use super::adam::Corrected;
 use super::slots::buffer;
 use super::{Adam, Slots, Target};
-use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, require};
+use crate::backend::{Backend, Entrywise, Gradient, Result, require};
 use crate::linalg::Workspace;
 
 /// With Adam's `M` and `V` and the slow `S = b3 S + (1 - b3) G` (no bias correction):
@@ -82,13 +82,11 @@ impl AdEmaMix {
         let slow = buffer(&mut slots.slow_momentum, gradient.values, workspace.backend())?;
         let first = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
         let second = buffer(&mut slots.second_moment, gradient.values, workspace.backend())?;
-        let beta3 = self.beta3_at(t);
-        slow.scale_add(beta3.into(), gradient.scale.times(1.0 - beta3), gradient.values)?;
         let Target { out, beta, alpha } = target;
-        let Corrected { factor, eps, root } = self.adam.corrected(t);
-        let betas = (self.adam.beta1, self.adam.beta2);
-        out.adam_add(beta.into(), (alpha * factor).into(), first, second, gradient, betas, eps)?;
-        let slow_factor = alpha * self.alpha_at(t) * root;
-        out.quotient_add(Coefficient::ONE, slow_factor.into(), slow, second, eps)
+        let Corrected { factor, eps, first: correction } = self.adam.corrected(t);
+        // d = factor (M + alpha (1 - b1^t) S) / (sqrt(V) + eps)
+        let slow_part = (self.beta3_at(t), self.alpha_at(t) * correction);
+        let rule = Entrywise::Adam { betas: (self.adam.beta1, self.adam.beta2), eps, slow: Some(slow_part) };
+        B::entrywise_add([out, first, second, slow], (beta, alpha * factor), rule, gradient, workspace)
     }
 }

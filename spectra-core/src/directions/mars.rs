@@ -1,8 +1,9 @@
 //! MARS-AdamW (Yuan et al. 2024): Adam on a variance-reduced gradient.
 
+use super::adam::Corrected;
 use super::slots::buffer;
 use super::{Adam, Slots, Target};
-use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, Scalar, ScalarOp, require};
+use crate::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix, Result, Scalar, ScalarOp, require};
 use crate::linalg::Workspace;
 
 /// `C = G + gamma b1 / (1 - b1) (G - G_last)`, clipped to Frobenius norm 1, then Adam's direction of `C`.
@@ -56,16 +57,10 @@ impl Mars {
         let first = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
         let second = buffer(&mut slots.second_moment, gradient.values, workspace.backend())?;
         let Target { out, beta, alpha } = target;
-        let corrected = self.adam.corrected(t);
-        out.adam_add(
-            beta.into(),
-            (alpha * corrected.factor).into(),
-            first,
-            second,
-            &Gradient::scaled(last, &clip, &square),
-            (self.adam.beta1, self.adam.beta2),
-            corrected.eps,
-        )?;
+        let Corrected { factor, eps, .. } = self.adam.corrected(t);
+        let rule = Entrywise::Adam { betas: (self.adam.beta1, self.adam.beta2), eps, slow: None };
+        let clipped = Gradient::scaled(last, &clip, &square);
+        B::entrywise_add([out, first, second], (beta, alpha * factor), rule, &clipped, workspace)?;
         last.scale_add(Coefficient::ZERO, gradient.scale, gradient.values)
     }
 }

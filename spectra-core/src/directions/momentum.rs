@@ -2,7 +2,7 @@
 
 use super::slots::buffer;
 use super::{Slots, Target};
-use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, require};
+use crate::backend::{Backend, Entrywise, Gradient, Result, require};
 use crate::linalg::Workspace;
 
 /// `M = mu M + c G` with `c = 1` (Polyak; 2602.11185, Algorithm 1; 2603.14315) or `c = 1 - mu`
@@ -50,15 +50,10 @@ impl Momentum {
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
         let m = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
-        let c_gradient = gradient.scale.times(self.weight());
-        m.scale_add(self.mu.into(), c_gradient, gradient.values)?;
         let Target { out, beta, alpha } = target;
-        if self.nesterov {
-            out.scale_add(beta.into(), c_gradient.times(alpha), gradient.values)?;
-            out.scale_add(Coefficient::ONE, (alpha * self.mu).into(), m)
-        } else {
-            out.scale_add(beta.into(), alpha.into(), m)
-        }
+        let Self { mu, nesterov, .. } = *self;
+        let rule = Entrywise::Momentum { mu, weight: self.weight(), nesterov, sign: false };
+        B::entrywise_add([out, m], (beta, alpha), rule, gradient, workspace)
     }
 }
 
@@ -89,16 +84,9 @@ impl Signum {
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
         let m = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
-        m.scale_add(self.mu.into(), gradient.scale, gradient.values)?;
         let Target { out, beta, alpha } = target;
-        if !self.nesterov {
-            return out.sign_add(beta.into(), alpha.into(), m);
-        }
-        let mut ahead = workspace.take_like(m, m.shape().1)?;
-        ahead.copy_from(m)?;
-        ahead.scale_add(self.mu.into(), gradient.scale, gradient.values)?;
-        out.sign_add(beta.into(), alpha.into(), &ahead)?;
-        workspace.give(ahead);
-        Ok(())
+        let Self { mu, nesterov } = *self;
+        let rule = Entrywise::Momentum { mu, weight: 1.0, nesterov, sign: true };
+        B::entrywise_add([out, m], (beta, alpha), rule, gradient, workspace)
     }
 }

@@ -3,8 +3,8 @@
 
 use super::forward::{self, Update};
 use super::low_rank::LowRank;
-use super::{FaerElement, adam::Adam, gemm, kernels::beta_of, transposed};
-use crate::backend::{Coefficient, Error, Op, Result, check_gemm, check_shape};
+use super::{FaerElement, gemm, kernels::beta_of, transposed};
+use crate::backend::{Coefficient, Entrywise, Error, Op, Result, check_gemm, check_shape};
 
 type Coef<'a> = Coefficient<'a, f64>;
 
@@ -177,34 +177,21 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         Ok(())
     }
 
-    /// One AdamW pass; `scale` and `square`: the gradient's factor and its square.
+    /// A step of an entrywise rule in one pass; `scale` and `square`: the gradient's factor and its square. See
+    /// [`Backend::entrywise_add`](crate::backend::Backend::entrywise_add).
     ///
     /// # Errors
-    /// Shapes.
-    pub fn adam_add(
-        &mut self,
-        (beta, alpha): (Coef<'_>, Coef<'_>),
-        first: &mut Self,
-        second: &mut Self,
+    /// Shapes, another number of matrices.
+    pub fn entrywise_add<const N: usize>(
+        matrices: [Self; N],
+        (beta, alpha): (f64, f64),
+        rule: Entrywise,
         gradient: MatrixRef<'_, E>,
         (scale, square): (Coef<'_>, Coef<'_>),
-        (b1, b2): (f64, f64),
-        eps: f64,
     ) -> Result<()> {
-        for shape in [first.shape, second.shape, gradient.shape] {
-            check_shape("adam_add", self.shape, shape)?;
-        }
-        let step = Adam {
-            read: !beta.is_zero(),
-            beta: E::narrow(beta.value()),
-            alpha: E::narrow(alpha.value()),
-            b1: E::narrow(b1),
-            b2: E::narrow(b2),
-            first: E::narrow(scale.times(1.0 - b1).value()),
-            second: E::narrow(square.times(1.0 - b2).value()),
-            eps: E::narrow(eps),
-        };
-        E::adam(step, self.values, first.values, second.values, gradient.values);
+        rule.check(&matrices.each_ref().map(|x| x.shape), gradient.shape)?;
+        let mut values = matrices.map(|x| x.values);
+        E::entrywise(&mut values, (beta, alpha), rule, gradient.values, (scale, square));
         Ok(())
     }
 

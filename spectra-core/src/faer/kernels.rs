@@ -4,13 +4,12 @@
 //! implementations are not generic, it is compiled here, once, and at the optimisation level that a build sets
 //! for this crate: a debug build of a program that uses it can keep its kernels fast.
 
-use super::adam::Adam;
 use super::forward::{self, Update};
 use super::low_rank::LowRank;
 use super::scratch::Buffers;
 use super::simd::Lanes;
-use super::{elementwise, gemm, reduce, symmetric, transposed};
-use crate::backend::{Coefficient, Element};
+use super::{elementwise, entrywise, gemm, reduce, symmetric, transposed};
+use crate::backend::{Coefficient, Element, Entrywise};
 use faer::MatRef;
 
 type Coef<'a> = Coefficient<'a, f64>;
@@ -45,7 +44,14 @@ pub trait Kernels: Lanes + faer::traits::RealField {
         p: &mut [Self],
         k: usize,
     ) -> f64;
-    fn adam(step: Adam<Self>, out: &mut [Self], m: &mut [Self], v: &mut [Self], g: &[Self]);
+    /// [`entrywise::add`].
+    fn entrywise(
+        matrices: &mut [&mut [Self]],
+        weights: (f64, f64),
+        rule: Entrywise,
+        gradient: &[Self],
+        scales: (Coef<'_>, Coef<'_>),
+    );
     fn low_rank(step: LowRank<'_, Self>, out: &mut [Self], x: &[Self], left: &[Self]);
 }
 
@@ -125,8 +131,14 @@ macro_rules! kernels {
             ) -> f64 {
                 forward::pass(alpha, m, update, v, p, k)
             }
-            fn adam(step: Adam<Self>, out: &mut [Self], m: &mut [Self], v: &mut [Self], g: &[Self]) {
-                step.apply(out, m, v, g);
+            fn entrywise(
+                matrices: &mut [&mut [Self]],
+                weights: (f64, f64),
+                rule: Entrywise,
+                gradient: &[Self],
+                scales: (Coef<'_>, Coef<'_>),
+            ) {
+                entrywise::add(matrices, weights, rule, gradient, scales);
             }
             fn low_rank(step: LowRank<'_, Self>, out: &mut [Self], x: &[Self], left: &[Self]) {
                 step.add(out, x, left);

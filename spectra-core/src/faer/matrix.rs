@@ -2,8 +2,9 @@
 
 use super::kernels::Kernels;
 use super::{MatrixMut, MatrixRef};
-use crate::backend::{Backend, Coef, Gradient, Matrix, Op, Result};
+use crate::backend::{Backend, Coef, Entrywise, Gradient, Matrix, Op, Result};
 use crate::dense::{Dense, DenseMatrix};
+use crate::linalg::Workspace;
 use core::marker::PhantomData;
 
 /// The elements of this backend: `f32` and `f64`.
@@ -117,6 +118,17 @@ impl<E: FaerElement> Backend for Faer<E> {
     fn scalar(&self, value: f64) -> Result<f64> {
         Ok(value)
     }
+
+    fn entrywise_add<const N: usize>(
+        matrices: [&mut FaerMatrix<E>; N],
+        weights: (f64, f64),
+        rule: Entrywise,
+        gradient: &Gradient<'_, FaerMatrix<E>>,
+        _: &mut Workspace<Self>,
+    ) -> Result<()> {
+        let (matrices, scales) = (matrices.map(FaerMatrix::borrow_mut), (gradient.scale, gradient.square));
+        MatrixMut::entrywise_add(matrices, weights, rule, gradient.values.borrow(), scales)
+    }
 }
 
 impl<E: FaerElement> Matrix for FaerMatrix<E> {
@@ -188,21 +200,6 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
         op_b: Op,
     ) -> Result<()> {
         self.borrow_mut().gemm_symmetric(beta, alpha, (a.borrow(), op_a), (b.borrow(), op_b))
-    }
-
-    fn adam_add(
-        &mut self,
-        beta: Coef<'_, Self>,
-        alpha: Coef<'_, Self>,
-        first: &mut Self,
-        second: &mut Self,
-        gradient: &Gradient<'_, Self>,
-        betas: (f64, f64),
-        eps: f64,
-    ) -> Result<()> {
-        let (mut first, mut second) = (first.borrow_mut(), second.borrow_mut());
-        let (values, scales) = (gradient.values.borrow(), (gradient.scale, gradient.square));
-        self.borrow_mut().adam_add((beta, alpha), &mut first, &mut second, values, scales, betas, eps)
     }
 
     fn power_sweep(

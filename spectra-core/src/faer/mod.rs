@@ -14,9 +14,9 @@
 //!   an instruction set found at run time (`simd.rs`), in this crate (`kernels.rs`).
 //! * **Precision.** Products accumulate in the element type, reductions in `f64`.
 
-mod adam;
 mod borrowed;
 mod elementwise;
+mod entrywise;
 mod forward;
 mod gemm;
 mod kernels;

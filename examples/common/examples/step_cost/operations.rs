@@ -1,6 +1,6 @@
 //! Every operation of a Spectra step, and the whole step beside AdamW's pass.
 
-use spectra_core::backend::{Coefficient, Gradient, Matrix, Op, Result};
+use spectra_core::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix, Op, Result};
 use spectra_core::faer::{Faer, FaerElement, FaerMatrix};
 use spectra_core::linalg::Workspace;
 use spectra_core::maps::{SoftClip, TailShrink, tail_shrink};
@@ -73,8 +73,11 @@ fn operations<E: FaerElement>(report: &mut Report, shape: (usize, usize, usize))
     })?;
     let mut second = random::<E>(m, n);
     second.values_mut().iter_mut().for_each(|x| *x = num_traits::Float::abs(*x));
+    let rule = Entrywise::Adam { betas: (0.9, 0.999), eps: 1e-8, slow: None };
+    let workspace = &mut Workspace::new(Faer::new());
     report.line::<E>(shape, "AdamW's pass", (12 * all, 7 * all), || {
-        x.adam_add(0.999.into(), 1e-3.into(), &mut momentum, &mut second, &gradient, (0.9, 0.999), 1e-8)
+        let matrices = [&mut x, &mut momentum, &mut second];
+        Faer::entrywise_add(matrices, (0.999, -1e-3), rule, &gradient, workspace)
     })
 }
 

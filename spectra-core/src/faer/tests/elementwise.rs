@@ -1,8 +1,11 @@
 //! Elementwise operations, reductions and the fused AdamW pass.
 
 use super::*;
-use crate::backend::{Coef, Coefficient, Gradient};
+use crate::backend::{Backend, Coef, Coefficient, Element, Entrywise, Gradient};
+use crate::dense::Dense;
+use crate::faer::Faer;
 use crate::faer::parallel::GRAIN;
+use crate::linalg::Workspace;
 
 const BETAS: [f64; 3] = [0.0, 1.0, 0.3];
 
@@ -91,28 +94,93 @@ fn max_abs_finds_a_nan_anywhere() {
     }
 }
 
+/// A step of the rule on those of X, M, V, S that it has, with half the gradient.
+fn entrywise_step<B: Backend>(
+    backend: B,
+    rule: Entrywise,
+    weights: (f64, f64),
+    [x, m, v, s]: [&mut B::Matrix; 4],
+    g: &B::Matrix,
+) {
+    let half = &Gradient { scale: 0.5.into(), square: 0.25.into(), ..Gradient::new(g) };
+    let workspace = &mut Workspace::new(backend);
+    match rule.matrices() {
+        2 => B::entrywise_add([x, m], weights, rule, half, workspace),
+        3 => B::entrywise_add([x, m, v], weights, rule, half, workspace),
+        _ => B::entrywise_add([x, m, v, s], weights, rule, half, workspace),
+    }
+    .unwrap();
+}
+
+/// X, M, V, S and the gradient after a step on both backends. V >= 0 before; what is not to be read is NaN.
+fn entrywise(
+    n: usize,
+    rule: Entrywise,
+    beta: f64,
+    unread: [bool; 4],
+) -> [(FaerMatrix<f32>, DenseMatrix<f32>); 5] {
+    let mut pairs = [0, 1, 2, 3, 4]
+        .map(|i| if unread.get(i) == Some(&true) { nan_pair(1, n) } else { pair::<f32>(1, n, i as u64) });
+    pairs[2].0.values_mut().iter_mut().for_each(|y| *y = y.abs());
+    pairs[2].1.values_mut().iter_mut().for_each(|y| *y = y.abs());
+    let [(x, dense_x), (m, dense_m), (v, dense_v), (s, dense_s), (g, dense_g)] = &mut pairs;
+    entrywise_step(Faer::new(), rule, (beta, -0.01), [x, m, v, s], g);
+    entrywise_step(Dense::new(), rule, (beta, -0.01), [dense_x, dense_m, dense_v, dense_s], dense_g);
+    pairs
+}
+
 #[test]
 fn adam_has_the_bits_of_the_separate_passes() {
     for n in lengths() {
         for (beta, b1, b2) in [(1.0, 0.9, 0.999), (0.0, 0.9, 0.95), (0.3, 0.0, 0.0)] {
-            let (g, dense_g) = pair::<f32>(1, n, 1);
-            let (mut m, mut dense_m) = if b1 == 0.0 { nan_pair(1, n) } else { pair(1, n, 2) };
-            let (mut v, mut dense_v) = if b2 == 0.0 { nan_pair(1, n) } else { pair(1, n, 3) };
-            v.values_mut().iter_mut().for_each(|y: &mut f32| *y = y.abs());
-            dense_v.values_mut().iter_mut().for_each(|y: &mut f32| *y = y.abs());
-            let (mut x, mut dense_x) = if beta == 0.0 { nan_pair(1, n) } else { pair(1, n, 4) };
-            let (scale, square) = (0.5, 0.25);
-            let gradient = Gradient::scaled(&g, &scale, &square);
-            x.adam_add(beta.into(), (-0.01).into(), &mut m, &mut v, &gradient, (b1, b2), 1e-8).unwrap();
-            let gradient = Gradient::scaled(&dense_g, &scale, &square);
-            let moments = (&mut dense_m, &mut dense_v);
-            dense_x
-                .adam_add(beta.into(), (-0.01).into(), moments.0, moments.1, &gradient, (b1, b2), 1e-8)
-                .unwrap();
-            assert_eq!(
-                (x.values(), m.values(), v.values()),
-                (dense_x.values(), dense_m.values(), dense_v.values())
-            );
+            let rule = Entrywise::Adam { betas: (b1, b2), eps: 1e-8, slow: None };
+            let unread = [beta == 0.0, b1 == 0.0, b2 == 0.0, true];
+            for (fast, dense) in &entrywise(n, rule, beta, unread)[..3] {
+                assert_eq!(fast.values(), dense.values());
+            }
+        }
+    }
+}
+
+#[test]
+fn momentum_and_its_sign_have_the_bits_of_the_separate_passes() {
+    for n in lengths() {
+        for (beta, mu) in [(1.0, 0.9), (0.0, 0.9), (0.3, 0.0)] {
+            for (nesterov, sign) in [(false, false), (false, true), (true, true)] {
+                let rule = Entrywise::Momentum { mu, weight: 0.7, nesterov, sign };
+                let unread = [beta == 0.0, mu == 0.0, true, true];
+                for (fast, dense) in &entrywise(n, rule, beta, unread)[..2] {
+                    assert_eq!(fast.values(), dense.values(), "length {n}, beta {beta}, {rule:?}");
+                }
+            }
+        }
+    }
+}
+
+/// The weights take two terms at once, not one after the other: rounding errors of `|beta x| + |alpha| (|term| + |term|)`.
+#[test]
+fn two_terms_are_added_at_once() {
+    for n in lengths() {
+        for (beta, mu) in [(1.0, 0.9), (0.0, 0.0)] {
+            let nesterov = Entrywise::Momentum { mu, weight: 0.7, nesterov: true, sign: false };
+            let slow = Entrywise::Adam { betas: (mu, mu), eps: 1e-3, slow: Some((mu, 8.0)) };
+            for rule in [nesterov, slow] {
+                let [weights, states @ ..] = entrywise(n, rule, beta, [mu == 0.0; 4]);
+                for (fast, dense) in &states[..rule.matrices() - 1] {
+                    assert_eq!(fast.values(), dense.values(), "length {n}, {rule:?}");
+                }
+                let [m, v, s, g] = states.map(|(_, dense)| magnitudes(&dense));
+                let bound = |i: usize| {
+                    let at = |x: &DenseMatrix<f64>| x.values()[i];
+                    let terms = match rule {
+                        Entrywise::Momentum { .. } => at(&m) + at(&g),
+                        Entrywise::Adam { eps, .. } => (at(&m) + 8.0 * at(&s)) / (at(&v).sqrt() + eps),
+                    };
+                    8.0 * f64::from(f32::EPSILON) * (weights.1.values()[i].abs().widen() + 0.02 * terms)
+                };
+                let bound: Vec<f64> = (0..n).map(bound).collect();
+                assert_within(weights.0.values(), weights.1.values(), &bound, "weights");
+            }
         }
     }
 }
@@ -127,5 +195,7 @@ fn misfits_are_rejected() {
     assert!(x.sign_add(zero, one, &y).is_err());
     assert!(x.dot(&y).is_err());
     let (mut m, mut v) = (x.clone(), x.clone());
-    assert!(x.adam_add(one, one, &mut m, &mut v, &Gradient::new(&y), (0.9, 0.9), 0.0).is_err());
+    let rule = Entrywise::Adam { betas: (0.9, 0.9), eps: 0.0, slow: None };
+    let (matrices, workspace) = ([&mut x, &mut m, &mut v], &mut Workspace::new(Faer::new()));
+    assert!(Faer::entrywise_add(matrices, (1.0, 1.0), rule, &Gradient::new(&y), workspace).is_err());
 }

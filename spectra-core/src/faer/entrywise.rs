@@ -1,0 +1,173 @@
+//! A step of an entrywise rule in one pass: every matrix is read and written once.
+//!
+//! Words an entry: 5 for momentum and its sign, 7 for Adam, 9 with a slow part.
+
+use super::elementwise::sign;
+use super::parallel::for_each;
+use super::simd::vectorized;
+use crate::backend::{Coefficient, Element, Entrywise};
+
+/// `x = beta x + alpha y`, its numbers rounded as the separate passes round them.
+#[derive(Clone, Copy)]
+struct Blend<E> {
+    beta: E,
+    alpha: E,
+}
+
+impl<E: Element> Blend<E> {
+    fn new(beta: f64, alpha: f64) -> Self {
+        Self { beta: E::narrow(beta), alpha: E::narrow(alpha) }
+    }
+
+    /// A factor of zero promises that the old contents do not matter, NaN included.
+    fn clear(self, x: &mut [E]) {
+        if self.beta.is_zero() {
+            x.fill(E::zero());
+        }
+    }
+
+    #[inline(always)]
+    fn apply(self, x: &mut E, y: E) -> E {
+        *x = self.beta * *x + self.alpha * y;
+        *x
+    }
+}
+
+/// [`Backend::entrywise_add`](crate::backend::Backend::entrywise_add) of `matrices` that fit; `scale` and `square`: the
+/// gradient's factor and its square.
+pub(super) fn add<E: Element>(
+    matrices: &mut [&mut [E]],
+    (beta, alpha): (f64, f64),
+    rule: Entrywise,
+    gradient: &[E],
+    (scale, square): (Coefficient<'_, f64>, Coefficient<'_, f64>),
+) {
+    let x = Blend::new(beta, alpha);
+    let average = |beta, weight| Blend::new(beta, scale.times(weight).value());
+    match (rule, matrices) {
+        (Entrywise::Momentum { mu, weight, nesterov, sign: false }, [out, m]) => {
+            momentum(out, m, gradient, x, average(mu, weight), nesterov, |n| n);
+        }
+        (Entrywise::Momentum { mu, weight, nesterov, sign: true }, [out, m]) => {
+            momentum(out, m, gradient, x, average(mu, weight), nesterov, sign);
+        }
+        (Entrywise::Adam { betas: (b1, b2), eps, slow }, [out, m, v, rest @ ..]) => {
+            let v_by = Blend::new(b2, square.times(1.0 - b2).value());
+            let adam = Adam { x, m: average(b1, 1.0 - b1), v: v_by, eps: E::narrow(eps) };
+            match (slow, rest) {
+                (Some((b3, a)), [s]) => {
+                    adam.with_slow(out, m, v, s, gradient, average(b3, 1.0 - b3), E::narrow(a));
+                }
+                _ => adam.alone(out, m, v, gradient),
+            }
+        }
+        (Entrywise::Momentum { .. } | Entrywise::Adam { .. }, _) => {}
+    }
+}
+
+/// `M = mu M + c G`, `N = M` or `mu M + c G`, `out = beta out + alpha f(N)`.
+fn momentum<E: Element>(
+    out: &mut [E],
+    m: &mut [E],
+    gradient: &[E],
+    x: Blend<E>,
+    m_by: Blend<E>,
+    nesterov: bool,
+    f: impl Fn(E) -> E + Sync,
+) {
+    for_each((out, m, gradient), &|(out, m, gradient)| {
+        x.clear(out);
+        m_by.clear(m);
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((o, m), g) in out.iter_mut().zip(m.iter_mut()).zip(gradient) {
+                    let mut n = m_by.apply(m, *g);
+                    if nesterov {
+                        m_by.apply(&mut n, *g);
+                    }
+                    x.apply(o, f(n));
+                }
+            },
+        );
+    });
+}
+
+/// How the matrices of Adam change.
+#[derive(Clone, Copy)]
+struct Adam<E> {
+    x: Blend<E>,
+    m: Blend<E>,
+    v: Blend<E>,
+    eps: E,
+}
+
+impl<E: Element> Adam<E> {
+    fn clear(self, out: &mut [E], m: &mut [E], v: &mut [E]) {
+        self.x.clear(out);
+        self.m.clear(m);
+        self.v.clear(v);
+    }
+
+    /// Advances M and V; returns M and the denominator `sqrt(V) + eps`.
+    #[inline(always)]
+    fn advance(self, m: &mut E, v: &mut E, g: E) -> (E, E) {
+        (self.m.apply(m, g), self.v.apply(v, g * g).sqrt() + self.eps)
+    }
+
+    fn alone(self, out: &mut [E], m: &mut [E], v: &mut [E], gradient: &[E]) {
+        for_each(((out, gradient), (m, v)), &|((out, gradient), (m, v))| {
+            self.clear(out, m, v);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (((o, m), v), g) in out.iter_mut().zip(m.iter_mut()).zip(v.iter_mut()).zip(gradient) {
+                        let (m, denominator) = self.advance(m, v, *g);
+                        self.x.apply(o, m / denominator);
+                    }
+                },
+            );
+        });
+    }
+
+    /// The same with `S = b3 S + (1 - b3) G` and the numerator `M + a S`.
+    fn with_slow(
+        self,
+        out: &mut [E],
+        m: &mut [E],
+        v: &mut [E],
+        s: &mut [E],
+        gradient: &[E],
+        s_by: Blend<E>,
+        a: E,
+    ) {
+        for_each(((out, gradient), (m, v, s)), &|((out, gradient), (m, v, s))| {
+            self.clear(out, m, v);
+            s_by.clear(s);
+            vectorized(
+                #[inline(always)]
+                || self.slow_loop(out, m, v, s, gradient, s_by, a),
+            );
+        });
+    }
+
+    /// A function of its own, whose arguments the compiler knows to lie apart: so many slices it would not vectorise else.
+    #[inline(always)]
+    fn slow_loop(
+        self,
+        out: &mut [E],
+        m: &mut [E],
+        v: &mut [E],
+        s: &mut [E],
+        gradient: &[E],
+        s_by: Blend<E>,
+        a: E,
+    ) {
+        let states = m.iter_mut().zip(v.iter_mut()).zip(s.iter_mut());
+        for ((o, ((m, v), s)), g) in out.iter_mut().zip(states).zip(gradient) {
+            let slow = s_by.apply(s, *g);
+            let (m, denominator) = self.advance(m, v, *g);
+            self.x.apply(o, (m + a * slow) / denominator);
+        }
+    }
+}
