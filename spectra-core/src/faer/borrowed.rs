@@ -2,8 +2,11 @@
 //! that owns the values (candle, burn).
 
 use super::forward::{self, Update};
+use super::gemm::view;
 use super::low_rank::LowRank;
-use super::{FaerElement, gemm, kernels::beta_of, transposed};
+use super::parallel::Split;
+use super::storage::{self, Values, ValuesMut};
+use super::{FaerElement, kernels::beta_of, transposed};
 use crate::backend::{Coefficient, Entrywise, Error, Op, Result, check_gemm, check_shape};
 
 type Coef<'a> = Coefficient<'a, f64>;
@@ -11,7 +14,7 @@ type Coef<'a> = Coefficient<'a, f64>;
 /// A borrowed row-major matrix.
 #[derive(Debug, Clone, Copy)]
 pub struct MatrixRef<'a, E> {
-    pub(super) values: &'a [E],
+    pub(super) values: Values<'a, E>,
     pub(super) shape: (usize, usize),
 }
 
@@ -19,21 +22,21 @@ pub struct MatrixRef<'a, E> {
 /// [`Matrix`](crate::backend::Matrix), whose documentation says what it does.
 #[derive(Debug)]
 pub struct MatrixMut<'a, E> {
-    pub(super) values: &'a mut [E],
+    pub(super) values: ValuesMut<'a, E>,
     pub(super) shape: (usize, usize),
 }
 
 impl<E> Default for MatrixRef<'_, E> {
     /// 0 x 0.
     fn default() -> Self {
-        Self { values: &[], shape: (0, 0) }
+        Self { values: Values::default(), shape: (0, 0) }
     }
 }
 
 impl<E> Default for MatrixMut<'_, E> {
     /// 0 x 0.
     fn default() -> Self {
-        Self { values: &mut [], shape: (0, 0) }
+        Self { values: ValuesMut::default(), shape: (0, 0) }
     }
 }
 
@@ -50,6 +53,14 @@ impl<'a, E: FaerElement> MatrixRef<'a, E> {
     /// # Errors
     /// If `values.len() != rows * cols`.
     pub fn new(values: &'a [E], rows: usize, cols: usize) -> Result<Self> {
+        Self::stored(Values::Full(values), rows, cols)
+    }
+
+    /// These values, in 16 bits perhaps, as a `rows x cols` matrix.
+    ///
+    /// # Errors
+    /// If there are not `rows * cols` of them.
+    pub fn stored(values: Values<'a, E>, rows: usize, cols: usize) -> Result<Self> {
         check_len((rows, cols), values.len())?;
         Ok(Self { values, shape: (rows, cols) })
     }
@@ -60,16 +71,12 @@ impl<'a, E: FaerElement> MatrixRef<'a, E> {
     /// Shapes.
     pub fn dot(self, x: Self) -> Result<f64> {
         check_shape("dot", self.shape, x.shape)?;
-        Ok(E::dot(self.values, x.values))
+        Ok(storage::dot(self.values, x.values))
     }
 
     /// The largest magnitude, NaN if there is one.
     pub fn max_abs(self) -> f64 {
-        E::max_abs(self.values)
-    }
-
-    fn view(self, op: Op) -> faer::MatRef<'a, E> {
-        gemm::view(self.values, self.shape, op)
+        storage::max_abs(self.values)
     }
 }
 
@@ -79,6 +86,14 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     /// # Errors
     /// If `values.len() != rows * cols`.
     pub fn new(values: &'a mut [E], rows: usize, cols: usize) -> Result<Self> {
+        Self::stored(ValuesMut::Full(values), rows, cols)
+    }
+
+    /// These values, in 16 bits perhaps, as a `rows x cols` matrix.
+    ///
+    /// # Errors
+    /// If there are not `rows * cols` of them.
+    pub fn stored(values: ValuesMut<'a, E>, rows: usize, cols: usize) -> Result<Self> {
         check_len((rows, cols), values.len())?;
         Ok(Self { values, shape: (rows, cols) })
     }
@@ -89,7 +104,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     /// Shapes.
     pub fn scale_add(&mut self, beta: Coef<'_>, alpha: Coef<'_>, x: MatrixRef<'_, E>) -> Result<()> {
         check_shape("scale_add", self.shape, x.shape)?;
-        E::scale_add(self.values, beta, alpha, x.values);
+        storage::change(&mut self.values, x.values, |out, x| E::scale_add(out, beta, alpha, x));
         Ok(())
     }
 
@@ -99,7 +114,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     /// Shapes.
     pub fn sign_add(&mut self, beta: Coef<'_>, alpha: Coef<'_>, x: MatrixRef<'_, E>) -> Result<()> {
         check_shape("sign_add", self.shape, x.shape)?;
-        E::sign_add(self.values, beta, alpha, x.values);
+        storage::change(&mut self.values, x.values, |out, x| E::sign_add(out, beta, alpha, x));
         Ok(())
     }
 
@@ -116,7 +131,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     ) -> Result<()> {
         check_shape("product_add", self.shape, x.shape)?;
         check_shape("product_add", self.shape, y.shape)?;
-        E::product_add(self.values, beta, alpha, x.values, y.values);
+        full(self, [x, y], |out, [x, y]| E::product_add(out, beta, alpha, x, y));
         Ok(())
     }
 
@@ -134,7 +149,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     ) -> Result<()> {
         check_shape("quotient_add", self.shape, x.shape)?;
         check_shape("quotient_add", self.shape, y.shape)?;
-        E::quotient_add(self.values, beta, alpha, x.values, y.values, eps);
+        full(self, [x, y], |out, [x, y]| E::quotient_add(out, beta, alpha, x, y, eps));
         Ok(())
     }
 
@@ -151,11 +166,14 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     ) -> Result<()> {
         let inner = check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
         let (m, n) = self.shape;
-        if (op_a, op_b) == (Op::Transposed, Op::Plain) && transposed::pays(m, n, inner) {
-            E::transposed(self.values, beta, alpha, a.values, b.values, n);
-            return Ok(());
-        }
-        E::gemm(self.values, beta, alpha, a.view(op_a), b.view(op_b));
+        let narrow = (op_a, op_b) == (Op::Transposed, Op::Plain) && transposed::pays(m, n, inner);
+        full(self, [a, b], |out, [a_values, b_values]| {
+            if narrow {
+                return E::transposed(out, beta, alpha, a_values, b_values, n);
+            }
+            let (a, b) = (view(a_values, a.shape, op_a), view(b_values, b.shape, op_b));
+            E::gemm(out, beta, alpha, a, b);
+        });
         Ok(())
     }
 
@@ -173,7 +191,10 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
         let (m, n) = self.shape;
         check_shape("gemm_symmetric", (m, m), (m, n))?;
-        E::gemm_symmetric(self.values, beta, alpha, a.view(op_a), b.view(op_b));
+        full(self, [a, b], |out, [a_values, b_values]| {
+            let (a, b) = (view(a_values, a.shape, op_a), view(b_values, b.shape, op_b));
+            E::gemm_symmetric(out, beta, alpha, a, b);
+        });
         Ok(())
     }
 
@@ -190,8 +211,9 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         (scale, square): (Coef<'_>, Coef<'_>),
     ) -> Result<()> {
         rule.check(&matrices.each_ref().map(|x| x.shape), gradient.shape)?;
-        let mut values = matrices.map(|x| x.values);
-        E::entrywise(&mut values, (beta, alpha), rule, gradient.values, (scale, square));
+        storage::change_several(matrices.map(|x| x.values), gradient.values, &|mut matrices, gradient| {
+            E::entrywise(&mut matrices, (beta, alpha), rule, gradient, (scale, square));
+        });
         Ok(())
     }
 
@@ -217,19 +239,24 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
             check_shape("power_sweep", (m, n), gradient.shape)?;
         }
         let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        let square = if forward::pays(k) && !self.values.is_empty() {
-            let update = update.map(|(mu, gradient, scale)| Update {
-                mu: beta_of(mu.into()),
-                scale: E::narrow(scale.value()),
-                gradient: gradient.values,
-            });
-            E::forward(E::narrow(alpha), self.values, update, v.values, p.values, k)
-        } else {
-            if let Some((mu, gradient, scale)) = update {
-                self.scale_add(mu.into(), scale, gradient)?;
+        let square = match (&mut self.values, &mut p.values, v.values) {
+            (ValuesMut::Full(m), ValuesMut::Full(p), Values::Full(v))
+                if forward::pays(k) && !m.is_empty() =>
+            {
+                let update = update.map(|(mu, gradient, scale)| Update {
+                    mu: beta_of(mu.into()),
+                    scale: E::narrow(scale.value()),
+                    gradient: gradient.values,
+                });
+                E::forward(E::narrow(alpha), m, update, v, p, k)
             }
-            p.gemm(zero, alpha.into(), (self.reborrow(), Op::Plain), (v, Op::Plain))?;
-            E::dot(self.values, self.values)
+            _ => {
+                if let Some((mu, gradient, scale)) = update {
+                    self.scale_add(mu.into(), scale, gradient)?;
+                }
+                p.gemm(zero, alpha.into(), (self.reborrow(), Op::Plain), (v, Op::Plain))?;
+                self.reborrow().dot(self.reborrow())?
+            }
         };
         let m = self.reborrow();
         let p = p.reborrow();
@@ -255,12 +282,27 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         check_shape("low_rank_add", (m, k), left.shape)?;
         check_shape("low_rank_add", (n, k), right.shape)?;
         let alpha = E::narrow(alpha.value());
-        let step = LowRank { beta: beta_of(beta), alpha, right: right.values, n, k };
-        E::low_rank(step, self.values, x.values, left.values);
+        x.values.full(|x| {
+            left.values.full(|left| {
+                right.values.full(|right| {
+                    let step = LowRank { beta: beta_of(beta), alpha, right, n, k };
+                    E::low_rank(step, self.values.reborrow(), x, left);
+                });
+            });
+        });
         Ok(())
     }
 
     fn reborrow(&self) -> MatrixRef<'_, E> {
-        MatrixRef { values: self.values, shape: self.shape }
+        MatrixRef { values: self.values.shared(), shape: self.shape }
     }
+}
+
+/// Runs `f` in full width; whatever is kept in 16 bits is copied for the time of the call.
+fn full<E: FaerElement, R>(
+    out: &mut MatrixMut<'_, E>,
+    [x, y]: [MatrixRef<'_, E>; 2],
+    f: impl FnOnce(&mut [E], [&[E]; 2]) -> R,
+) -> R {
+    x.values.full(|x| y.values.full(|y| out.values.full(|out| f(out, [x, y]))))
 }

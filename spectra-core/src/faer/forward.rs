@@ -9,8 +9,10 @@
 use super::FaerElement;
 use super::elementwise::map1_loop;
 use super::kernels::Kernels;
+use super::parallel::Split;
 use super::reduce::dot_loop;
 use super::simd::Prefetch;
+use super::storage::Values;
 use super::tile::{self, Padding, ROWS, RUN, Tiled, add, line, tile};
 use pulp::Simd;
 
@@ -33,7 +35,7 @@ pub(super) fn pays(k: usize) -> bool {
 pub struct Update<'a, E> {
     pub(super) mu: Option<E>,
     pub(super) scale: E,
-    pub(super) gradient: &'a [E],
+    pub(super) gradient: Values<'a, E>,
 }
 
 /// `M`, m x n, is updated; then `P = alpha M V`, m x k, for `V` n x k; nothing empty. Returns `||M||_F^2`.
@@ -87,7 +89,7 @@ impl<E: FaerElement> Forward<'_, E> {
             let all = Forward { alpha, padding, v, update, m, p, squares };
             return tile::run(padding.vectors, all);
         }
-        let gradients = update.map(|u| u.gradient.split_at(at * n));
+        let gradients = update.map(|u| u.gradient.split(at * n));
         let update0 = update.zip(gradients).map(|(u, (gradient, _))| Update { gradient, ..u });
         let update1 = update.zip(gradients).map(|(u, (_, gradient))| Update { gradient, ..u });
         let (m0, m1) = m.split_at_mut(at * n);
@@ -113,7 +115,7 @@ impl<E: FaerElement> Forward<'_, E> {
             let range = i * n + j..i * n + j + width;
             let m = &mut self.m[range.clone()];
             self.squares[i] += match self.update {
-                Some(Update { mu, scale, gradient }) => update(m, mu, scale, &gradient[range]),
+                Some(Update { mu, scale, gradient }) => update(m, mu, scale, gradient.range(range)),
                 None => dot_loop(m, m),
             };
         }
@@ -121,12 +123,12 @@ impl<E: FaerElement> Forward<'_, E> {
         let a = |t: usize, r: usize| rows[r][t];
         // The same columns of the next rows.
         let (next_m, next) = (&*self.m, (i + R) * n + j);
-        let next_g = self.update.map_or(next_m, |update| update.gradient);
+        let next_g = self.update.map_or(Values::Full(next_m), |update| update.gradient);
         let ahead = |c: usize| {
             if c.is_multiple_of((line::<E>() / RUN).max(1)) {
                 for r in 0..R {
                     prefetch.far(next_m, next + r * n + c * RUN);
-                    prefetch.far(next_g, next + r * n + c * RUN);
+                    next_g.prefetch(prefetch, next + r * n + c * RUN);
                 }
             }
         };
@@ -148,10 +150,11 @@ impl<E: FaerElement> Forward<'_, E> {
 
 /// `m = mu m + scale g` and the sum of the new squares, by pieces that stay in the first cache.
 #[inline(always)]
-fn update<E: FaerElement>(m: &mut [E], mu: Option<E>, scale: E, g: &[E]) -> f64 {
+fn update<E: FaerElement>(m: &mut [E], mu: Option<E>, scale: E, g: Values<'_, E>) -> f64 {
     const PIECE: usize = 512;
-    let mut sum = 0.0;
-    for (m, g) in m.chunks_mut(PIECE).zip(g.chunks(PIECE)) {
+    let (mut sum, mut buffer) = (0.0, [E::zero(); PIECE]);
+    for (i, m) in m.chunks_mut(PIECE).enumerate() {
+        let g = g.range(i * PIECE..i * PIECE + m.len()).widened(&mut buffer);
         map1_loop(m, mu, scale, g, &|g| g);
         sum += dot_loop(m, m);
     }

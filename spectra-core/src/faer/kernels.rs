@@ -7,10 +7,13 @@
 use super::forward::{self, Update};
 use super::low_rank::LowRank;
 use super::scratch::Buffers;
-use super::simd::Lanes;
+use super::simd::{Lanes, vectorized};
+use super::storage::ValuesMut;
 use super::{elementwise, entrywise, gemm, reduce, symmetric, transposed};
 use crate::backend::{Coefficient, Element, Entrywise};
 use faer::MatRef;
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 
 type Coef<'a> = Coefficient<'a, f64>;
 
@@ -19,6 +22,11 @@ type Coef<'a> = Coefficient<'a, f64>;
 pub trait Kernels: Lanes + faer::traits::RealField {
     /// Working memory.
     fn buffers() -> &'static Buffers<Self>;
+    fn widen_bf16(x: &[bf16], out: &mut [Self]);
+    fn widen_f16(x: &[f16], out: &mut [Self]);
+    /// To nearest, ties to even.
+    fn round_bf16(x: &[Self], out: &mut [bf16]);
+    fn round_f16(x: &[Self], out: &mut [f16]);
     fn scale_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]);
     fn sign_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]);
     fn product_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self], y: &[Self]);
@@ -52,7 +60,7 @@ pub trait Kernels: Lanes + faer::traits::RealField {
         gradient: &[Self],
         scales: (Coef<'_>, Coef<'_>),
     );
-    fn low_rank(step: LowRank<'_, Self>, out: &mut [Self], x: &[Self], left: &[Self]);
+    fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: &[Self], left: &[Self]);
 }
 
 /// `None` if the output is not to be read.
@@ -61,11 +69,29 @@ pub(super) fn beta_of<E: Element>(beta: Coef<'_>) -> Option<E> {
 }
 
 macro_rules! kernels {
-    ($element:ty) => {
+    ($element:ty, $to:ident, $from:ident, $to_slice:ident, $from_slice:ident) => {
         impl Kernels for $element {
             fn buffers() -> &'static Buffers<Self> {
                 static BUFFERS: Buffers<$element> = Buffers::new();
                 &BUFFERS
+            }
+            fn widen_bf16(x: &[bf16], out: &mut [Self]) {
+                vectorized(
+                    #[inline(always)]
+                    || out.iter_mut().zip(x).for_each(|(out, x)| *out = x.$to()),
+                );
+            }
+            fn widen_f16(x: &[f16], out: &mut [Self]) {
+                x.$to_slice(out);
+            }
+            fn round_bf16(x: &[Self], out: &mut [bf16]) {
+                vectorized(
+                    #[inline(always)]
+                    || out.iter_mut().zip(x).for_each(|(out, x)| *out = bf16::$from(*x)),
+                );
+            }
+            fn round_f16(x: &[Self], out: &mut [f16]) {
+                out.$from_slice(x);
             }
             fn scale_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) {
                 elementwise::map1(out, beta, alpha, x, |x| x);
@@ -140,12 +166,12 @@ macro_rules! kernels {
             ) {
                 entrywise::add(matrices, weights, rule, gradient, scales);
             }
-            fn low_rank(step: LowRank<'_, Self>, out: &mut [Self], x: &[Self], left: &[Self]) {
+            fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: &[Self], left: &[Self]) {
                 step.add(out, x, left);
             }
         }
     };
 }
 
-kernels!(f32);
-kernels!(f64);
+kernels!(f32, to_f32, from_f32, convert_to_f32_slice, convert_from_f32_slice);
+kernels!(f64, to_f64, from_f64, convert_to_f64_slice, convert_from_f64_slice);

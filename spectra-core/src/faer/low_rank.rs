@@ -1,14 +1,18 @@
 //! `out = beta out + alpha (X - L R^T)` in one pass: 3 words an entry, no m x n temporary.
 
 use super::FaerElement;
-use super::parallel::{GRAIN, for_each_rows};
+use super::parallel::{GRAIN, Split, for_each_rows};
 use super::simd::Prefetch;
+use super::storage::ValuesMut;
 use super::tile::{self, MOST, Padding, ROWS, RUN, Tiled, line, tile};
 use pulp::Simd;
 
 /// Columns of a block, a multiple of every panel's width: with k = 64 in `f32`, 512 KiB of R^T stay in a core's own
 /// cache.
 const COLS: usize = 2048;
+
+/// Rows that are widened and rounded at a time, where `out` is kept in 16 bits.
+const BLOCK: usize = 2 * ROWS;
 
 /// So many steps of the inner dimension before it is needed a tile's memory is asked for: as long as memory takes to answer.
 const STEPS_AHEAD: usize = 122;
@@ -27,11 +31,12 @@ pub struct LowRank<'a, E> {
 
 impl<E: FaerElement> LowRank<'_, E> {
     /// `out`, `x`: m x n; `left`: m x k.
-    pub(super) fn add(&self, out: &mut [E], x: &[E], left: &[E]) {
-        if out.is_empty() {
+    pub(super) fn add(&self, mut out: ValuesMut<'_, E>, x: &[E], left: &[E]) {
+        let len = x.len();
+        if len == 0 {
             return;
         }
-        let Self { beta, alpha, n, k, .. } = *self;
+        let Self { n, k, .. } = *self;
         let padding = Padding::panel::<E>(n);
         E::buffers().with(n.div_ceil(padding.width) * padding.width * k, E::zero(), |panels| {
             if k > 0 {
@@ -39,8 +44,58 @@ impl<E: FaerElement> LowRank<'_, E> {
                     self.pack(padding.width, first, panels)
                 });
             }
-            let threads = if out.len() <= GRAIN { 1 } else { rayon::current_num_threads() };
-            Rows { beta, alpha, panels, padding, n, k, out, x, left }.share(threads);
+            let threads = if len <= GRAIN { 1 } else { rayon::current_num_threads() };
+            match &mut out {
+                ValuesMut::Full(out) => self.rows(padding, panels, out, x, left).share(threads),
+                _ => self.by_blocks(padding, panels, out, x, left, threads),
+            }
+        });
+    }
+
+    fn rows<'a>(
+        &self,
+        padding: Padding,
+        panels: &'a [E],
+        out: &'a mut [E],
+        x: &'a [E],
+        left: &'a [E],
+    ) -> Rows<'a, E> {
+        let Self { beta, alpha, n, k, .. } = *self;
+        Rows { beta, alpha, panels, padding, n, k, out, x, left }
+    }
+
+    /// A few rows of `out` at a time in full width.
+    fn by_blocks(
+        &self,
+        padding: Padding,
+        panels: &[E],
+        out: ValuesMut<'_, E>,
+        x: &[E],
+        left: &[E],
+        threads: usize,
+    ) {
+        let (n, k) = (self.n, self.k);
+        let rows = x.len() / n;
+        let at = (rows / 2).next_multiple_of(ROWS);
+        if threads > 1 && at < rows {
+            let ((out0, out1), (x0, x1)) = (out.split(at * n), x.split_at(at * n));
+            let (left0, left1) = left.split_at(at * k);
+            rayon::join(
+                || self.by_blocks(padding, panels, out0, x0, left0, threads / 2),
+                || self.by_blocks(padding, panels, out1, x1, left1, threads - threads / 2),
+            );
+            return;
+        }
+        E::buffers().with(BLOCK.min(rows) * n, E::zero(), |buffer| {
+            let (mut out, mut x, mut left) = (out, x, left);
+            while !x.is_empty() {
+                let at = BLOCK.min(x.len() / n);
+                let (mut block, rest) = out.split(at * n);
+                let ((block_x, rest_x), (block_left, rest_left)) =
+                    (x.split_at(at * n), left.split_at(at * k));
+                block.change(buffer, |out| self.rows(padding, panels, out, block_x, block_left).share(1));
+                (out, x, left) = (rest, rest_x, rest_left);
+            }
         });
     }
 

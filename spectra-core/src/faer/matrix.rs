@@ -1,7 +1,7 @@
 //! The backend and its matrices, which own what `borrowed.rs` operates on.
 
 use super::kernels::Kernels;
-use super::{MatrixMut, MatrixRef};
+use super::{MatrixMut, MatrixRef, Values, ValuesMut};
 use crate::backend::{Backend, Coef, Entrywise, Gradient, Matrix, Op, Result};
 use crate::dense::{Dense, DenseMatrix};
 use crate::linalg::Workspace;
@@ -84,13 +84,13 @@ impl<E: FaerElement> FaerMatrix<E> {
 
     /// The values where they are, to read.
     pub fn borrow(&self) -> MatrixRef<'_, E> {
-        MatrixRef { values: self.0.values(), shape: self.0.shape() }
+        MatrixRef { values: Values::Full(self.0.values()), shape: self.0.shape() }
     }
 
     /// The values where they are, to change.
     pub fn borrow_mut(&mut self) -> MatrixMut<'_, E> {
         let shape = self.0.shape();
-        MatrixMut { values: self.0.values_mut(), shape }
+        MatrixMut { values: ValuesMut::Full(self.0.values_mut()), shape }
     }
 }
 

@@ -26,12 +26,14 @@ mod parallel;
 mod reduce;
 mod scratch;
 mod simd;
+mod storage;
 mod symmetric;
 mod tile;
 mod transposed;
 
 pub use borrowed::{MatrixMut, MatrixRef};
 pub use matrix::{Faer, FaerElement, FaerMatrix};
+pub use storage::{Values, ValuesMut};
 
 #[cfg(test)]
 mod tests;

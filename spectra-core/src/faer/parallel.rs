@@ -50,6 +50,16 @@ impl<A: Split, B: Split, C: Split> Split for (A, B, C) {
     }
 }
 
+impl<S: Split + Default, const N: usize> Split for [S; N] {
+    fn len(&self) -> usize {
+        self.first().map_or(0, Split::len)
+    }
+    fn split(self, at: usize) -> (Self, Self) {
+        let mut halves = self.map(|x| x.split(at));
+        (halves.each_mut().map(|(a, _)| core::mem::take(a)), halves.map(|(_, b)| b))
+    }
+}
+
 /// The middle of `len`, a multiple of 64 elements (whole cache lines for every slice).
 fn middle(len: usize) -> usize {
     (len / 2).next_multiple_of(64).min(len)

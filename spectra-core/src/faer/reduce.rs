@@ -8,7 +8,7 @@ use crate::backend::Element;
 const LANES: usize = 32;
 
 /// Elements summed without the pairwise tree: 128 additions in each lane.
-const LEAF: usize = 128 * LANES;
+pub(super) const LEAF: usize = 128 * LANES;
 
 /// Sum of products in `f64`.
 pub(super) fn dot<E: Element>(x: &[E], y: &[E]) -> f64 {
@@ -61,6 +61,6 @@ fn max_abs_leaf<E: Element>(x: &[E]) -> f64 {
 /// The larger of two magnitudes, NaN if either is NaN. Never returns to a number once `a` is NaN: every
 /// comparison with NaN is false.
 #[inline(always)]
-fn larger<E: Element>(a: E, b: E) -> E {
+pub(super) fn larger<E: Element>(a: E, b: E) -> E {
     if b > a || b.is_nan() { b } else { a }
 }

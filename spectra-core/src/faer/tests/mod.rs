@@ -3,6 +3,7 @@
 mod elementwise;
 mod fused;
 mod products;
+mod storage;
 
 use super::{FaerElement, FaerMatrix};
 use crate::backend::Matrix;
