@@ -9,8 +9,9 @@ use spectra_core::backend::{Error, ErrorKind, Result};
 impl<E: BurnElement> BurnBackend<E> {
     /// A tensor of any rank as a `rows x cols` matrix, its values in row-major order.
     ///
-    /// Operations on the matrix never show in another tensor. Nothing is copied if the tensor is contiguous and of
-    /// type `E`; it is then changed in place if this is its only handle. bf16, f16 and f32 are widened to `E`.
+    /// Operations on the matrix never show in another tensor. Nothing is copied if the tensor is contiguous and of type `E`, or
+    /// on the CPU device of bf16 or f16, which operations widen a piece at a time and round once; it is then changed in place
+    /// if this is its only handle. Other types that `E` contains are widened to it.
     ///
     /// # Errors
     /// If the tensor lies on another device, its type is not contained in `E`, or it does not have `rows * cols`
@@ -48,7 +49,7 @@ impl<E: BurnElement> BurnBackend<E> {
         self.wrap(matrix.tensor().to_device(&self.device), false).unwrap_or(matrix)
     }
 
-    /// The tensor, checked, of this shape and of type `E`, and without its graph.
+    /// The tensor, checked, of this shape, of a type that operations take, and without its graph.
     fn accept<const D: usize>(
         &self,
         operation: &'static str,
@@ -69,7 +70,11 @@ impl<E: BurnElement> BurnBackend<E> {
         }
         check_len(operation, (rows, cols), tensor.shape().num_elements())?;
         let same_shape = tensor.dims().as_slice() == [rows, cols];
-        let tensor = if tensor.dtype() == E::DTYPE { tensor } else { tensor.cast(E::DTYPE) };
+        let as_it_is = match tensor.dtype() {
+            DType::BF16 | DType::F16 => self.on_memory,
+            dtype => dtype == E::DTYPE,
+        };
+        let tensor = if as_it_is { tensor } else { tensor.cast(E::DTYPE) };
         // A strided view would be copied by a reshape.
         Ok(if same_shape { Tensor::from_bridge(tensor.into_bridge()) } else { tensor.reshape([rows, cols]) })
     }

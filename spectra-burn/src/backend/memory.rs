@@ -2,9 +2,9 @@
 
 use super::element::BurnElement;
 use burn::backend::{BackendTypes, Flex};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use spectra_core::backend::{Error, Op, Result};
-use spectra_core::faer::{MatrixMut, MatrixRef};
+use spectra_core::faer::{MatrixMut, MatrixRef, Values, ValuesMut};
 use std::borrow::Cow;
 
 /// Burn's tensor of the CPU device: shared memory with a layout, copied on the first write while it is shared.
@@ -66,48 +66,65 @@ impl Memory {
     }
 
     /// The values as they lie in memory.
-    pub(super) fn values<E: BurnElement>(&self) -> &[E] {
-        // Empty memory has no alignment.
-        if self.is_empty() { Default::default() } else { E::values(&self.storage) }
+    fn values<E: BurnElement>(&self) -> Values<'_, E> {
+        match self.storage.dtype() {
+            // Empty memory has no alignment.
+            _ if self.is_empty() => Values::default(),
+            DType::BF16 => Values::Bf16(self.storage.storage()),
+            DType::F16 => Values::F16(self.storage.storage()),
+            _ => Values::Full(E::values(&self.storage)),
+        }
     }
 
     /// The same, to change; other tensors that share the memory keep theirs.
-    pub(super) fn values_mut<E: BurnElement>(&mut self) -> &mut [E] {
-        if self.is_empty() { Default::default() } else { E::values_mut(&mut self.storage) }
+    fn values_mut<E: BurnElement>(&mut self) -> ValuesMut<'_, E> {
+        match self.storage.dtype() {
+            _ if self.is_empty() => ValuesMut::default(),
+            DType::BF16 => ValuesMut::Bf16(self.storage.storage_mut()),
+            DType::F16 => ValuesMut::F16(self.storage.storage_mut()),
+            _ => ValuesMut::Full(E::values_mut(&mut self.storage)),
+        }
+    }
+
+    /// Reads the values, row by row.
+    pub(super) fn read<E: BurnElement>(&self, out: &mut [E]) {
+        self.in_order(false).values().full(|values| out.copy_from_slice(values));
     }
 
     /// Replaces the values by `values`, given row by row.
     pub(super) fn write<E: BurnElement>(&mut self, values: &[E]) {
         let (rows, cols) = self.shape();
         let transposed = self.transposed;
-        let stored = self.values_mut();
+        let mut stored = self.values_mut();
         if !transposed {
-            return stored.copy_from_slice(values);
+            return stored.write(values);
         }
-        for (j, column) in stored.chunks_exact_mut(rows.max(1)).enumerate() {
-            for (i, x) in column.iter_mut().enumerate() {
-                *x = values[i * cols + j];
+        stored.full(|stored| {
+            for (j, column) in stored.chunks_exact_mut(rows.max(1)).enumerate() {
+                for (i, x) in column.iter_mut().enumerate() {
+                    *x = values[i * cols + j];
+                }
             }
-        }
+        });
     }
 
     /// `op` of this matrix, for a product.
     pub(super) fn operand<E: BurnElement>(&self, op: Op) -> Result<Operand<'_, E>> {
         let (rows, cols) = self.stored_shape();
         let op = if self.transposed { flip(op) } else { op };
-        Ok((MatrixRef::new(self.values(), rows, cols)?, op))
+        Ok((MatrixRef::stored(self.values(), rows, cols)?, op))
     }
 
     /// The memory as a matrix.
     pub(super) fn stored<E: BurnElement>(&self) -> Result<MatrixRef<'_, E>> {
         let (rows, cols) = self.stored_shape();
-        MatrixRef::new(self.values(), rows, cols)
+        MatrixRef::stored(self.values(), rows, cols)
     }
 
     /// The memory as a matrix, to change.
     pub(super) fn stored_mut<E: BurnElement>(&mut self) -> Result<MatrixMut<'_, E>> {
         let (rows, cols) = self.stored_shape();
-        MatrixMut::new(self.values_mut(), rows, cols)
+        MatrixMut::stored(self.values_mut(), rows, cols)
     }
 
     /// The same matrix with its entries in the other order or not, as asked.

@@ -25,7 +25,7 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
     fn read(&self, out: &mut [E]) -> Result<()> {
         check_len("read", self.shape, out.len())?;
         if let Some(memory) = self.memory() {
-            out.copy_from_slice(memory.in_order(false).values());
+            memory.read(out);
             return Ok(());
         }
         let data = self.tensor().try_into_data().map_err(|e| Error::device("read", e.to_string()))?;

@@ -237,7 +237,7 @@ pub(super) fn unsee<E: Arithmetic, const D: usize>(
 ) -> Tensor<D> {
     let tensor = matrix.into_tensor();
     let tensor = if view.transposed { tensor.transpose() } else { tensor };
-    let tensor = if dtype == E::DTYPE { tensor } else { tensor.cast(dtype) };
+    let tensor = if tensor.dtype() == dtype { tensor } else { tensor.cast(dtype) };
     let same_shape = tensor.dims().as_slice() == shape.as_slice();
     if same_shape { Tensor::from_bridge(tensor.into_bridge()) } else { tensor.reshape(shape) }
 }

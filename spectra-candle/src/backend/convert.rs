@@ -11,28 +11,30 @@ use std::sync::atomic::AtomicBool;
 impl<E: CandleElement> CandleBackend<E> {
     /// A user's tensor of any rank as a `rows x cols` matrix, to read; the tensor never changes.
     ///
-    /// No copy if the tensor is contiguous and of type `E`; it is then copied before a first write. A transposed
-    /// or otherwise strided view is copied; bf16, f16 and f32 are widened to `E`.
+    /// No copy if the tensor is contiguous and of type `E`, or on the CPU of bf16 or f16, which operations widen a piece at a
+    /// time; it is then copied before a first write. A transposed or otherwise strided view is copied; other types that `E`
+    /// contains are widened to it.
     ///
     /// # Errors
     /// If the tensor lies on another device, its type is not contained in `E`, or it does not have `rows * cols`
     /// elements.
     pub fn matrix(&self, tensor: &Tensor, (rows, cols): (usize, usize)) -> Result<CandleMatrix<E>> {
         self.check("matrix", tensor, (rows, cols))?;
-        let matrix = tensor.detach().to_dtype(E::DTYPE).and_then(|t| t.contiguous()?.reshape((rows, cols)));
+        let dtype = if self.operates_on(tensor.dtype()) { tensor.dtype() } else { E::DTYPE };
+        let matrix = tensor.detach().to_dtype(dtype).and_then(|t| t.contiguous()?.reshape((rows, cols)));
         Ok(self.wrap(at("matrix", matrix)?, true, None))
     }
 
     /// A variable as a `rows x cols` matrix, to change: as with `Var::set`, every tensor that shares the
     /// variable's memory sees the changes.
     ///
-    /// A variable of another type than `E` is widened into a matrix of its own;
-    /// [`write_back`](Self::write_back) rounds the result into the variable.
+    /// On the CPU a variable of bf16 or f16 changes as one of type `E` does: every operation rounds its result once. Any other
+    /// is widened into a matrix of its own; [`write_back`](Self::write_back) rounds the result into the variable.
     ///
     /// # Errors
     /// As [`matrix`](Self::matrix).
     pub fn variable(&self, var: &Var, (rows, cols): (usize, usize)) -> Result<CandleMatrix<E>> {
-        if !is_direct::<E>(var) {
+        if !self.lies_in(var) {
             return self.matrix(var, (rows, cols));
         }
         self.check("variable", var, (rows, cols))?;
@@ -42,7 +44,17 @@ impl<E: CandleElement> CandleBackend<E> {
 
     /// Whether operations on [`variable`](Self::variable) run on the variable's own memory.
     pub(crate) fn changes_in_place(&self, var: &Var) -> bool {
-        !self.tensor_operations && is_direct::<E>(var)
+        !self.tensor_operations && self.lies_in(var)
+    }
+
+    /// Whether a matrix can lie in the variable's memory.
+    fn lies_in(&self, var: &Var) -> bool {
+        self.operates_on(var.dtype()) && var.is_contiguous()
+    }
+
+    /// Whether operations take values of this type as they are.
+    fn operates_on(&self, dtype: DType) -> bool {
+        dtype == E::DTYPE || !self.tensor_operations && matches!(dtype, DType::BF16 | DType::F16)
     }
 
     /// Rounds the values once to the variable's type and sets it. Nothing to do for a matrix that already
@@ -77,9 +89,4 @@ impl<E: CandleElement> CandleBackend<E> {
         }
         check_len(operation, shape, tensor.elem_count())
     }
-}
-
-/// Whether a matrix can lie in the variable's memory.
-fn is_direct<E: CandleElement>(var: &Var) -> bool {
-    var.dtype() == E::DTYPE && var.is_contiguous()
 }

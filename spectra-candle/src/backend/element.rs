@@ -1,7 +1,7 @@
 //! `f32` and `f64` as candle stores them.
 
 use candle_core::{CpuStorage, WithDType};
-use spectra_core::faer::FaerElement;
+use spectra_core::faer::{FaerElement, Values, ValuesMut};
 
 mod sealed {
     pub trait Sealed {}
@@ -11,30 +11,44 @@ mod sealed {
 
 /// The arithmetic types of [`CandleBackend`](crate::CandleBackend): `f32` and `f64`.
 pub trait CandleElement: FaerElement + WithDType + sealed::Sealed {
-    /// The values in CPU memory, if they are of this type.
+    /// The values in CPU memory, if they are of this type or of 16 bits.
     #[doc(hidden)]
-    fn values_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+    fn values(storage: &CpuStorage) -> Option<Values<'_, Self>>;
+    /// The same, to change.
+    #[doc(hidden)]
+    fn values_mut(storage: &mut CpuStorage) -> Option<ValuesMut<'_, Self>>;
     /// Appends the value's bytes, lowest first.
     #[doc(hidden)]
     fn push_le_bytes(self, bytes: &mut Vec<u8>);
 }
 
-impl CandleElement for f32 {
-    fn values_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
-        if let CpuStorage::F32(values) = storage { Some(values) } else { None }
-    }
+macro_rules! element {
+    ($element:ident, $variant:ident) => {
+        impl CandleElement for $element {
+            fn values(storage: &CpuStorage) -> Option<Values<'_, Self>> {
+                match storage {
+                    CpuStorage::$variant(values) => Some(Values::Full(values)),
+                    CpuStorage::BF16(values) => Some(Values::Bf16(values)),
+                    CpuStorage::F16(values) => Some(Values::F16(values)),
+                    _ => None,
+                }
+            }
 
-    fn push_le_bytes(self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.to_le_bytes());
-    }
+            fn values_mut(storage: &mut CpuStorage) -> Option<ValuesMut<'_, Self>> {
+                match storage {
+                    CpuStorage::$variant(values) => Some(ValuesMut::Full(values)),
+                    CpuStorage::BF16(values) => Some(ValuesMut::Bf16(values)),
+                    CpuStorage::F16(values) => Some(ValuesMut::F16(values)),
+                    _ => None,
+                }
+            }
+
+            fn push_le_bytes(self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&self.to_le_bytes());
+            }
+        }
+    };
 }
 
-impl CandleElement for f64 {
-    fn values_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
-        if let CpuStorage::F64(values) = storage { Some(values) } else { None }
-    }
-
-    fn push_le_bytes(self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.to_le_bytes());
-    }
-}
+element!(f32, F32);
+element!(f64, F64);

@@ -9,7 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A contiguous two-dimensional tensor of type `E`.
+/// A contiguous two-dimensional tensor of type `E`, or of bf16 or f16 where operations run on CPU memory.
 ///
 /// Made by [`CandleBackend`](crate::CandleBackend): [`zeros`](spectra_core::backend::Backend::zeros) and
 /// `upload` own their memory; [`matrix`](crate::CandleBackend::matrix) borrows a user's tensor and copies it
@@ -69,10 +69,10 @@ impl<E: CandleElement> CandleMatrix<E> {
         self.tensor
     }
 
-    /// Runs `f` on the values, row-major; where they are, if that is the CPU.
+    /// Runs `f` on the values, row-major; where they are, if that is the CPU and their type `E`.
     pub(crate) fn with_values<R>(&self, f: impl FnOnce(&[E]) -> R) -> Result<R> {
         let result = if self.on_memory {
-            memory::read([&self.tensor], |[values]| f(values))
+            memory::read([&self.tensor], |[values]| values.full(f))
         } else {
             self.tensor.flatten_all().and_then(|t| t.to_vec1()).map(|values| f(&values))
         };

@@ -5,7 +5,7 @@ use super::matrix::{CandleMatrix, at};
 use super::memory;
 use super::scalar::CandleScalar;
 use spectra_core::backend::{Coefficient, Entrywise, Gradient, Matrix, Result, Scalar};
-use spectra_core::faer::{MatrixMut, MatrixRef};
+use spectra_core::faer::{MatrixMut, MatrixRef, Values, ValuesMut};
 
 type Coef<'a> = Coefficient<'a, CandleScalar>;
 type Host<'a> = Coefficient<'a, f64>;
@@ -110,26 +110,26 @@ impl<E: CandleElement> CandleMatrix<E> {
     }
 }
 
-/// Row-major slices as matrices of these shapes.
+/// Row-major values as matrices of these shapes.
 fn borrow<'a, E: CandleElement, const N: usize>(
-    values: [&'a [E]; N],
+    values: [Values<'a, E>; N],
     shapes: [(usize, usize); N],
 ) -> Result<[MatrixRef<'a, E>; N]> {
     let mut matrices = [MatrixRef::default(); N];
     for ((matrix, values), (rows, cols)) in matrices.iter_mut().zip(values).zip(shapes) {
-        *matrix = MatrixRef::new(values, rows, cols)?;
+        *matrix = MatrixRef::stored(values, rows, cols)?;
     }
     Ok(matrices)
 }
 
-/// Row-major slices as matrices of these shapes, to change.
+/// Row-major values as matrices of these shapes, to change.
 fn borrow_mut<'a, E: CandleElement, const N: usize>(
-    values: [&'a mut [E]; N],
+    values: [ValuesMut<'a, E>; N],
     shapes: [(usize, usize); N],
 ) -> Result<[MatrixMut<'a, E>; N]> {
     let mut matrices = std::array::from_fn(|_| MatrixMut::default());
     for ((matrix, values), (rows, cols)) in matrices.iter_mut().zip(values).zip(shapes) {
-        *matrix = MatrixMut::new(values, rows, cols)?;
+        *matrix = MatrixMut::stored(values, rows, cols)?;
     }
     Ok(matrices)
 }

@@ -29,7 +29,7 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
         if self.on_memory {
             let prepared = Self::prepare(&mut [&mut *self], []);
             let written =
-                prepared.and_then(|[]| memory::write([&self.tensor], |[out]| out.copy_from_slice(values)));
+                prepared.and_then(|[]| memory::write([&self.tensor], |[mut out]| out.write(values)));
             return at("write", written);
         }
         let fresh = Tensor::from_slice(values, self.shape(), self.tensor.device());

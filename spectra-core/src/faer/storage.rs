@@ -89,7 +89,16 @@ impl<E: Send> Split for ValuesMut<'_, E> {
 }
 
 impl<'a, E: FaerElement> Values<'a, E> {
-    /// A part of the values.
+    /// A part of the values, if they reach so far.
+    pub fn get(self, range: core::ops::Range<usize>) -> Option<Self> {
+        Some(match self {
+            Self::Full(x) => Self::Full(x.get(range)?),
+            Self::Bf16(x) => Self::Bf16(x.get(range)?),
+            Self::F16(x) => Self::F16(x.get(range)?),
+        })
+    }
+
+    /// A part of the values, which reach so far.
     pub(super) fn range(self, range: core::ops::Range<usize>) -> Self {
         match self {
             Self::Full(x) => Self::Full(&x[range]),
@@ -123,7 +132,7 @@ impl<'a, E: FaerElement> Values<'a, E> {
     }
 
     /// `f` of the values in full width: of a copy for the time of the call, if they have to be widened.
-    pub(super) fn full<R>(self, f: impl FnOnce(&[E]) -> R) -> R {
+    pub fn full<R>(self, f: impl FnOnce(&[E]) -> R) -> R {
         if let Self::Full(x) = self {
             return f(x);
         }
@@ -136,7 +145,24 @@ impl<'a, E: FaerElement> Values<'a, E> {
     }
 }
 
-impl<E: FaerElement> ValuesMut<'_, E> {
+impl<'a, E: FaerElement> ValuesMut<'a, E> {
+    /// A part of the values, if they reach so far.
+    pub fn get(self, range: core::ops::Range<usize>) -> Option<Self> {
+        Some(match self {
+            Self::Full(x) => Self::Full(x.get_mut(range)?),
+            Self::Bf16(x) => Self::Bf16(x.get_mut(range)?),
+            Self::F16(x) => Self::F16(x.get_mut(range)?),
+        })
+    }
+
+    /// Replaces the values, as many as there are, rounding them once.
+    pub fn write(&mut self, x: &[E]) {
+        if let Self::Full(out) = self {
+            out.copy_from_slice(x);
+        }
+        self.round(x);
+    }
+
     /// The values, to read.
     pub(super) fn shared(&self) -> Values<'_, E> {
         match self {
@@ -183,7 +209,7 @@ impl<E: FaerElement> ValuesMut<'_, E> {
     }
 
     /// Runs `f` on the values in full width: on a copy for the time of the call, if they have to be widened and rounded.
-    pub(super) fn full<R>(&mut self, f: impl FnOnce(&mut [E]) -> R) -> R {
+    pub fn full<R>(&mut self, f: impl FnOnce(&mut [E]) -> R) -> R {
         if let Self::Full(x) = self {
             return f(x);
         }
