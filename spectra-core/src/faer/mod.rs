@@ -32,6 +32,7 @@ mod transposed;
 
 pub use borrowed::{MatrixMut, MatrixRef};
 pub use matrix::{Faer, FaerElement, FaerMatrix};
+pub(crate) use scratch::provide;
 
 #[cfg(test)]
 mod tests;
