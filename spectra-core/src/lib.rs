@@ -58,7 +58,7 @@
 //! | [`Matrix::dot`](backend::Matrix::dot) | norms | `trace(A^T B)` by products would cost n times as much and read the result back |
 //! | [`Matrix::max_abs`](backend::Matrix::max_abs) | finite check, scaling before squares overflow | a norm overflows where the maximum does not |
 //!
-//! Everything else is provided: fused forms (`adam_add`, `power_sweep`, `low_rank_add`; the power iteration as a whole), the symmetric product, and the small
+//! Everything else is provided: fused forms (`entrywise_add`, `adam_add`, `power_sweep`, `low_rank_add`; the power iteration as a whole), the symmetric product, and the small
 //! k x k factorisations, whose default goes through the host. [`Scalar`](backend::Scalar) adds three methods for numbers that
 //! stay on the device; a CPU backend uses `f64` and writes none of them.
 //!

@@ -159,11 +159,8 @@ pub trait Matrix: Sized + core::fmt::Debug {
         self.gemm(beta, alpha, a, op_a, b, op_b)
     }
 
-    /// One AdamW pass: with the gradient `G` (scale included)
+    /// One AdamW pass, for the default of [`Backend::entrywise_add`](super::Backend::entrywise_add): with `G` (scale included)
     /// `M = b1 M + (1 - b1) G`, `V = b2 V + (1 - b2) G o G`, `self = beta self + alpha M / (sqrt(V) + eps)`.
-    ///
-    /// The default of [`Backend::entrywise_add`](super::Backend::entrywise_add) calls it; a backend that overrides that one
-    /// need not override this.
     ///
     /// # Errors
     /// Shapes.

@@ -146,28 +146,15 @@ impl<E: Element> Adam<E> {
             s_by.clear(s);
             vectorized(
                 #[inline(always)]
-                || self.slow_loop(out, m, v, s, gradient, s_by, a),
+                || {
+                    let states = m.iter_mut().zip(v.iter_mut()).zip(s.iter_mut());
+                    for ((o, ((m, v), s)), g) in out.iter_mut().zip(states).zip(gradient) {
+                        let slow = s_by.apply(s, *g);
+                        let (m, denominator) = self.advance(m, v, *g);
+                        self.x.apply(o, (m + a * slow) / denominator);
+                    }
+                },
             );
         });
-    }
-
-    /// A function of its own, whose arguments the compiler knows to lie apart: so many slices it would not vectorise else.
-    #[inline(always)]
-    fn slow_loop(
-        self,
-        out: &mut [E],
-        m: &mut [E],
-        v: &mut [E],
-        s: &mut [E],
-        gradient: &[E],
-        s_by: Blend<E>,
-        a: E,
-    ) {
-        let states = m.iter_mut().zip(v.iter_mut()).zip(s.iter_mut());
-        for ((o, ((m, v), s)), g) in out.iter_mut().zip(states).zip(gradient) {
-            let slow = s_by.apply(s, *g);
-            let (m, denominator) = self.advance(m, v, *g);
-            self.x.apply(o, (m + a * slow) / denominator);
-        }
     }
 }

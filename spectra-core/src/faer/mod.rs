@@ -33,6 +33,7 @@ mod transposed;
 
 pub use borrowed::{MatrixMut, MatrixRef};
 pub use matrix::{Faer, FaerElement, FaerMatrix};
+pub(crate) use scratch::provide;
 pub use storage::{Values, ValuesMut};
 
 #[cfg(test)]

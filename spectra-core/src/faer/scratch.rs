@@ -1,17 +1,49 @@
 //! Working memory that outlives a call.
 
+use super::gemm;
+use super::kernels::Kernels;
+use crate::backend::{Coefficient, Op};
 use alloc::vec::Vec;
 use std::sync::{Mutex, PoisonError};
 
+/// Makes ready for `threads` calls at the same time, of any thread of rayon's pool: none like an earlier one allocates.
+pub(crate) fn provide(threads: usize) {
+    // A call holds a buffer of its own type, a sweep one of `f64` besides.
+    f32::buffers().provide(threads, 0.0);
+    f64::buffers().provide(2 * threads, 0.0);
+    // A thread makes faer's packing buffer when it first multiplies matrices that are not tiny.
+    rayon::broadcast(|_| {
+        let (a, mut out) = ([0.0f32; SIDE * SIDE], [0.0; SIDE * SIDE]);
+        let a = gemm::view(&a, (SIDE, SIDE), Op::Plain);
+        f32::gemm(&mut out, Coefficient::ZERO, Coefficient::ONE, a, a);
+    });
+}
+
+const SIDE: usize = 64;
+
 /// Buffers that are not in use. They belong to the element type, not to a thread or a matrix: any thread of
 /// the pool may run a call, and matrices change roles between steps, but the sizes asked for repeat. So a call
-/// like an earlier one finds its buffer here and allocates nothing; calls at the same time get different ones.
+/// like an earlier one finds its buffer here and allocates nothing; calls at the same time get different ones,
+/// [provided](Self::provide) where it is known how many there can be.
 #[derive(Debug)]
 pub struct Buffers<E>(Mutex<Vec<Vec<E>>>);
 
 impl<E: Copy> Buffers<E> {
     pub(super) const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
+    }
+
+    /// Sees to it that `count` calls at the same time find buffers as long as the longest so far.
+    pub(super) fn provide(&self, count: usize, zero: E) {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = free.iter().map(Vec::len).max().unwrap_or(0);
+        if longest == 0 {
+            return;
+        }
+        let more = count.saturating_sub(free.len());
+        free.extend(core::iter::repeat_with(Vec::new).take(more));
+        free.sort_unstable_by_key(|buffer| core::cmp::Reverse(buffer.len()));
+        free.iter_mut().take(count).for_each(|buffer| buffer.resize(longest, zero));
     }
 
     /// Runs `f` with `len` elements of unspecified contents, the first at the start of a cache line: a vector of

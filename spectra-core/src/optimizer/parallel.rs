@@ -7,8 +7,11 @@ use super::plan::Rule;
 use crate::backend::{Backend, Error, Result};
 use crate::linalg::Workspace;
 
-/// Up to so many entries a parameter is updated by one thread beside others. (Each thread has temporaries of its own
-/// for such parameters: a few times 4 MiB in `f32`.) Larger ones take turns, on all threads.
+/// Up to so many entries a parameter is updated by one thread beside others. Larger ones take turns, on all threads.
+///
+/// What that costs in memory: the parameters are dealt out to the threads in the same way at every step, and each thread has
+/// temporaries of its own for its share, a few times 4 MiB in `f32` at most. On the `faer` kernels each thread has besides
+/// a buffer as long as the longest that a small parameter asks for, k (m + n) numbers, and faer's packing buffer.
 const SMALL: usize = 1 << 20;
 
 /// A pair that is to be updated, if it is: `(X, G)`.
@@ -22,6 +25,9 @@ where
 {
     /// [`step`](Self::step) with small parameters side by side on the threads of rayon's pool: the same result, to
     /// the bit on a backend whose results do not depend on the number of threads. For backends that compute when they are called.
+    ///
+    /// On the `faer` backend nothing is allocated after the first call in a pool, whichever parameters come together; but
+    /// for rayon, which takes a block of 1.5 KiB for every 63 calls from a thread outside its pool.
     ///
     /// # Errors
     /// As [`step`](Self::step).
@@ -47,19 +53,25 @@ where
         if items.len() != members.len() {
             return Err(Error::shape("par_update (number of items)", (members.len(), 1), (items.len(), 1)));
         }
-        for (index, (member, item)) in members.iter_mut().zip(&mut *items).enumerate() {
+        let threads = rayon::current_num_threads();
+        let first = beside.len() < threads;
+        if first {
+            beside.resize_with(threads, || Workspace::new(workspace.backend().clone()));
+        }
+        let workspaces = &mut beside[..threads];
+        Share { first: 0, members: &mut *members, items: &mut *items, workspaces }.run(&update, &pair)?;
+        if first {
+            // Before a large parameter asks for longer ones.
+            crate::faer::provide(threads);
+        }
+        for (index, (member, item)) in members.iter_mut().zip(items).enumerate() {
             if cost(member).is_none()
                 && let Some((weights, gradient)) = pair(item)
             {
                 update.apply(index, member, weights, gradient, workspace)?;
             }
         }
-        let threads = rayon::current_num_threads();
-        if beside.len() < threads {
-            beside.resize_with(threads, || Workspace::new(workspace.backend().clone()));
-        }
-        let all = Share { first: 0, members, items, workspaces: &mut beside[..threads] };
-        all.run(&update, &pair)
+        Ok(())
     }
 }
 

@@ -47,7 +47,7 @@ fn losses_are_those_of_candles_program() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let rates = "--lr 0.001 --elementwise-lr 0.004 --beta2 0.95";
     let flags = &format!("--steps 6 --eval-every 3 --optimizer adamw,spectra-adamw {rates}");
-    run::<BurnLearner>("train_lm", arguments(folder.path(), flags)).expect("a run");
+    run::<BurnLearner>("train_lm_burn", arguments(folder.path(), flags)).expect("a run");
     let found = measurements(folder.path());
     for (optimizer, losses) in expected {
         let lines: Vec<_> = found.iter().filter(|line| line[0] == optimizer).collect();
@@ -66,7 +66,7 @@ fn a_killed_run_resumes_to_the_same_bits() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
     let flags = "--steps 60 --eval-every 10 --checkpoint-every 3 --optimizer spectra";
-    run::<BurnLearner>("train_lm", arguments(&whole, flags)).expect("a whole run");
+    run::<BurnLearner>("train_lm_burn", arguments(&whole, flags)).expect("a whole run");
     let mut kills = 0;
     for round in 1_u64.. {
         let arguments = arguments(&killed, &format!("{flags} --resume"));
@@ -95,5 +95,5 @@ fn a_killed_run_resumes_to_the_same_bits() {
 #[ignore = "started by a_killed_run_resumes_to_the_same_bits"]
 fn child() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
-    run::<BurnLearner>("train_lm", arguments.split_whitespace().map(Into::into)).expect("a run");
+    run::<BurnLearner>("train_lm_burn", arguments.split_whitespace().map(Into::into)).expect("a run");
 }

@@ -1,6 +1,6 @@
 //! Trains a small language model once with each optimizer and compares them.
 //!
-//! `cargo run --release -p spectra-burn --example train_lm -- --help`
+//! `cargo run --release -p spectra-burn --example train_lm_burn -- --help`
 
 mod learner;
 mod model;
@@ -15,5 +15,5 @@ use learner::BurnLearner;
 
 fn main() -> ExitCode {
     let arguments = env::args_os().skip(1);
-    spectra_examples::report(spectra_examples::run::<BurnLearner>("train_lm", arguments))
+    spectra_examples::report(spectra_examples::run::<BurnLearner>("train_lm_burn", arguments))
 }
