@@ -6,27 +6,38 @@ static __device__ REAL sign_of(REAL x) {
     return (REAL)((x > 0) - (x < 0));
 }
 
-#define ELEMENTWISE(name, value)                                                                                       \
+#define ELEMENTWISE(name, operands, value)                                                                             \
     extern "C" __global__ void name(struct View out, struct View x_view, struct View y_view, Index rows, Index cols,   \
-                                    int keep, double eps, PARAMETER struct Coefficients c) {                                     \
+                                    int keep, double eps, PARAMETER struct Coefficients c) {                           \
         COEFFICIENTS_OF(c, coefficient)                                                                                \
         REAL beta = coefficient[0], alpha = coefficient[1];                                                            \
-        FOR_EACH_ENTRY(rows, cols) {                                                                                   \
-            REAL x = get(x_view, row, col);                                                                            \
-            REAL term = alpha * (value);                                                                               \
-            put(out, row, col, keep ? beta * get(out, row, col) + term : term);                                        \
+        REAL x[BATCH], y[BATCH], old[BATCH];                                                                           \
+        FOR_EACH_BATCH(rows, cols) {                                                                                   \
+            get_batch(x_view, row, col, cols, THREADS, x);                                                             \
+            if (operands == 2) get_batch(y_view, row, col, cols, THREADS, y);                                          \
+            if (keep) get_batch(out, row, col, cols, THREADS, old);                                                    \
+            IN_BATCH {                                                                                                 \
+                REAL term = alpha * (value);                                                                           \
+                x[i] = keep ? beta * old[i] + term : term;                                                             \
+            }                                                                                                          \
+            put_batch(out, row, col, cols, THREADS, x);                                                                \
         }                                                                                                              \
     }
 
-ELEMENTWISE(scale_add, x)
-ELEMENTWISE(product_add, x * get(y_view, row, col))
-ELEMENTWISE(quotient_add, x / ((REAL)sqrt(get(y_view, row, col)) + (REAL)eps))
-ELEMENTWISE(sign_add, sign_of(x))
+ELEMENTWISE(scale_add, 1, x[i])
+ELEMENTWISE(product_add, 2, x[i] * y[i])
+ELEMENTWISE(quotient_add, 2, x[i] / ((REAL)sqrt(y[i]) + (REAL)eps))
+ELEMENTWISE(sign_add, 1, sign_of(x[i]))
 
 // out = beta out. A beta of zero on the host writes zeros without reading.
 extern "C" __global__ void scale(struct View out, Index rows, Index cols, int keep, PARAMETER struct Coefficients c) {
     COEFFICIENTS_OF(c, coefficient)
-    FOR_EACH_ENTRY(rows, cols) { put(out, row, col, keep ? coefficient[0] * get(out, row, col) : (REAL)0); }
+    REAL x[BATCH];
+    FOR_EACH_BATCH(rows, cols) {
+        if (keep) get_batch(out, row, col, cols, THREADS, x);
+        IN_BATCH x[i] = keep ? coefficient[0] * x[i] : (REAL)0;
+        put_batch(out, row, col, cols, THREADS, x);
+    }
 }
 
 // AdamW in one pass: first = b1 first + (1 - b1) G, second = b2 second + (1 - b2) G o G,
@@ -36,14 +47,21 @@ extern "C" __global__ void adam_add(struct View out, struct View first, struct V
                                     Index rows, Index cols, int keep, double b1, double b2, double eps,
                                     PARAMETER struct Coefficients c) {
     COEFFICIENTS_OF(c, coefficient)
-    FOR_EACH_ENTRY(rows, cols) {
-        REAL g = get(gradient, row, col);
-        REAL m = (REAL)b1 * get(first, row, col) + coefficient[2] * g;
-        REAL v = (REAL)b2 * get(second, row, col) + coefficient[3] * (g * g);
-        put(first, row, col, m);
-        put(second, row, col, v);
-        REAL term = coefficient[1] * (m / ((REAL)sqrt(v) + (REAL)eps));
-        put(out, row, col, keep ? coefficient[0] * get(out, row, col) + term : term);
+    REAL g[BATCH], m[BATCH], v[BATCH], x[BATCH];
+    FOR_EACH_BATCH(rows, cols) {
+        get_batch(gradient, row, col, cols, THREADS, g);
+        get_batch(first, row, col, cols, THREADS, m);
+        get_batch(second, row, col, cols, THREADS, v);
+        if (keep) get_batch(out, row, col, cols, THREADS, x);
+        IN_BATCH {
+            m[i] = (REAL)b1 * m[i] + coefficient[2] * g[i];
+            v[i] = (REAL)b2 * v[i] + coefficient[3] * (g[i] * g[i]);
+            REAL term = coefficient[1] * (m[i] / ((REAL)sqrt(v[i]) + (REAL)eps));
+            x[i] = keep ? coefficient[0] * x[i] + term : term;
+        }
+        put_batch(first, row, col, cols, THREADS, m);
+        put_batch(second, row, col, cols, THREADS, v);
+        put_batch(out, row, col, cols, THREADS, x);
     }
 }
 

@@ -57,63 +57,60 @@ extern "C" __global__ void momentum(struct View m, struct View g, Index rows, In
     COEFFICIENTS_OF(c, coefficient)
     __shared__ double shared[THREADS];
     double sum = 0.0;
+    REAL x[BATCH], y[BATCH];
     for (Index row = block / grid_x; row < rows; row += grid_y) {
-        for (Index col = (Index)(block % grid_x) * THREADS + threadIdx.x; col < cols; col += (Index)grid_x * THREADS) {
-            REAL x = get(m, row, col);
+        for (Index col = (Index)(block % grid_x) * (THREADS * BATCH) + threadIdx.x; col < cols;
+             col += (Index)grid_x * (THREADS * BATCH)) {
+            get_batch(m, row, col, cols, THREADS, x);
             if (update) {
-                x = coefficient[0] * x + coefficient[1] * get(g, row, col);
-                put(m, row, col, x);
+                get_batch(g, row, col, cols, THREADS, y);
+                IN_BATCH x[i] = coefficient[0] * x[i] + coefficient[1] * y[i];
+                put_batch(m, row, col, cols, THREADS, x);
             }
-            sum += (double)x * (double)x;
+            IN_BATCH sum += (double)x[i] * (double)x[i];
         }
     }
     reduce_grid(REDUCE_SUM, sum, shared, partial, block, blocks, counter, result);
 }
 
-// V = W diag(1 / ||w_i||), zero where w_i is, eight columns for each block. Writes ||W||_F^2 and ||V||_F^2.
-extern "C" __global__ void normalize_columns(struct View w, struct View v, Index n, Index k, double *partial,
+#define FOR_EACH_ROW_BATCH(n) for (Index row = threadIdx.x; row < n; row += THREADS * BATCH)
+
+// V = W diag(1 / ||w_i||), zero where w_i is, a column for each block. Writes ||W||_F^2 and ||V||_F^2.
+extern "C" __global__ void normalize_columns(struct View w, struct View v, Index n, double *partial,
                                              unsigned int *counter, double *w_squared, double *v_squared) {
     __shared__ double shared[THREADS];
-    __shared__ double inverse[COLUMNS];
-    Index own = threadIdx.x % COLUMNS, col = (Index)blockIdx.x * COLUMNS + own;
-    double sum = 0.0;
-    if (col < k) {
-        for (Index row = threadIdx.x / COLUMNS; row < n; row += THREADS / COLUMNS) {
-            double x = (double)get(w, row, col);
-            sum += x * x;
+    Index col = blockIdx.x;
+    double sum = 0.0, squares = 0.0;
+    REAL x[BATCH];
+    FOR_EACH_ROW_BATCH(n) {
+        IN_BATCH x[i] = row + i * THREADS < n ? get(w, row + i * THREADS, col) : (REAL)0;
+        IN_BATCH sum += (double)x[i] * (double)x[i];
+    }
+    sum = reduce_block(REDUCE_SUM, sum, shared);
+    double inverse = sum == 0.0 ? 0.0 : 1.0 / sqrt(sum);
+    FOR_EACH_ROW_BATCH(n) {
+        IN_BATCH x[i] = row + i * THREADS < n ? get(w, row + i * THREADS, col) : (REAL)0;
+        IN_BATCH {
+            x[i] = (REAL)((double)x[i] * inverse);
+            if (row + i * THREADS < n) put(v, row + i * THREADS, col, x[i]);
+            squares += (double)x[i] * (double)x[i];
         }
     }
-    shared[threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.x < COLUMNS) {
-        double square = 0.0;
-        for (int i = threadIdx.x; i < THREADS; i += COLUMNS) square += shared[i];
-        inverse[threadIdx.x] = square == 0.0 ? 0.0 : 1.0 / sqrt(square);
+    squares = reduce_block(REDUCE_SUM, squares, shared);
+    if (threadIdx.x == 0) {
+        partial[2 * col] = sum;
+        partial[2 * col + 1] = squares;
     }
-    __syncthreads();
-    double squares = 0.0;
-    if (col < k) {
-        for (Index row = threadIdx.x / COLUMNS; row < n; row += THREADS / COLUMNS) {
-            REAL x = (REAL)((double)get(w, row, col) * inverse[own]);
-            put(v, row, col, x);
-            squares += (double)x * (double)x;
-        }
+    if (!last_block(counter, gridDim.x)) return;
+    sum = squares = 0.0;
+    for (unsigned int i = threadIdx.x; i < gridDim.x; i += THREADS) {
+        sum += ((volatile double *)partial)[2 * i];
+        squares += ((volatile double *)partial)[2 * i + 1];
     }
-    __syncthreads();
     sum = reduce_block(REDUCE_SUM, sum, shared);
     squares = reduce_block(REDUCE_SUM, squares, shared);
     if (threadIdx.x == 0) {
-        partial[2 * blockIdx.x] = sum;
-        partial[2 * blockIdx.x + 1] = squares;
-    }
-    if (!last_block(counter, gridDim.x)) return;
-    if (threadIdx.x == 0) {
-        double all = 0.0, units = 0.0;
-        for (unsigned int i = 0; i < gridDim.x; i++) {
-            all += ((volatile double *)partial)[2 * i];
-            units += ((volatile double *)partial)[2 * i + 1];
-        }
-        *w_squared = all;
-        *v_squared = units;
+        *w_squared = sum;
+        *v_squared = squares;
     }
 }

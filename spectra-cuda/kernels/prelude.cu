@@ -50,6 +50,36 @@ static __device__ void put(struct View v, Index row, Index col, REAL x) {
     }
 }
 
+// Entries of a row that a thread works on at a time, `step` columns apart: as many loads are under way at once.
+#define BATCH 4
+
+// x[i] = entry (row, col + i step), 0 beyond the last column.
+static __device__ void get_batch(struct View v, Index row, Index col, Index cols, int step, REAL *x) {
+    Index first = row * v.ld + col;
+    if (v.bf16) {
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            Index at = i * step;
+            x[i] = col + at < cols ? (REAL)widen(((const unsigned short *)v.data)[first + at]) : (REAL)0;
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            Index at = i * step;
+            x[i] = col + at < cols ? ((const REAL *)v.data)[first + at] : (REAL)0;
+        }
+    }
+}
+
+// Entry (row, col + i step) = x[i], up to the last column.
+static __device__ void put_batch(struct View v, Index row, Index col, Index cols, int step, const REAL *x) {
+#pragma unroll
+    for (int i = 0; i < BATCH; i++) {
+        Index at = col + i * step;
+        if (at < cols) put(v, row, at, x[i]);
+    }
+}
+
 // ---- coefficients that depend on numbers the host does not know --------------------------------------------------
 
 #define INSTRUCTIONS 40
@@ -108,8 +138,8 @@ static __device__ double apply(int op, double a, double b) {
     return a > b ? a : b;
 }
 
-// Runs the steps; one thread does. Writes the coefficients.
-static __device__ void evaluate(const struct Coefficients *c, double *coefficient) {
+// Runs the steps; one thread does. Writes the coefficients. Not a copy for each kernel: that takes the compiler seconds.
+static __device__ __noinline__ void evaluate(const struct Coefficients *c, double *coefficient) {
     double result[INSTRUCTIONS];
 #pragma unroll 1
     for (int i = 0; i < c->count; i++) {
@@ -146,6 +176,14 @@ static __device__ void evaluate(const struct Coefficients *c, double *coefficien
     for (Index row = blockIdx.y; row < rows; row += gridDim.y)                                                         \
         for (Index col = (Index)blockIdx.x * THREADS + threadIdx.x; col < cols; col += (Index)gridDim.x * THREADS)
 
+// The same by batches of entries THREADS columns apart: (row, col) is the first one, `i` counts them.
+#define FOR_EACH_BATCH(rows, cols)                                                                                     \
+    for (Index row = blockIdx.y; row < rows; row += gridDim.y)                                                         \
+        for (Index col = (Index)blockIdx.x * (THREADS * BATCH) + threadIdx.x; col < cols;                              \
+             col += (Index)gridDim.x * (THREADS * BATCH))
+
+#define IN_BATCH _Pragma("unroll") for (int i = 0; i < BATCH; i++)
+
 #define REDUCE_SUM 0
 #define REDUCE_MAX 1
 
@@ -153,6 +191,14 @@ static __device__ void evaluate(const struct Coefficients *c, double *coefficien
 static __device__ double larger(double a, double b) { return (b != b || b > a) ? b : a; }
 
 static __device__ double join(int how, double a, double b) { return how == REDUCE_SUM ? a + b : larger(a, b); }
+
+#define WARP 32
+
+// Every lane gets the sum.
+static __device__ double sum_of_warp(double x) {
+    for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
+    return x;
+}
 
 // All 256 threads give a value; thread 0 gets the result, in an order that depends on nothing else.
 static __device__ double reduce_block(int how, double value, double *shared) {

@@ -5,7 +5,12 @@ extern "C" __global__ void dot(struct View x, struct View y, Index rows, Index c
                                unsigned int *counter, double *result) {
     __shared__ double shared[THREADS];
     double sum = 0.0;
-    FOR_EACH_ENTRY(rows, cols) { sum += (double)get(x, row, col) * (double)get(y, row, col); }
+    REAL a[BATCH], b[BATCH];
+    FOR_EACH_BATCH(rows, cols) {
+        get_batch(x, row, col, cols, THREADS, a);
+        get_batch(y, row, col, cols, THREADS, b);
+        IN_BATCH sum += (double)a[i] * (double)b[i];
+    }
     unsigned int block = blockIdx.y * gridDim.x + blockIdx.x;
     reduce_grid(REDUCE_SUM, sum, shared, partial, block, gridDim.x * gridDim.y, counter, result);
 }
@@ -14,7 +19,11 @@ extern "C" __global__ void max_abs(struct View x, Index rows, Index cols, double
                                    double *result) {
     __shared__ double shared[THREADS];
     double most = 0.0;
-    FOR_EACH_ENTRY(rows, cols) { most = larger(most, fabs((double)get(x, row, col))); }
+    REAL a[BATCH];
+    FOR_EACH_BATCH(rows, cols) {
+        get_batch(x, row, col, cols, THREADS, a);
+        IN_BATCH most = larger(most, fabs((double)a[i]));
+    }
     unsigned int block = blockIdx.y * gridDim.x + blockIdx.x;
     reduce_grid(REDUCE_MAX, most, shared, partial, block, gridDim.x * gridDim.y, counter, result);
 }

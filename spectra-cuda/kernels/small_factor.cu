@@ -1,62 +1,100 @@
 // Factors of a k x k Gram matrix, in double by one block, without a trip to the host: spectra-core's linalg/small.rs
-// says what they are. `scratch`: 2 k^2 + k numbers.
+// says what they are.
 
-// length_j = sqrt(C_jj), then the upper Cholesky factor of C_ij / (length_i length_j) in c, zeros below the diagonal.
-// A column with at most `dependent` of its squared length left after the earlier ones gets a zero row.
-static __device__ void scaled_cholesky(struct View gram, Index k, double dependent, double *c, double *length) {
-    for (Index j = threadIdx.x; j < k; j += THREADS) {
+// Calls a function in working memory: shared, or `scratch` where a block has too little of that. Rows are `stride` numbers
+// long, an odd number: a warp that reads a column meets no bank twice.
+#define IN_WORKING_MEMORY(function, ...)                                                                               \
+    extern __shared__ double fast[];                                                                                   \
+    if (scratch) {                                                                                                     \
+        function(__VA_ARGS__, scratch);                                                                                \
+    } else {                                                                                                           \
+        function(__VA_ARGS__, fast);                                                                                   \
+    }
+
+// Rows that a warp eliminates from at a time.
+#define ELIMINATED 4
+
+// Every entry of a k x k array: a row for a warp. Not unrolled: this is run once, and most of its time is that of fetching it.
+#define FOR_EACH_ROW_BY_WARPS(k) _Pragma("unroll 1") for (int row = threadIdx.x / WARP; row < k; row += THREADS / WARP)
+#define FOR_EACH_COL_BY_LANES(k) _Pragma("unroll 1") for (int col = threadIdx.x % WARP; col < k; col += WARP)
+
+// The scaled Gram matrix C_ij / (length_i length_j), length_j = sqrt(C_jj), as C = L D L^T: in one array L^-1 below the
+// diagonal, D on it, and D L^T above. Gaussian elimination, on the identity too: a barrier for a column. One with at most
+// `dependent` of its squared length left after the earlier ones is dead: nothing is eliminated with it. In `scale`: 1 / length,
+// 0 for zero columns.
+static __device__ void eliminate(struct View gram, int k, int stride, double dependent, double *a, double *scale) {
+#pragma unroll 1
+    for (int j = threadIdx.x; j < k; j += THREADS) {
         double square = (double)get(gram, j, j);
-        length[j] = square > 0.0 ? sqrt(square) : 0.0;
+        scale[j] = square > 0.0 ? 1.0 / sqrt(square) : 0.0;
     }
     __syncthreads();
-    for (Index i = threadIdx.x; i < k * k; i += THREADS) {
-        Index row = i / k, col = i % k;
-        double scale = (length[row] > 0.0 ? 1.0 / length[row] : 0.0) * (length[col] > 0.0 ? 1.0 / length[col] : 0.0);
-        double x = (double)get(gram, row, col) * scale;
-        c[i] = row > col ? 0.0 : (row == col && length[row] > 0.0 ? 1.0 : x);
+    FOR_EACH_ROW_BY_WARPS(k) {
+        FOR_EACH_COL_BY_LANES(k) {
+            double x = (double)get(gram, row, col) * (scale[row] * scale[col]);
+            a[row * stride + col] = row == col && scale[row] > 0.0 ? 1.0 : x;
+        }
     }
     __syncthreads();
-    for (Index j = 0; j < k; j++) {
-        double pivot = c[j * k + j];
-        // Everyone has the pivot before its place is written.
-        __syncthreads();
+#pragma unroll 1
+    for (int j = 0; j < k; j++) {
+        const double *pivot = a + j * stride;
         // NaN is alive: it must not be mistaken for a dependent column.
-        bool dead = pivot <= dependent;
-        double root = sqrt(pivot);
-        for (Index i = j + threadIdx.x; i < k; i += THREADS) {
-            c[j * k + i] = dead ? 0.0 : (i == j ? root : c[j * k + i] / root);
-        }
-        __syncthreads();
-        Index left = k - j - 1;
-        for (Index i = threadIdx.x; i < left * left; i += THREADS) {
-            Index row = j + 1 + i / left, col = j + 1 + i % left;
-            if (row <= col) c[row * k + col] -= c[j * k + row] * c[j * k + col];
+        bool dead = pivot[j] <= dependent;
+        double inverse = dead ? 0.0 : 1.0 / pivot[j];
+#pragma unroll 1
+        for (int row = j + 1 + threadIdx.x / WARP; row < k; row += ELIMINATED * (THREADS / WARP)) {
+            FOR_EACH_COL_BY_LANES(k) {
+                double x[ELIMINATED], factor[ELIMINATED], along = dead ? 0.0 : pivot[col];
+#pragma unroll
+                for (int i = 0; i < ELIMINATED; i++) {
+                    int at = row + i * (THREADS / WARP);
+                    x[i] = at < k ? a[at * stride + col] : 0.0;
+                    factor[i] = at < k && !dead ? pivot[at] * inverse : 0.0;
+                }
+#pragma unroll
+                for (int i = 0; i < ELIMINATED; i++) {
+                    int at = row + i * (THREADS / WARP);
+                    // What is between column j and the diagonal is not needed, and is overwritten in its turn.
+                    if (at < k) a[at * stride + col] = col == j ? 0.0 - factor[i] : x[i] - factor[i] * along;
+                }
+            }
         }
         __syncthreads();
     }
 }
 
-// out = diag(1 / length) R^-1 for the scaled factor R in c, zero columns for dead ones.
-static __device__ void write_inverse(struct View out, Index k, const double *c, const double *length, double *inverse) {
-    // The rows of the inverse do not depend on each other.
-    for (Index i = threadIdx.x; i < k; i += THREADS) {
-        double scale = length[i] > 0.0 ? 1.0 / length[i] : 0.0;
-        double *row = inverse + i * k;
-        for (Index j = 0; j < k; j++) {
-            double diagonal = c[j * k + j], sum = i == j ? 1.0 : 0.0;
-            for (Index p = i; p < j; p++) sum -= row[p] * c[p * k + j];
-            row[j] = (j < i || diagonal == 0.0) ? 0.0 : sum / diagonal;
+// D becomes D^-1/2, 0 for dead columns.
+static __device__ void invert_roots(int k, int stride, double dependent, double *a) {
+#pragma unroll 1
+    for (int j = threadIdx.x; j < k; j += THREADS) {
+        double pivot = a[j * stride + j];
+        a[j * stride + j] = pivot <= dependent ? 0.0 : 1.0 / sqrt(pivot);
+    }
+    __syncthreads();
+}
+
+// R^-1 = diag(scale) L^-T D^-1/2, zero columns for dead ones.
+static __device__ void write_inverse(struct View out, int k, int stride, double dependent, double *a, const double *scale) {
+    invert_roots(k, stride, dependent, a);
+    FOR_EACH_ROW_BY_WARPS(k) {
+        FOR_EACH_COL_BY_LANES(k) {
+            double root = a[col * stride + col], x = row == col ? 1.0 : a[col * stride + row];
+            put(out, row, col, row > col || root == 0.0 ? (REAL)0 : (REAL)(x * root * scale[row]));
         }
-        for (Index j = 0; j < k; j++) put(out, i, j, (REAL)(row[j] * scale));
     }
 }
 
-// R^-1 of C = R^T R, upper triangular; zero columns for dead ones.
-extern "C" __global__ void cholesky_inverse(struct View out, struct View gram, Index k, double dependent,
+static __device__ void invert(struct View out, struct View gram, int k, int stride, double dependent, double *scale) {
+    double *a = scale + k;
+    eliminate(gram, k, stride, dependent, a, scale);
+    write_inverse(out, k, stride, dependent, a, scale);
+}
+
+// R^-1 of C = R^T R, upper triangular; zero columns for dead ones. Working memory: k stride + k numbers.
+extern "C" __global__ void cholesky_inverse(struct View out, struct View gram, int k, int stride, double dependent,
                                             double *scratch) {
-    double *c = scratch, *inverse = scratch + k * k, *length = scratch + 2 * k * k;
-    scaled_cholesky(gram, k, dependent, c, length);
-    write_inverse(out, k, c, length, inverse);
+    IN_WORKING_MEMORY(invert, out, gram, k, stride, dependent)
 }
 
 // diag(1 / sqrt(C_jj)), 0 where C_jj is 0.
@@ -67,13 +105,7 @@ extern "C" __global__ void column_normalizer(struct View out, struct View gram, 
     }
 }
 
-static __device__ double sum_of_warp(double x) {
-    for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
-    return x;
-}
-
 #define SWEEPS 30
-#define WARP 32
 
 // Classical Gram-Schmidt with re-orthogonalisation, in double: spectra-core's linalg/gram_schmidt.rs. A column of which less
 // than 4 eps is left becomes zero. `work`: rows k numbers; `projection`: k.
@@ -117,59 +149,78 @@ static __device__ void gram_schmidt(struct View p, Index rows, Index k, double e
     for (Index i = threadIdx.x; i < rows * k; i += THREADS) put(p, i / k, i % k, (REAL)work[i % k * rows + i / k]);
 }
 
-// What the first round of Cholesky QR multiplies P (rows x k) with: R^-1 of its Gram matrix. Where that matrix cannot be
-// trusted, because a squared sine between columns is below 1 / `limit` or its entries have left the range, P is
-// orthonormalised here and now, slowly, and the factor is the identity. `scratch`: 2 k^2 + k + rows k numbers.
-extern "C" __global__ void orthonormal_factor(struct View out, struct View gram, struct View p, Index rows, Index k,
-                                              double eps, double dependent, double limit, double *scratch) {
-    __shared__ int hard;
-    double *c = scratch, *inverse = scratch + k * k, *length = scratch + 2 * k * k;
-    scaled_cholesky(gram, k, dependent, c, length);
-    if (threadIdx.x == 0) {
-        hard = 0;
+// As `invert`; false where the Gram matrix cannot be trusted: a squared sine between columns is below 1 / `limit`, or its
+// entries have left the range.
+static __device__ void invert_if_trusted(struct View out, struct View gram, int k, int stride, double dependent,
+                                         double limit, int *trusted, double *scale) {
+    double *a = scale + k;
+    if (threadIdx.x == 0) *trusted = 1;
+    eliminate(gram, k, stride, dependent, a, scale);
+#pragma unroll 1
+    for (int j = threadIdx.x; j < k; j += THREADS) {
+        double pivot = a[j * stride + j];
         // Also where a pivot is no number.
-        for (Index j = 0; j < k; j++) hard |= !(c[j * k + j] * c[j * k + j] * limit >= 1.0);
+        if (pivot <= dependent || !(pivot * limit >= 1.0)) atomicAnd(trusted, 0);
     }
     __syncthreads();
-    if (!hard) {
-        write_inverse(out, k, c, length, inverse);
-        return;
-    }
-    gram_schmidt(p, rows, k, eps, length + k, length);
-    for (Index i = threadIdx.x; i < k * k; i += THREADS) put(out, i / k, i % k, (REAL)(i / k == i % k));
+    if (*trusted) write_inverse(out, k, stride, dependent, a, scale);
+}
+
+// What the first round of Cholesky QR multiplies P (rows x k) with: R^-1 of its Gram matrix. Where that matrix cannot be
+// trusted, P is orthonormalised here and now, slowly, and the factor is the identity. Working memory: as for
+// cholesky_inverse, and rows k + k numbers in `work`.
+extern "C" __global__ void orthonormal_factor(struct View out, struct View gram, struct View p, Index rows, int k,
+                                              int stride, double eps, double dependent, double limit, double *work,
+                                              double *scratch) {
+    __shared__ int trusted;
+    IN_WORKING_MEMORY(invert_if_trusted, out, gram, k, stride, dependent, limit, &trusted)
+    if (trusted) return;
+    gram_schmidt(p, rows, k, eps, work + k, work);
+    FOR_EACH_ROW_BY_WARPS(k) FOR_EACH_COL_BY_LANES(k) put(out, row, col, (REAL)(row == col));
 }
 
 // The orthogonal B that makes B^T C B diagonal and decreasing: one-sided Jacobi rotations (Hestenes 1958) of the columns
 // of the scaled Cholesky factor. In each round of a sweep all pairs are disjoint (a round-robin tournament), one for a
 // warp.
-extern "C" __global__ void diagonalizer(struct View out, struct View gram, Index k, double dependent, double *scratch) {
+static __device__ void diagonalize(struct View out, struct View gram, int k, int stride, double dependent,
+                                   double *scale) {
     __shared__ int rotated;
-    double *a = scratch, *b = scratch + k * k, *length = scratch + 2 * k * k;
-    scaled_cholesky(gram, k, dependent, a, length);
-    for (Index i = threadIdx.x; i < k * k; i += THREADS) {
-        a[i] *= length[i % k];
-        b[i] = i / k == i % k ? 1.0 : 0.0;
+    double *a = scale + k, *b = a + k * stride;
+    eliminate(gram, k, stride, dependent, a, scale);
+    invert_roots(k, stride, dependent, a);
+    // R diag(length), R = D^-1/2 (D L^T).
+    FOR_EACH_ROW_BY_WARPS(k) {
+        double root = a[row * stride + row];
+        // Everyone has it before its place is written.
+        __syncwarp();
+        FOR_EACH_COL_BY_LANES(k) {
+            int at = row * stride + col;
+            double x = row == col ? 1.0 / root : a[at] * root;
+            a[at] = row > col || root == 0.0 || scale[col] == 0.0 ? 0.0 : x / scale[col];
+            b[at] = row == col ? 1.0 : 0.0;
+        }
     }
-    Index lane = threadIdx.x % WARP, players = k + k % 2;
+    double *length = scale;
+    int lane = threadIdx.x % WARP, players = k + k % 2;
     for (int sweep = 0; sweep < SWEEPS; sweep++) {
         __syncthreads();
         if (threadIdx.x == 0) rotated = 0;
         __syncthreads();
-        for (Index round = 0; round + 1 < players; round++) {
-            for (Index pair = threadIdx.x / WARP; pair < players / 2; pair += THREADS / WARP) {
+        for (int round = 0; round + 1 < players; round++) {
+            for (int pair = threadIdx.x / WARP; pair < players / 2; pair += THREADS / WARP) {
                 // Player players - 1 stays, the others walk round the table.
-                Index turn = players - 1;
-                Index p = pair == 0 ? turn : (round + pair) % turn;
-                Index q = (round + turn - pair) % turn;
+                int turn = players - 1;
+                int p = pair == 0 ? turn : (round + pair) % turn;
+                int q = (round + turn - pair) % turn;
                 if (p > q) {
-                    Index swap = p;
+                    int swap = p;
                     p = q;
                     q = swap;
                 }
                 if (q >= k) continue;
                 double pp = 0.0, qq = 0.0, pq = 0.0;
-                for (Index i = lane; i < k; i += WARP) {
-                    double x = a[i * k + p], y = a[i * k + q];
+                for (int i = lane; i < k; i += WARP) {
+                    double x = a[i * stride + p], y = a[i * stride + q];
                     pp += x * x;
                     qq += y * y;
                     pq += x * y;
@@ -182,14 +233,14 @@ extern "C" __global__ void diagonalizer(struct View out, struct View gram, Index
                 double zeta = (qq - pp) / (2.0 * pq), sign = zeta < 0.0 ? -1.0 : 1.0;
                 double t = sign / (sign * zeta + sqrt(1.0 + zeta * zeta));
                 double cosine = 1.0 / sqrt(1.0 + t * t), sine = cosine * t;
-                for (Index i = lane; i < k; i += WARP) {
-                    double x = a[i * k + p], y = a[i * k + q];
-                    a[i * k + p] = cosine * x - sine * y;
-                    a[i * k + q] = sine * x + cosine * y;
-                    x = b[i * k + p];
-                    y = b[i * k + q];
-                    b[i * k + p] = cosine * x - sine * y;
-                    b[i * k + q] = sine * x + cosine * y;
+                for (int i = lane; i < k; i += WARP) {
+                    double x = a[i * stride + p], y = a[i * stride + q];
+                    a[i * stride + p] = cosine * x - sine * y;
+                    a[i * stride + q] = sine * x + cosine * y;
+                    x = b[i * stride + p];
+                    y = b[i * stride + q];
+                    b[i * stride + p] = cosine * x - sine * y;
+                    b[i * stride + q] = sine * x + cosine * y;
                 }
                 if (lane == 0) atomicOr(&rotated, 1);
             }
@@ -198,16 +249,22 @@ extern "C" __global__ void diagonalizer(struct View out, struct View gram, Index
         if (!rotated) break;
     }
     __syncthreads();
-    for (Index j = threadIdx.x; j < k; j += THREADS) {
+    for (int j = threadIdx.x; j < k; j += THREADS) {
         double square = 0.0;
-        for (Index i = 0; i < k; i++) square += a[i * k + j] * a[i * k + j];
+        for (int i = 0; i < k; i++) square += a[i * stride + j] * a[i * stride + j];
         length[j] = square;
     }
     __syncthreads();
     // Column j goes to the place that as many longer ones (or equal ones before it) leave.
-    for (Index j = threadIdx.x; j < k; j += THREADS) {
-        Index place = 0;
-        for (Index i = 0; i < k; i++) place += length[i] > length[j] || (length[i] == length[j] && i < j);
-        for (Index i = 0; i < k; i++) put(out, i, place, (REAL)b[i * k + j]);
+    for (int j = threadIdx.x; j < k; j += THREADS) {
+        int place = 0;
+        for (int i = 0; i < k; i++) place += length[i] > length[j] || (length[i] == length[j] && i < j);
+        for (int i = 0; i < k; i++) put(out, i, place, (REAL)b[i * stride + j]);
     }
+}
+
+// The same. Working memory: 2 k stride + k numbers.
+extern "C" __global__ void diagonalizer(struct View out, struct View gram, int k, int stride, double dependent,
+                                        double *scratch) {
+    IN_WORKING_MEMORY(diagonalize, out, gram, k, stride, dependent)
 }

@@ -52,7 +52,7 @@
 //!
 //! # Precision
 //!
-//! Matrix products are computed as [`Precision`] says; everything else is in the element type, norms and small factorisations in
+//! Matrix products are computed as [`Precision`] allows; everything else is in the element type, norms and small factorisations in
 //! `f64`. Reductions have one order, on every device, and use no atomic addition of numbers: the same step on the same machine
 //! gives the same bits as far as cuBLAS does. Buffers in `bf16` are widened where they are read, and rounded once, to nearest, where
 //! weights are written (twice by `ademamix` and by Nesterov's momentum without a map); state is in `f32`.
@@ -62,14 +62,23 @@
 //!
 //! # What has been tested, and what has not
 //!
-//! **This crate has never run on a GPU in its own tests.** Its kernels are compiled by NVIDIA's compiler for sm_80, sm_90 and sm_100;
-//! their logic and all host code run against a simulated device that compiles the same source for the CPU, checks every access, barrier
-//! and race, and replaces cuBLAS by plain loops. That checks logic. It does not check speed, the arithmetic of the hardware (fused
-//! multiply-adds, TF32, tensor cores), the limits of the hardware, or cuBLAS itself. `SPECTRA_CUDA=real cargo test -p spectra-cuda` runs the same tests on
-//! a GPU, and `cargo run --release -p spectra-cuda --example step` measures one.
+//! On an NVIDIA H200 (driver 580.159.04, CUDA 13.0, cuBLAS 13.1; 26 November 2026) passed: the conformance suite in `f32`, 77 of its
+//! 112 checks in `f64` (then the machine's time was over), golden data, graph capture, bf16 storage, refusals. The README says what
+//! failed, what has not been there yet, and what a step costs. No other device has been tried.
+//!
+//! CI has no GPU. There the kernels are compiled by NVIDIA's compiler for sm_80, sm_90 and sm_100; their logic and all host code
+//! run against a simulated device that compiles the same source for the CPU, checks every access, barrier and race, and replaces cuBLAS
+//! by plain loops. That does not check speed, the arithmetic of the hardware (fused multiply-adds, TF32, tensor cores), the limits of
+//! the hardware, or cuBLAS itself. `SPECTRA_CUDA=real cargo test --release -p spectra-cuda` runs the same tests on a GPU, and
+//! `cargo run --release -p spectra-cuda --example step` measures one.
 //!
 //! Several GPUs (NCCL) are not part of this crate; `Matrix::layout` of `spectra-core` is where they would enter.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
+/// The code of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod backend;
 mod checked;

@@ -4,8 +4,8 @@ use crate::checked::Products;
 use cudarc::driver::DeviceRepr;
 use spectra_core::backend::{Element, Error, ErrorKind, Result};
 
-/// How cuBLAS multiplies matrices of `f32`. It is what the caller says, never what a library or an environment
-/// variable prefers; everything that is no matrix product is in full precision in any case.
+/// How cuBLAS multiplies matrices of `f32`: the most that it may round their entries to. The caller says that, never a
+/// library's or an environment variable's default; everything that is no matrix product is in full precision in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// As the numbers are. The only one for `f64`.
@@ -13,7 +13,8 @@ pub enum Precision {
     F32,
     /// Operands rounded to TF32 (10 bits of fraction), sums in `f32`: tensor cores from Ampere on.
     Tf32,
-    /// Operands rounded to bf16 (7 bits of fraction), sums in `f32`: tensor cores, the fastest.
+    /// Operands rounded to bf16 (7 bits of fraction), sums in `f32`: tensor cores. cuBLAS may be more exact: on an H200
+    /// cuBLAS 13.1 takes the time of [`Tf32`](Self::Tf32) and gives its bits.
     Bf16,
 }
 

@@ -50,7 +50,8 @@ pub fn open(ordinal: usize) -> Result<Arc<CudaContext>> {
 }
 
 impl<E: CudaElement> CudaBackend<E> {
-    /// The backend on the caller's stream. Compiles the kernels (about a second) and allocates its working memory.
+    /// The backend on the caller's stream. Compiles the kernels (seconds on a machine whose driver has not kept them, once in
+    /// a process) and allocates its working memory.
     ///
     /// # Errors
     /// Missing libraries, kernels that do not compile, no memory; a reduced precision asked of `f64`.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// cuBLAS's own working memory: what NVIDIA recommends for Hopper; less makes some products slower.
 const BLAS_WORKSPACE: usize = 32 << 20;
 
-/// Partial results of one launch: up to this many for each of its blocks.
+/// Partial results of one launch.
 const PARTIALS: usize = 16 * MAX_BLOCKS;
 
 /// The caller's stream, the compiled kernels, a cuBLAS handle, and working memory that is allocated once. All work is
@@ -25,7 +25,7 @@ pub(crate) struct Device {
     pub(super) kernels: Kernels,
     pub(super) products: Products,
     pub(super) slots: Mutex<Slots>,
-    pub(super) small: Mutex<Option<Buffer>>,
+    pub(super) working: Mutex<Option<Buffer>>,
     pub(super) partials: Buffer,
     pub(super) counter: Buffer,
     pub(super) counters: Counters,
@@ -67,7 +67,7 @@ impl Device {
             kernels,
             products,
             slots: Mutex::new(slots),
-            small: Mutex::default(),
+            working: Mutex::default(),
             partials: zeroed(stream, 8 * PARTIALS)?,
             counter: zeroed(stream, 8)?,
             counters: Counters::default(),
@@ -98,7 +98,7 @@ impl Device {
         if self.partials.holds(8 * count) {
             Ok(())
         } else {
-            Err(CudaError::TooLarge { what: "a number of columns", size: 4 * count })
+            Err(CudaError::TooLarge { what: "a number of columns", size: count / 2 })
         }
     }
 }

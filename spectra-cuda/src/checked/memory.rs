@@ -98,12 +98,12 @@ impl Device {
         Ok(Slot { device: self.clone(), place })
     }
 
-    /// Working memory for the small factorisations, at least `count` doubles; grows on the first steps only.
-    pub(super) fn small(&self, count: usize) -> Result<CUdeviceptr, CudaError> {
-        let mut small = lock(&self.small);
-        match &*small {
+    /// Working memory of one call, at least `count` doubles; grows on the first steps only.
+    pub(super) fn working(&self, count: usize) -> Result<CUdeviceptr, CudaError> {
+        let mut working = lock(&self.working);
+        match &*working {
             Some(buffer) if buffer.holds(8 * count) => Ok(buffer.pointer()),
-            _ => Ok(small.insert(self.allocate::<f64>(count)?).pointer()),
+            _ => Ok(working.insert(self.allocate::<f64>(count)?).pointer()),
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) enum Products {
     F32,
     /// f32 rounded to TF32 (10 bits) before multiplication, f32 sums.
     Tf32,
-    /// f32 rounded to bf16 (7 bits) before multiplication, f32 sums.
+    /// f32 rounded to bf16 (7 bits) before multiplication, or to more, as cuBLAS likes; f32 sums.
     Bf16,
     /// f64.
     F64,

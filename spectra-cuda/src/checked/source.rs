@@ -1,9 +1,11 @@
 //! The kernels: their source, their names, and their compilation by NVRTC.
 
+use super::memory::lock;
 use crate::error::CudaError;
+use cudarc::driver::sys::{CUdevice_attribute as Attribute, CUfunction_attribute_enum as FunctionAttribute};
 use cudarc::driver::{CudaContext, CudaFunction};
-use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
-use std::sync::Arc;
+use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
+use std::sync::{Arc, Mutex};
 
 /// All kernels; `REAL` is left open. `ci/compile_kernels.py` joins the same files.
 const SOURCE: &str = concat!(
@@ -28,6 +30,10 @@ macro_rules! kernels {
         #[derive(Debug)]
         pub(super) struct Kernels {
             $(pub(super) $name: CudaFunction,)+
+            /// Shared memory that a launch of a factorisation may ask for.
+            pub(super) shared_bytes: usize,
+            /// Of the device.
+            pub(super) multiprocessors: usize,
         }
 
         impl Kernels {
@@ -37,10 +43,13 @@ macro_rules! kernels {
 
             /// Compiles a [`source`] and loads it.
             pub(super) fn load(context: &Arc<CudaContext>, source: String) -> Result<Self, CudaError> {
-                let options = CompileOptions { arch: Some(architecture(context)?), ..CompileOptions::default() };
-                let ptx = compile_ptx_with_opts(source, options).map_err(compile_error)?;
-                let module = context.load_module(ptx)?;
-                Ok(Self { $($name: module.load_function(stringify!($name))?,)+ })
+                let module = context.load_module(compile(source, architecture(context)?)?)?;
+                let shared_bytes = attribute(context, Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
+                let shared_bytes = shared_bytes.saturating_sub(STATIC_SHARED);
+                let multiprocessors = attribute(context, Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1);
+                let kernels = Self { $($name: module.load_function(stringify!($name))?,)+ shared_bytes, multiprocessors };
+                kernels.allow_shared_memory()?;
+                Ok(kernels)
             }
         }
     };
@@ -68,6 +77,24 @@ kernels! {
     diagonalizer,
 }
 
+/// Static shared memory of the factorisations, with some room.
+const STATIC_SHARED: usize = 4096;
+
+fn attribute(context: &CudaContext, attribute: Attribute) -> Result<usize, CudaError> {
+    Ok(usize::try_from(context.attribute(attribute)?).unwrap_or(0))
+}
+
+impl Kernels {
+    /// More than 48 KiB have to be allowed.
+    fn allow_shared_memory(&self) -> Result<(), CudaError> {
+        let size = FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        for kernel in [&self.cholesky_inverse, &self.orthonormal_factor, &self.diagonalizer] {
+            kernel.set_attribute(size, self.shared_bytes as i32)?;
+        }
+        Ok(())
+    }
+}
+
 /// PTX for the device's generation, at most Ampere's, which every later driver and compiler knows.
 fn architecture(context: &CudaContext) -> Result<&'static str, CudaError> {
     Ok(match context.compute_capability()? {
@@ -75,6 +102,19 @@ fn architecture(context: &CudaContext) -> Result<&'static str, CudaError> {
         (7, 5..) => "compute_75",
         _ => "compute_70",
     })
+}
+
+/// The source in PTX, compiled once in a process.
+fn compile(source: String, architecture: &'static str) -> Result<Ptx, CudaError> {
+    static COMPILED: Mutex<Vec<(String, &str, Ptx)>> = Mutex::new(Vec::new());
+    let mut compiled = lock(&COMPILED);
+    if let Some((_, _, ptx)) = compiled.iter().find(|(s, a, _)| *s == source && *a == architecture) {
+        return Ok(ptx.clone());
+    }
+    let options = CompileOptions { arch: Some(architecture), ..CompileOptions::default() };
+    let ptx = compile_ptx_with_opts(&source, options).map_err(compile_error)?;
+    compiled.push((source, architecture, ptx.clone()));
+    Ok(ptx)
 }
 
 fn compile_error(error: CompileError) -> CudaError {
@@ -92,7 +132,9 @@ mod tests {
     #[test]
     fn every_kernel_in_the_source_is_looked_up() {
         let mut defined: Vec<&str> = Vec::new();
-        for (_, rest) in SOURCE.split("\nextern \"C\" __global__ void ").skip(1).map(|s| ((), s)) {
+        for rest in SOURCE.split("\nextern \"C\" __global__ void ").skip(1) {
+            let bounds = rest.starts_with("__launch_bounds__").then(|| rest.split_once(") ")).flatten();
+            let rest = bounds.map_or(rest, |(_, rest)| rest);
             defined.push(rest.split('(').next().unwrap_or_default());
         }
         for line in SOURCE.lines().filter(|line| line.starts_with("ELEMENTWISE(")) {

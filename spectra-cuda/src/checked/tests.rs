@@ -52,7 +52,7 @@ fn download(device: &Device, region: Region) -> Vec<f64> {
 #[test]
 fn a_loop_that_runs_past_the_end_is_caught() {
     let Some((simulator, _alone)) = simulator() else { return };
-    let edit = replace("+ threadIdx.x; col < cols; col +=", "+ threadIdx.x; col < cols + 64; col +=");
+    let edit = replace("at < cols ? ((const REAL *)", "at < cols + 64 ? ((const REAL *)");
     let device = device(edit).unwrap();
     // A whole number of pages, so that the entry after the last one is not the allocation's.
     let (_x, x) = numbers(&device, 1, 512).unwrap();

@@ -3,7 +3,8 @@
 use spectra_cuda::cudarc::driver::CudaStream;
 use spectra_cuda::{CudaBackend, CudaElement, Precision};
 use spectra_cuda_simulator::{Selection, Simulator, select};
-use std::sync::{Arc, OnceLock};
+use std::any::Any;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What a test returns.
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -18,8 +19,20 @@ pub(crate) fn stream() -> Result<Arc<CudaStream>, spectra_cuda::Error> {
     Ok(STREAM.get_or_init(|| stream).clone())
 }
 
-/// A new backend.
+/// The backend of an element type, one for all tests: to load its kernels takes a driver half a second.
 pub(crate) fn backend<E: CudaElement>() -> Result<CudaBackend<E>, spectra_cuda::Error> {
+    static BACKENDS: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(Vec::new());
+    let mut backends = BACKENDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(backend) = backends.iter().find_map(|backend| backend.downcast_ref::<CudaBackend<E>>()) {
+        return Ok(backend.clone());
+    }
+    let backend = new_backend::<E>()?;
+    backends.push(Box::new(backend.clone()));
+    Ok(backend)
+}
+
+/// Another one.
+pub(crate) fn new_backend<E: CudaElement>() -> Result<CudaBackend<E>, spectra_cuda::Error> {
     CudaBackend::new(&stream()?, Precision::F32)
 }
 

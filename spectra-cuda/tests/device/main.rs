@@ -30,9 +30,10 @@ fn main() {
     let skipped = matches!(select(), Selection::Skipped(_));
     let mut trials = conformance::trials();
     trials.extend(tests! {
-        matrices: large_symmetric_products weight_updates_of_high_rank borrowed_with_gaps bf16_storage;
+        matrices: large_symmetric_products weight_updates_of_high_rank weight_updates_by_whole_tiles borrowed_with_gaps
+            bf16_storage;
         golden: baselines spectra_wrapper spectral_maps frank_wolfe;
-        optimizer: follows_the_portable_backend bf16_is_f32_rounded_once gaps_between_rows resumes_to_the_bit
+        optimizer: follows_the_portable_backend a_larger_matrix_follows_too bf16_is_f32_rounded_once gaps_between_rows resumes_to_the_bit
             a_captured_step_replays;
         costs: of_every_preset;
         precision: products_are_as_exact_as_they_say;

@@ -5,7 +5,7 @@ use half::bf16;
 use spectra_core::backend::{Backend, Coefficient, Matrix, Op, Scalar};
 use spectra_core::linalg::{Scratch, uniform};
 use spectra_cuda::cudarc::driver::DevicePtr;
-use spectra_cuda::{CudaMatrix, Storage};
+use spectra_cuda::{CudaElement, CudaMatrix, Storage};
 
 fn values(seed: u64, count: usize) -> Vec<f64> {
     (0..count).map(|i| uniform(seed, i, 3)).collect()
@@ -78,6 +78,48 @@ pub(crate) fn weight_updates_of_high_rank() -> Outcome {
         // A sum of k products of numbers below 1 in two orders, and five roundings more.
         let tolerance = (2.0 * k as f64 + 5.0) * (k as f64 + 2.0) * f64::EPSILON;
         close(&format!("rank {k}"), &read(&own)?, &read(&plain)?, tolerance)?;
+    }
+    check_violations()
+}
+
+/// The weight update of a matrix with whole tiles and rows that begin at 16-byte words, which it then reads and writes, and of
+/// one whose rows do not.
+pub(crate) fn weight_updates_by_whole_tiles() -> Outcome {
+    whole_tiles::<f32>()?;
+    whole_tiles::<f64>()
+}
+
+fn whole_tiles<E: CudaElement>() -> Outcome {
+    let (backend, m) = (backend::<E>()?, 264);
+    for (n, k) in [(140, 5), (140, 61), (139, 61)] {
+        let round = |values: Vec<f64>| values.into_iter().map(|x| E::narrow(x).widen()).collect::<Vec<f64>>();
+        let [x, left, right, old] =
+            [(1, m * n), (2, m * k), (3, n * k), (4, m * n)].map(|(seed, count)| round(values(seed, count)));
+        let upload = |rows, cols, values: &[f64]| {
+            backend.upload(rows, cols, &values.iter().map(|x| E::narrow(*x)).collect::<Vec<E>>())
+        };
+        let mut out = upload(m, n, &old)?;
+        let (beta, alpha) = (0.75, -0.5);
+        out.low_rank_add(
+            beta.into(),
+            alpha.into(),
+            &upload(m, n, &x)?,
+            &upload(m, k, &left)?,
+            &upload(n, k, &right)?,
+        )?;
+        let mut found = vec![E::narrow(0.0); m * n];
+        out.read(&mut found)?;
+        let exact: Vec<f64> = (0..m * n)
+            .map(|i| {
+                let (row, col) = (i / n, i % n);
+                let product: f64 = (0..k).map(|p| left[row * k + p] * right[col * k + p]).sum();
+                beta * old[i] + alpha * (x[i] - product)
+            })
+            .collect();
+        let found: Vec<f64> = found.iter().map(|x| x.widen()).collect();
+        // A sum of k products of numbers below 1, twice, and six roundings of what is made of it.
+        let tolerance = (2.0 * k as f64 + 6.0) * (k as f64 + 2.0) * E::EPSILON;
+        close(&format!("{n} columns, rank {k}"), &found, &exact, tolerance)?;
     }
     check_violations()
 }

@@ -47,6 +47,32 @@ pub(crate) fn follows_the_portable_backend() -> Outcome {
     check_violations()
 }
 
+/// The same for a matrix of which every thread and block has several entries, columns and tiles.
+pub(crate) fn a_larger_matrix_follows_too() -> Outcome {
+    let stream = stream()?;
+    let shapes: [(&str, &[usize]); 1] = [("w", &[300, 1300])];
+    let plan = Plan::builder().build(shapes)?;
+    for name in ["spectra", "adamw"] {
+        let config = Config::preset(name)?.lr(1e-2).weight_decay(0.1);
+        let mut own = spectra_cuda::Optimizer::new(backend::<f64>()?, config, &Plan::builder(), shapes)?;
+        let mut reference = Core::new(Dense::<f64>::new(), config, plan.parameters())?;
+        let numbers = |seed: u64| random(seed, 300 * 1300).into_iter().map(f64::from).collect::<Vec<_>>();
+        let mut weights = stream.clone_htod(&numbers(1))?;
+        let mut expected = DenseMatrix::from_vec(300, 1300, numbers(1))?;
+        for step in 0..3 {
+            let gradient = stream.clone_htod(&numbers(2 + step))?;
+            own.step(&mut [Parameter::new(&mut weights, &gradient)])?;
+            reference.step(&mut [(&mut expected, &DenseMatrix::from_vec(300, 1300, numbers(2 + step))?)])?;
+        }
+        let found = stream.clone_dtoh(&weights)?;
+        let error = found.iter().zip(expected.values()).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+        // As above, for sums that are 27 times as long.
+        let tolerance = 27.0 * 1e4 * 1e2 * 3.0 * f64::EPSILON;
+        ensure(error <= tolerance, format!("{name}: {error:e} after 3 steps"))?;
+    }
+    check_violations()
+}
+
 /// Weights and gradients in bf16: the bits of an f32 run whose weights are rounded to bf16 after every step.
 pub(crate) fn bf16_is_f32_rounded_once() -> Outcome {
     let stream = stream()?;

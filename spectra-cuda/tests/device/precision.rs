@@ -39,8 +39,9 @@ pub(crate) fn products_are_as_exact_as_they_say() -> Outcome {
         }
         errors.push(worst);
     }
-    // Each is visibly coarser than the one before: the mode asked for is the mode used.
-    if !(errors[0] * 20.0 < errors[1] && errors[1] * 2.0 < errors[2]) {
+    // f32 is not rounded in secret, and TF32 is used where it is allowed. bf16 is allowed, not ordered: cuBLAS 13.1 makes
+    // TF32 of it on Hopper, to the bit.
+    if !(errors[0] * 20.0 < errors[1] && errors[1] <= errors[2]) {
         return Err(format!("errors {errors:?} do not tell the precisions apart").into());
     }
     if CudaBackend::<f64>::new(&stream()?, Precision::Tf32).is_ok() {

@@ -1,7 +1,7 @@
 //! What is refused, with words that say what and where; nothing changes and memory is released.
 
 use crate::buffers::{Model, optimizer, pairs};
-use crate::device::{Outcome, backend, check_violations, simulator, stream};
+use crate::device::{Outcome, backend, check_violations, new_backend, simulator, stream};
 use spectra_core::backend::{Backend, Matrix};
 use spectra_cuda::{Config, CudaBackend, Error, Precision, Target};
 use std::fmt::Debug;
@@ -124,9 +124,9 @@ pub(crate) fn out_of_memory() -> Outcome {
         let gradients = Model::random(&stream, 2, |x| x)?;
         let before = weights.read(&stream)?;
         simulator.set_memory_limit(simulator.counters().bytes_alive + (1 << 20));
-        refused(backend::<f32>(), &["CudaBackend::new", "no memory left", "33554432"])?;
+        refused(new_backend::<f32>(), &["CudaBackend::new", "no memory left", "33554432"])?;
         simulator.set_memory_limit(simulator.counters().bytes_alive + (34 << 20));
-        let mut own = optimizer(backend::<f32>()?, config()?)?;
+        let mut own = optimizer(new_backend::<f32>()?, config()?)?;
         simulator.set_memory_limit(simulator.counters().bytes_alive + 4096);
         let words = ["mlp.up.weight", "zeros", "no memory left", "15360"];
         refused(own.step(&mut pairs(&mut weights, &gradients)), &words)?;

@@ -10,9 +10,9 @@ use crate::operations::step;
 
 /// Measures, prints, and returns the panels of the picture.
 pub(crate) fn table<E: FaerElement>(report: &mut Report, quick: bool) -> Result<Vec<Panel>> {
-    // k follows the shorter side: mnk grows as the cube of the scale, 64-fold over the four.
-    let base = if quick { 256 } else { 1024 };
-    let sides = [4, 6, 8, 12, 16].map(|quarters| base * quarters / 4);
+    // k follows the shorter side: mnk grows as the cube of the scale, 64-fold from every side to four times that.
+    let base = if quick { 128 } else { 1024 };
+    let sides = [4, 6, 8, 12, 16, 24, 32].map(|quarters| base * quarters / 4);
     report.say("whole Spectra step, side x 2 side");
     report.say(&format!("{:>8}{:>6}{:>12}{:>9}{:>10}", "side", "k", "ms", "floor ms", "GFLOP/s"));
     let (mut measured, mut by_flops, mut by_words) = (Vec::new(), Vec::new(), Vec::new());
@@ -33,8 +33,11 @@ pub(crate) fn table<E: FaerElement>(report: &mut Report, quick: bool) -> Result<
         by_flops.push((size, report.floor(flops, 0) * 1e3));
         by_words.push((size, report.floor(0, words) * 1e3));
     }
-    let exponent = slope(&measured);
-    report.say(&format!("time grows as (mnk)^{exponent:.2}\n"));
+    for range in measured.windows(5) {
+        let (from, to) = (range[0].0, range[4].0);
+        report.say(&format!("time grows as (mnk)^{:.2} for mnk from 10^{from:.1} to 10^{to:.1}", slope(range)));
+    }
+    report.say("");
     let size = Panel {
         title: format!("Spectra step, {}", E::NAME),
         across: "log10 of m n k",

@@ -1,0 +1,135 @@
+//! `out = beta out + alpha f(x, y)` and AdamW, entry by entry: `kernels/elementwise.cu`.
+
+use super::{flat, launch};
+use crate::checked::launch::{config, grid};
+use crate::checked::region::View;
+use crate::checked::{Coefficients, Device, Region};
+use crate::error::At;
+use spectra_core::backend::{Result, check_shape};
+
+/// `f` of `out = beta out + alpha f(x, y)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Elementwise {
+    /// `x`
+    Scale,
+    /// `x y`
+    Product,
+    /// `x / (sqrt(y) + eps)`
+    Quotient,
+    /// `sign(x)`
+    Sign,
+}
+
+impl Elementwise {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Scale => "scale_add",
+            Self::Product => "product_add",
+            Self::Quotient => "quotient_add",
+            Self::Sign => "sign_add",
+        }
+    }
+}
+
+impl Device {
+    /// `out = beta out + alpha f(x, y)`; coefficients 0 and 1.
+    pub(crate) fn elementwise(
+        &self,
+        f: Elementwise,
+        out: Region,
+        keep: bool,
+        c: &Coefficients,
+        x: Region,
+        y: Option<Region>,
+        eps: f64,
+    ) -> Result<()> {
+        let name = f.name();
+        let y = y.unwrap_or(x);
+        for operand in [x, y] {
+            check_shape(name, out.shape(), operand.shape())?;
+        }
+        if out.is_empty() {
+            return Ok(());
+        }
+        let kernel = match f {
+            Elementwise::Scale => &self.kernels.scale_add,
+            Elementwise::Product => &self.kernels.product_add,
+            Elementwise::Quotient => &self.kernels.quotient_add,
+            Elementwise::Sign => &self.kernels.sign_add,
+        };
+        let (rows, cols) = flat(&[out, x, y]);
+        let (m, n, keep_old) = (rows as i64, cols as i64, i32::from(keep));
+        let (o, x_view, y_view): (View, View, View) = (out.view(), x.view(), y.view());
+        launch!(self, kernel, config(grid(rows, cols)), (o, x_view, y_view, m, n, keep_old, eps, *c))
+            .at(name)?;
+        let both = matches!(f, Elementwise::Product | Elementwise::Quotient) && x.pointer != y.pointer;
+        self.count_bytes(&[x], &[out]);
+        if both {
+            self.count_bytes(&[y], &[]);
+        }
+        if keep {
+            self.count_bytes(&[out], &[]);
+        }
+        Ok(())
+    }
+
+    /// `out = beta out`, or zero; coefficient 0.
+    pub(crate) fn scale(&self, out: Region, keep: bool, c: &Coefficients) -> Result<()> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        let (rows, cols) = flat(&[out]);
+        let (m, n, keep_old) = (rows as i64, cols as i64, i32::from(keep));
+        let kernel = &self.kernels.scale;
+        launch!(self, kernel, config(grid(rows, cols)), (out.view(), m, n, keep_old, *c)).at("scale")?;
+        self.count_bytes(&[], &[out]);
+        if keep {
+            self.count_bytes(&[out], &[]);
+        }
+        Ok(())
+    }
+
+    /// AdamW's pass; coefficients: beta, alpha, the gradient's factor and that of its square, with `1 - b1`, `1 - b2`.
+    pub(crate) fn adam_add(
+        &self,
+        out: Region,
+        keep: bool,
+        c: &Coefficients,
+        (first, second, gradient): (Region, Region, Region),
+        (b1, b2): (f64, f64),
+        eps: f64,
+    ) -> Result<()> {
+        const NAME: &str = "adam_add";
+        for operand in [first, second, gradient] {
+            check_shape(NAME, out.shape(), operand.shape())?;
+        }
+        if out.is_empty() {
+            return Ok(());
+        }
+        let (rows, cols) = flat(&[out, first, second, gradient]);
+        let (m, n, keep_old) = (rows as i64, cols as i64, i32::from(keep));
+        let views = (out.view(), first.view(), second.view(), gradient.view());
+        let kernel = &self.kernels.adam_add;
+        launch!(
+            self,
+            kernel,
+            config(grid(rows, cols)),
+            (views.0, views.1, views.2, views.3, m, n, keep_old, b1, b2, eps, *c)
+        )
+        .at(NAME)?;
+        self.count_bytes(&[first, second, gradient], &[first, second, out]);
+        if keep {
+            self.count_bytes(&[out], &[]);
+        }
+        Ok(())
+    }
+
+    /// The lower triangle of a square matrix becomes the upper one's mirror image.
+    pub(in crate::checked) fn mirror(&self, out: Region) -> Result<()> {
+        let n = out.rows;
+        let kernel = &self.kernels.mirror;
+        launch!(self, kernel, config(grid(n, n)), (out.view(), n as i64)).at("mirror")?;
+        self.count_bytes(&[], &[out]);
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! One typed function for each kernel, in the files that the kernels' own are named after.
+
+mod elementwise;
+mod low_rank;
+mod power;
+mod reductions;
+mod scalars;
+mod small_factor;
+
+pub(crate) use elementwise::Elementwise;
+pub(crate) use small_factor::Factorization;
+
+use super::tally::Counters;
+use super::{Device, Region};
+
+/// Queues a kernel with arguments in the order of its parameters, whose types the called function guarantees.
+macro_rules! launch {
+    ($device:expr, $kernel:expr, $config:expr, ($($arg:expr),+ $(,)?)) => {{
+        use cudarc::driver::{CudaFunction, LaunchConfig, PushKernelArg};
+        let (device, kernel, config): (&crate::checked::Device, &CudaFunction, LaunchConfig) =
+            ($device, $kernel, $config);
+        let mut builder = device.stream.launch_builder(kernel);
+        $(let arg = $arg;
+        builder.arg(&arg);)+
+        // SAFETY: the arguments have the types of the kernel's parameters, in order, and every pointer is to live
+        // memory of at least the size that the kernel's loop covers: the caller is the kernel's one function.
+        let done = unsafe { builder.launch(config) };
+        crate::checked::tally::Counters::add(&device.counters.launches, 1);
+        done.map(drop).map_err(crate::error::CudaError::from)
+    }};
+}
+use launch;
+
+/// The loop over entries: one long row where nothing has gaps.
+fn flat(regions: &[Region]) -> (usize, usize) {
+    let (rows, cols) = regions[0].shape();
+    if regions.iter().all(Region::is_contiguous) { (1, rows * cols) } else { (rows, cols) }
+}
+
+impl Device {
+    fn count_bytes(&self, read: &[Region], written: &[Region]) {
+        let width = self.products().width();
+        let bytes: usize = read.iter().chain(written).map(|region| region.bytes(width)).sum();
+        Counters::add(&self.counters.bytes, bytes);
+    }
+}
