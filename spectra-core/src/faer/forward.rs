@@ -11,7 +11,7 @@ use super::elementwise::map1_loop;
 use super::kernels::Kernels;
 use super::parallel::Split;
 use super::reduce::dot_loop;
-use super::simd::Prefetch;
+use super::simd::{Prefetch, vectorized};
 use super::storage::Values;
 use super::tile::{self, Padding, ROWS, RUN, Tiled, add, line, tile};
 use pulp::Simd;
@@ -115,20 +115,22 @@ impl<E: FaerElement> Forward<'_, E> {
             let range = i * n + j..i * n + j + width;
             let m = &mut self.m[range.clone()];
             self.squares[i] += match self.update {
-                Some(Update { mu, scale, gradient }) => update(m, mu, scale, gradient.range(range)),
+                Some(Update { mu, scale, gradient: Values::Full(g) }) => update(m, mu, scale, &g[range]),
+                Some(Update { mu, scale, gradient }) => widen_and_update(m, mu, scale, gradient.range(range)),
                 None => dot_loop(m, m),
             };
         }
         let rows: [&[E]; R] = core::array::from_fn(|r| &self.m[(i + r) * n + j..][..width]);
         let a = |t: usize, r: usize| rows[r][t];
         // The same columns of the next rows.
-        let (next_m, next) = (&*self.m, (i + R) * n + j);
-        let next_g = self.update.map_or(Values::Full(next_m), |update| update.gradient);
+        let next = (i + R) * n + j;
+        let (next_m, size_m) = Values::Full(&*self.m).place();
+        let (next_g, size_g) = self.update.map_or((next_m, size_m), |update| update.gradient.place());
         let ahead = |c: usize| {
             if c.is_multiple_of((line::<E>() / RUN).max(1)) {
                 for r in 0..R {
-                    prefetch.far(next_m, next + r * n + c * RUN);
-                    next_g.prefetch(prefetch, next + r * n + c * RUN);
+                    prefetch.far(next_m, (next + r * n + c * RUN) * size_m);
+                    prefetch.far(next_g, (next + r * n + c * RUN) * size_g);
                 }
             }
         };
@@ -148,15 +150,30 @@ impl<E: FaerElement> Forward<'_, E> {
     }
 }
 
-/// `m = mu m + scale g` and the sum of the new squares, by pieces that stay in the first cache.
+/// Entries whose momentum stays in the first cache.
+const PIECE: usize = 512;
+
+/// `m = mu m + scale g` and the sum of the new squares.
 #[inline(always)]
-fn update<E: FaerElement>(m: &mut [E], mu: Option<E>, scale: E, g: Values<'_, E>) -> f64 {
-    const PIECE: usize = 512;
+fn update<E: FaerElement>(m: &mut [E], mu: Option<E>, scale: E, g: &[E]) -> f64 {
+    let mut sum = 0.0;
+    for (m, g) in m.chunks_mut(PIECE).zip(g.chunks(PIECE)) {
+        map1_loop(m, mu, scale, g, &|g| g);
+        sum += dot_loop(m, m);
+    }
+    sum
+}
+
+/// [`update`] by a gradient kept in 16 bits. Not part of the loop over rows, which it would slow down for every gradient.
+#[inline(never)]
+fn widen_and_update<E: FaerElement>(m: &mut [E], mu: Option<E>, scale: E, g: Values<'_, E>) -> f64 {
     let (mut sum, mut buffer) = (0.0, [E::zero(); PIECE]);
     for (i, m) in m.chunks_mut(PIECE).enumerate() {
         let g = g.range(i * PIECE..i * PIECE + m.len()).widened(&mut buffer);
-        map1_loop(m, mu, scale, g, &|g| g);
-        sum += dot_loop(m, m);
+        sum += vectorized(
+            #[inline(always)]
+            || update(m, mu, scale, g),
+        );
     }
     sum
 }

@@ -37,23 +37,23 @@ impl Prefetch {
     /// The line of element `at` (which need not exist) of `x`, into the first cache.
     #[inline(always)]
     pub(super) fn near<E>(self, x: &[E], at: usize) {
-        self.into::<3, E>(x, at);
+        self.into::<3>(x.as_ptr().wrapping_add(at).cast());
     }
 
-    /// The same, into the second cache.
+    /// The line of the byte `at` from a place, into the second cache.
     #[inline(always)]
-    pub(super) fn far<E>(self, x: &[E], at: usize) {
-        self.into::<2, E>(x, at);
+    pub(super) fn far(self, place: *const u8, at: usize) {
+        self.into::<2>(place.wrapping_add(at));
     }
 
     #[inline(always)]
-    fn into<const HINT: i32, E>(self, x: &[E], at: usize) {
+    fn into<const HINT: i32>(self, byte: *const u8) {
         #[cfg(target_arch = "x86_64")]
         if let Some(sse) = self.sse {
-            sse._mm_prefetch::<HINT>(x.as_ptr().wrapping_add(at).cast());
+            sse._mm_prefetch::<HINT>(byte.cast());
         }
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = (x, at);
+        let _ = byte;
     }
 }
 

@@ -4,7 +4,6 @@
 use super::FaerElement;
 use super::parallel::{Split, for_each, reduce};
 use super::reduce::LEAF;
-use super::simd::Prefetch;
 use half::{bf16, f16};
 
 /// Row-major values, as they are stored.
@@ -107,13 +106,13 @@ impl<'a, E: FaerElement> Values<'a, E> {
         }
     }
 
-    /// Asks for the cache line of a value.
+    /// Where the values begin, and the bytes of one: to ask for their memory.
     #[inline(always)]
-    pub(super) fn prefetch(self, prefetch: Prefetch, at: usize) {
+    pub(super) fn place(self) -> (*const u8, usize) {
         match self {
-            Self::Full(x) => prefetch.far(x, at),
-            Self::Bf16(x) => prefetch.far(x, at),
-            Self::F16(x) => prefetch.far(x, at),
+            Self::Full(x) => (x.as_ptr().cast(), size_of::<E>()),
+            Self::Bf16(x) => (x.as_ptr().cast(), size_of::<bf16>()),
+            Self::F16(x) => (x.as_ptr().cast(), size_of::<f16>()),
         }
     }
 

@@ -131,8 +131,8 @@ fn multiply_adds() -> f64 {
         type Output = usize;
         #[inline(always)]
         fn with_simd<S: pulp::Simd>(self, simd: S) -> usize {
-            let (x, y) = (simd.splat_f32s(0.999), simd.splat_f32s(1e-3));
-            let mut sums = [simd.splat_f32s(1.0); SUMS];
+            let (x, y) = (simd.splat_f32s(black_box(0.999)), simd.splat_f32s(black_box(1e-3)));
+            let mut sums = black_box(core::array::from_fn::<_, SUMS, _>(|i| simd.splat_f32s(i as f32)));
             for _ in 0..STEPS {
                 for sum in &mut sums {
                     *sum = simd.mul_add_e_f32s(*sum, x, y);

@@ -35,7 +35,8 @@ pub(crate) fn table<E: FaerElement>(report: &mut Report, quick: bool) -> Result<
     }
     for range in measured.windows(5) {
         let (from, to) = (range[0].0, range[4].0);
-        report.say(&format!("time grows as (mnk)^{:.2} for mnk from 10^{from:.1} to 10^{to:.1}", slope(range)));
+        report
+            .say(&format!("time grows as (mnk)^{:.2} for mnk from 10^{from:.1} to 10^{to:.1}", slope(range)));
     }
     report.say("");
     let size = Panel {
