@@ -9,6 +9,7 @@
 //! (cost against size, with the floors) and `measured.csv` (for `bench/peers`). A time is the least of several runs:
 //! other load can only add.
 
+mod machine;
 mod measure;
 mod models;
 mod operations;

@@ -1,12 +1,13 @@
 //! Times, floors and the lines of the tables.
 
 use std::fmt::Write as _;
-use std::hint::black_box;
 use std::time::Instant;
 
 use spectra_core::backend::{Coefficient, Matrix, Op, Result};
 use spectra_core::faer::FaerElement;
 use spectra_examples::steps::random;
+
+use crate::machine;
 
 /// The least of at least three runs and half a second, in seconds.
 pub(crate) fn least(mut f: impl FnMut() -> Result<()>) -> Result<f64> {
@@ -46,15 +47,17 @@ impl Report {
         let (flops, bytes) =
             (2.0 * (side as f64).powi(3) / product, 3.0 * (4096 * 8192 * size) as f64 / pass);
         let csv = "element,rows,cols,rank,threads,what,milliseconds\n".into();
-        let multipliers = multiply_adds() * 4.0 / size as f64;
+        let multipliers = machine::multiply_adds() * 4.0 / size as f64;
         let mut report = Self { flops, multipliers, bytes, size, text: String::new(), csv };
         report.say(&format!(
-            "{}, {} threads; multiply-adds on registers {:.0} GFLOP/s, square product {:.0}; entrywise pass {:.1} GB/s\n",
+            "{}, {} threads; multiply-adds on registers {:.0} GFLOP/s, square product {:.0}; entrywise pass {:.1} GB/s; a number's \
+             way to another thread and back {:.0} ns\n",
             E::NAME,
             rayon::current_num_threads(),
             multipliers / 1e9,
             flops / 1e9,
-            bytes / 1e9
+            bytes / 1e9,
+            machine::round_trip() * 1e9
         ));
         Ok(report)
     }
@@ -119,34 +122,4 @@ impl Report {
     pub(crate) fn csv(&self) -> &str {
         &self.csv
     }
-}
-
-/// Multiply-adds in `f32` on vectors that stay in registers, on all threads, in flops per second.
-fn multiply_adds() -> f64 {
-    const STEPS: usize = 1 << 22;
-    /// So many that none waits for the one before.
-    const SUMS: usize = 16;
-    struct MultiplyAdds;
-    impl pulp::WithSimd for MultiplyAdds {
-        type Output = usize;
-        #[inline(always)]
-        fn with_simd<S: pulp::Simd>(self, simd: S) -> usize {
-            let (x, y) = (simd.splat_f32s(black_box(0.999)), simd.splat_f32s(black_box(1e-3)));
-            let mut sums = black_box(core::array::from_fn::<_, SUMS, _>(|i| simd.splat_f32s(i as f32)));
-            for _ in 0..STEPS {
-                for sum in &mut sums {
-                    *sum = simd.mul_add_e_f32s(*sum, x, y);
-                }
-            }
-            black_box(sums);
-            2 * STEPS * SUMS * (size_of::<S::f32s>() / size_of::<f32>())
-        }
-    }
-    let mut best: f64 = 0.0;
-    for _ in 0..5 {
-        let start = Instant::now();
-        let flops: usize = rayon::broadcast(|_| pulp::Arch::new().dispatch(MultiplyAdds)).iter().sum();
-        best = best.max(flops as f64 / start.elapsed().as_secs_f64());
-    }
-    best
 }

@@ -1,0 +1,62 @@
+//! What the machine can do at best.
+
+use std::hint::{black_box, spin_loop};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// Multiply-adds in `f32` on vectors that stay in registers, on all threads, in flops per second.
+pub(crate) fn multiply_adds() -> f64 {
+    const STEPS: usize = 1 << 22;
+    /// So many that none waits for the one before.
+    const SUMS: usize = 16;
+    struct MultiplyAdds;
+    impl pulp::WithSimd for MultiplyAdds {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) -> usize {
+            let (x, y) = (simd.splat_f32s(black_box(0.999)), simd.splat_f32s(black_box(1e-3)));
+            let mut sums = black_box(core::array::from_fn::<_, SUMS, _>(|i| simd.splat_f32s(i as f32)));
+            for _ in 0..STEPS {
+                for sum in &mut sums {
+                    *sum = simd.mul_add_e_f32s(*sum, x, y);
+                }
+            }
+            black_box(sums);
+            2 * STEPS * SUMS * (size_of::<S::f32s>() / size_of::<f32>())
+        }
+    }
+    let mut best: f64 = 0.0;
+    for _ in 0..5 {
+        let start = Instant::now();
+        let flops: usize = rayon::broadcast(|_| pulp::Arch::new().dispatch(MultiplyAdds)).iter().sum();
+        best = best.max(flops as f64 / start.elapsed().as_secs_f64());
+    }
+    best
+}
+
+/// Seconds a number takes from one thread to another and back: some 100 ns where two cores share a cache, several times that
+/// where they do not. Then either has the other's memory bandwidth besides its own, and what one has written comes slowly to
+/// the other.
+pub(crate) fn round_trip() -> f64 {
+    const TRIPS: usize = 100_000;
+    let ball = AtomicUsize::new(0);
+    let wait_for = |turn: usize| {
+        while ball.load(Ordering::Acquire) != turn {
+            spin_loop();
+        }
+    };
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for trip in 0..TRIPS {
+                wait_for(2 * trip + 1);
+                ball.store(2 * trip + 2, Ordering::Release);
+            }
+        });
+        for trip in 0..TRIPS {
+            ball.store(2 * trip + 1, Ordering::Release);
+            wait_for(2 * trip + 2);
+        }
+    });
+    start.elapsed().as_secs_f64() / TRIPS as f64
+}
