@@ -92,7 +92,7 @@ impl Memory {
     }
 
     /// Replaces the values by `values`, given row by row.
-    pub(super) fn write<E: BurnElement>(&mut self, values: &[E]) {
+    pub(super) fn write<E: BurnElement>(&mut self, values: &[E]) -> Result<()> {
         let (rows, cols) = self.shape();
         let transposed = self.transposed;
         let mut stored = self.values_mut();
@@ -106,6 +106,7 @@ impl Memory {
                 }
             }
         });
+        Ok(())
     }
 
     /// `op` of this matrix, for a product.

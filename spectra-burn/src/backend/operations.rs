@@ -37,7 +37,7 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
     fn write(&mut self, values: &[E]) -> Result<()> {
         check_len("write", self.shape, values.len())?;
         match &mut self.values {
-            Values::Memory(memory) => memory.write(values),
+            Values::Memory(memory) => memory.write(values)?,
             Values::Tensor(tensor) => {
                 let data = TensorData::new(values.to_vec(), [self.shape.0, self.shape.1]);
                 *tensor = Tensor::from_data(data, (&tensor.device(), E::DTYPE));

@@ -30,7 +30,7 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
             let prepared = Self::prepare(&mut [&mut *self], []);
             let written =
                 prepared.and_then(|[]| memory::write([&self.tensor], |[mut out]| out.write(values)));
-            return at("write", written);
+            return at("write", written)?;
         }
         let fresh = Tensor::from_slice(values, self.shape(), self.tensor.device());
         at("write", fresh.and_then(|t| self.assign(t)))

@@ -4,8 +4,8 @@ use core::fmt;
 
 /// The number type a backend computes in.
 ///
-/// Storage types (bf16, f16) are not elements: a framework widens them to `f32` at its border and
-/// rounds once when it writes the weights back.
+/// Storage types (bf16, f16) are not elements: they are widened to one when they are read, and weights are rounded once when
+/// they are written.
 pub trait Element: num_traits::Float + Send + Sync + fmt::Debug + 'static {
     /// `"f32"` or `"f64"`, as saved states name it.
     const NAME: &'static str;

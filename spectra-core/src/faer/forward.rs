@@ -1,7 +1,7 @@
 //! The first half of the power iteration in one pass over `M`: momentum, `||M||^2` and `P = alpha M V`.
 //!
 //! A few rows at a time are updated, a panel of columns wide, and multiplied while they are in the cache; the panel of
-//! `V` stays there for all rows. (4096 x 14336, k = 61, two cores: 24 ms; its parts one after the other 31 ms. Doing the
+//! `V` stays there for all rows. (4096 x 14336, k = 61, two cores: 20 ms; its parts one after the other 27 ms. Doing the
 //! second half `M^T P` in the same pass as well, by blocks of rows that fit the shared cache, gains nothing more: both
 //! halves wait for the multipliers.) Every sum runs in an order that depends on the shapes only, so that the bits do not
 //! depend on the number of threads.

@@ -7,12 +7,13 @@
 //!   256 x 256, 12 of 6.3 KB at 1024 x 1024; none when sequential.) Every sum runs in an order that depends on
 //!   shapes only: the same call gives the same bits whatever the number of threads.
 //! * **Narrow products.** The low-rank weight update and `A^T B` read the large matrix where it lies and keep a tile of
-//!   the result in registers (`tile.rs`). The sweep of the power iteration goes over the matrix four times: one pass by
-//!   blocks, with the products from the shared cache, was measured no faster (4096 x 14336, k = 61, two cores: 55 to
-//!   65 ms against 62).
+//!   the result in registers (`tile.rs`). The sweep of the power iteration goes over the matrix twice, for `M V`, in the same
+//!   pass as the momentum and its norm, and for `M^T P`: one pass by blocks, with the products from the shared cache, was
+//!   measured no faster, since both halves wait for the multipliers.
 //! * **Vectors.** Loops are written so that the compiler vectorises them, or on the vectors of pulp, and run under
 //!   an instruction set found at run time (`simd.rs`), in this crate (`kernels.rs`).
-//! * **Precision.** Products accumulate in the element type, reductions in `f64`.
+//! * **Precision.** Products accumulate in the element type, reductions in `f64`. What is kept in bf16 or f16 is widened when it
+//!   is read and rounded once when it is written, a piece at a time (`storage.rs`).
 
 mod borrowed;
 mod elementwise;

@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Makes ready for `threads` calls at the same time, of any thread of rayon's pool: none like an earlier one allocates.
 pub(crate) fn provide(threads: usize) {
-    // A call holds a buffer of its own type, a sweep one of `f64` besides.
-    f32::buffers().provide(threads, 0.0);
+    // A call holds a buffer of its own type, a sweep one of `f64` besides, an update of weights in 16 bits a second one.
+    f32::buffers().provide(2 * threads, 0.0);
     f64::buffers().provide(2 * threads, 0.0);
     // A thread makes faer's packing buffer when it first multiplies matrices that are not tiny.
     rayon::broadcast(|_| {

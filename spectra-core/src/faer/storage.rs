@@ -4,6 +4,7 @@
 use super::FaerElement;
 use super::parallel::{Split, for_each, reduce};
 use super::reduce::LEAF;
+use crate::backend::{Result, check_shape};
 use half::{bf16, f16};
 
 /// Row-major values, as they are stored.
@@ -154,12 +155,17 @@ impl<'a, E: FaerElement> ValuesMut<'a, E> {
         })
     }
 
-    /// Replaces the values, as many as there are, rounding them once.
-    pub fn write(&mut self, x: &[E]) {
+    /// Replaces the values, rounding them once.
+    ///
+    /// # Errors
+    /// If there are more or fewer of them.
+    pub fn write(&mut self, x: &[E]) -> Result<()> {
+        check_shape("write", (1, self.shared().len()), (1, x.len()))?;
         if let Self::Full(out) = self {
             out.copy_from_slice(x);
         }
         self.round(x);
+        Ok(())
     }
 
     /// The values, to read.

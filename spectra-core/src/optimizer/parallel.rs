@@ -11,7 +11,7 @@ use crate::linalg::Workspace;
 ///
 /// What that costs in memory: the parameters are dealt out to the threads in the same way at every step, and each thread has
 /// temporaries of its own for its share, a few times 4 MiB in `f32` at most. On the `faer` kernels each thread has besides
-/// a buffer as long as the longest that a small parameter asks for, k (m + n) numbers, and faer's packing buffer.
+/// two buffers as long as the longest that a small parameter asks for, k (m + n) numbers, and faer's packing buffer.
 const SMALL: usize = 1 << 20;
 
 /// A pair that is to be updated, if it is: `(X, G)`.
