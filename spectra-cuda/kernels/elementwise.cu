@@ -54,8 +54,9 @@ extern "C" __global__ void adam_add(struct View out, struct View first, struct V
         get_batch(second, row, col, cols, THREADS, v);
         if (keep) get_batch(out, row, col, cols, THREADS, x);
         IN_BATCH {
-            m[i] = (REAL)b1 * m[i] + coefficient[2] * g[i];
-            v[i] = (REAL)b2 * v[i] + coefficient[3] * (g[i] * g[i]);
+            // A factor of zero promises that the old contents do not matter, NaN included.
+            m[i] = (b1 == 0 ? (REAL)0 : (REAL)b1 * m[i]) + coefficient[2] * g[i];
+            v[i] = (b2 == 0 ? (REAL)0 : (REAL)b2 * v[i]) + coefficient[3] * (g[i] * g[i]);
             REAL term = coefficient[1] * (m[i] / ((REAL)sqrt(v[i]) + (REAL)eps));
             x[i] = keep ? coefficient[0] * x[i] + term : term;
         }
