@@ -19,6 +19,9 @@ use pulp::Simd;
 /// Bytes of V in one panel: half of a core's own cache of 1 MiB.
 const PANEL: usize = 1 << 19;
 
+/// The most columns of a panel: of a narrow V more would fit, but not the rows of M and G beside them.
+const COLS: usize = 2048;
+
 /// Entries below which a thread would mostly wake up and go back to sleep.
 const ENTRIES: usize = 1 << 16;
 
@@ -69,7 +72,7 @@ pub(super) fn pass<E: FaerElement>(
 struct Forward<'a, E> {
     alpha: E,
     padding: Padding,
-    /// Padded.
+    /// Padded, by groups of columns.
     v: &'a [E],
     update: Option<Update<'a, E>>,
     m: &'a mut [E],
@@ -185,7 +188,7 @@ impl<E: FaerElement> Forward<'_, E> {
         let prefetch = Prefetch::new();
         let (rows, n) = (self.squares.len(), self.v.len() / self.padding.stride);
         let whole = rows - rows % R;
-        let panel = (PANEL / (self.padding.stride * size_of::<E>())).next_multiple_of(line::<E>()).min(2048);
+        let panel = (PANEL / (self.padding.stride * size_of::<E>())).next_multiple_of(line::<E>()).min(COLS);
         for j in (0..n).step_by(panel) {
             let columns = (j, panel.min(n - j));
             for i in (0..whole).step_by(R) {

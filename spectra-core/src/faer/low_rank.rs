@@ -93,7 +93,7 @@ impl<E: FaerElement> LowRank<'_, E> {
                 let (mut block, rest) = out.split(at * n);
                 let ((block_x, rest_x), (block_left, rest_left)) =
                     (x.split_at(at * n), left.split_at(at * k));
-                block.change(buffer, |out| self.rows(padding, panels, out, block_x, block_left).share(1));
+                block.full_in(buffer, |out| self.rows(padding, panels, out, block_x, block_left).share(1));
                 (out, x, left) = (rest, rest_x, rest_left);
             }
         });

@@ -46,6 +46,10 @@ impl<E> Default for ValuesMut<'_, E> {
 /// Elements widened at a time: with four operands they leave room in the first cache.
 const PIECE: usize = 1024;
 
+fn both<T, U>((a, b): (T, T), f: impl Fn(T) -> U) -> (U, U) {
+    (f(a), f(b))
+}
+
 impl<E: Sync> Split for Values<'_, E> {
     fn len(&self) -> usize {
         match self {
@@ -56,13 +60,10 @@ impl<E: Sync> Split for Values<'_, E> {
     }
 
     fn split(self, at: usize) -> (Self, Self) {
-        fn pair<T, U>((a, b): (T, T), f: impl Fn(T) -> U) -> (U, U) {
-            (f(a), f(b))
-        }
         match self {
-            Self::Full(x) => pair(x.split_at(at), Self::Full),
-            Self::Bf16(x) => pair(x.split_at(at), Self::Bf16),
-            Self::F16(x) => pair(x.split_at(at), Self::F16),
+            Self::Full(x) => both(x.split_at(at), Self::Full),
+            Self::Bf16(x) => both(x.split_at(at), Self::Bf16),
+            Self::F16(x) => both(x.split_at(at), Self::F16),
         }
     }
 }
@@ -77,13 +78,10 @@ impl<E: Send> Split for ValuesMut<'_, E> {
     }
 
     fn split(self, at: usize) -> (Self, Self) {
-        fn pair<T, U>((a, b): (T, T), f: impl Fn(T) -> U) -> (U, U) {
-            (f(a), f(b))
-        }
         match self {
-            Self::Full(x) => pair(x.split_at_mut(at), Self::Full),
-            Self::Bf16(x) => pair(x.split_at_mut(at), Self::Bf16),
-            Self::F16(x) => pair(x.split_at_mut(at), Self::F16),
+            Self::Full(x) => both(x.split_at_mut(at), Self::Full),
+            Self::Bf16(x) => both(x.split_at_mut(at), Self::Bf16),
+            Self::F16(x) => both(x.split_at_mut(at), Self::F16),
         }
     }
 }
@@ -207,8 +205,8 @@ impl<'a, E: FaerElement> ValuesMut<'a, E> {
         }
     }
 
-    /// Runs `f` on the values in full width, in `buffer` if they have to be widened and rounded.
-    pub(super) fn change(&mut self, buffer: &mut [E], f: impl FnOnce(&mut [E])) {
+    /// [`full`](Self::full) in the caller's `buffer`, at least as long as the values.
+    pub(super) fn full_in(&mut self, buffer: &mut [E], f: impl FnOnce(&mut [E])) {
         f(self.widened(buffer));
         self.round(&buffer[..self.shared().len()]);
     }

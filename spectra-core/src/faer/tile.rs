@@ -11,7 +11,7 @@ use super::parallel::for_each_rows;
 use super::simd::{Lanes, registers};
 use pulp::{Arch, Simd, WithSimd};
 
-/// Rows are shared out in multiples of this, the most rows of a tile; a tile of fewer has a divisor of it.
+/// Rows are shared out in multiples of this, a multiple of every tile's rows (6, 8 and 12).
 pub(super) const ROWS: usize = 24;
 
 /// Elements in the widest tile's row: four vectors of 16 `f32`.
