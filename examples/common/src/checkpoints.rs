@@ -61,6 +61,11 @@ impl Checkpoints {
         older.iter().filter(|path| **path != finished).try_for_each(|path| self.discard(path))
     }
 
+    /// The newest checkpoint's folder, if there is one.
+    pub fn newest(&self) -> Result<Option<PathBuf>, Failure> {
+        Ok(self.list()?.pop())
+    }
+
     /// The newest checkpoint's folder and record, if there is one and it was made under `settings`.
     pub fn latest(&self, settings: &Settings) -> Result<Option<(PathBuf, Record)>, Failure> {
         let Some(path) = self.list()?.pop() else { return Ok(None) };
