@@ -28,9 +28,11 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
 /// nothing overflows.
 fn at_least(settings: &Settings) -> f64 {
     let [layers, width, hidden, batch, context] =
-        [settings.layers, settings.width, settings.hidden, settings.batch, settings.context].map(|n| n as f64);
+        [settings.layers, settings.width, settings.hidden, settings.batch, settings.context]
+            .map(|n| n as f64);
     let vocabulary = VOCABULARY as f64;
-    let numbers = layers * (4.0 * width * width + 3.0 * width * hidden + 2.0 * width) + (2.0 * vocabulary + 1.0) * width;
+    let numbers = layers * (4.0 * width * width + 3.0 * width * hidden + 2.0 * width)
+        + (2.0 * vocabulary + 1.0) * width;
     let kept = layers * (5.0 * width + 2.0 * hidden) + vocabulary;
     NUMBER * (3.0 * numbers + batch * context * kept) + PARAMETER * (9.0 * layers + 3.0)
 }
@@ -72,6 +74,9 @@ mod tests {
         assert_eq!(at_least(&settings()), 4.0 * (3.0 * numbers + 8.0 * kept) + 512.0 * 21.0);
         let shapes = crate::model::parameter_shapes(&settings().sizes());
         assert_eq!(shapes.len(), 21);
-        assert_eq!(shapes.iter().map(|(_, shape)| shape.iter().product::<usize>() as f64).sum::<f64>(), numbers);
+        assert_eq!(
+            shapes.iter().map(|(_, shape)| shape.iter().product::<usize>() as f64).sum::<f64>(),
+            numbers
+        );
     }
 }

@@ -69,9 +69,8 @@ impl Output {
 
 /// Refuses a folder with something that `existing` does not allow for.
 fn check(folder: &Path, existing: Existing, runs: &[Settings]) -> Result<(), Failure> {
-    let held = |what: String, way_out: &str| {
-        Failure::input(format!("{} holds {what}: {way_out}", folder.display()))
-    };
+    let held =
+        |what: String, way_out: &str| Failure::input(format!("{} holds {what}: {way_out}", folder.display()));
     let another = |what: String| held(what, "pass another --out, or --overwrite to replace it");
     let result = RESULTS.iter().find(|name| folder.join(name).exists());
     if existing == Existing::Replace {
@@ -158,13 +157,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runs = [settings()];
         let checkpoint = folder.path().join("adamw/step-00000005");
-        open(folder.path(), Existing::Refuse, &runs).expect("a first run").write(RUN, b"{}").expect("a file");
+        open(folder.path(), Existing::Refuse, &runs).expect("a first run");
         fs::create_dir_all(&checkpoint).expect("a checkpoint");
         for without_list in [false, true] {
             if without_list {
                 fs::remove_file(folder.path().join(RUN)).expect("no list of runs");
             }
-            let refused = open(folder.path(), Existing::Refuse, &runs).err().map(|failure| failure.to_string());
+            let refused =
+                open(folder.path(), Existing::Refuse, &runs).err().map(|failure| failure.to_string());
             let line = refused.expect("a refusal");
             for word in ["adamw", "step-00000005", "--resume", "--overwrite"] {
                 assert!(line.contains(word), "{line}");

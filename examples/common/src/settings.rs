@@ -136,8 +136,11 @@ impl Settings {
             return Ok(());
         }
         let of_one_layer = crate::model::parameter_shapes(&ModelSizes { layers: 1, ..self.sizes() });
-        let matrices: Vec<_> =
-            of_one_layer.iter().filter(|(_, shape)| shape.len() == 2).map(|(name, _)| name.as_str()).collect();
+        let matrices: Vec<_> = of_one_layer
+            .iter()
+            .filter(|(_, shape)| shape.len() == 2)
+            .map(|(name, _)| name.as_str())
+            .collect();
         Err(Failure::input(format!(
             "--spectrum {} is no matrix of the model; pass one of {}, or the same of another of the {} layers",
             self.spectrum,

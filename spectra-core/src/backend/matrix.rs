@@ -177,7 +177,7 @@ pub trait Matrix: Sized + core::fmt::Debug {
         composed::adam_add(self, beta, alpha, first, second, gradient, (b1, b2), eps)
     }
 
-    /// The one-sweep half of the power iteration (DESIGN: fact 2). First, if `update` is `Some((mu, G))`,
+    /// The half of a power iteration that can read the matrix in one sweep. First, if `update` is `Some((mu, G))`,
     /// `self = mu self + G`. Then with `V` (n x k) and a scale `alpha`
     ///
     /// `P = alpha self V` (m x k), `gram = P^T P` (k x k), `Z = alpha self^T P` (n x k).

@@ -60,8 +60,9 @@ impl Momentum {
 /// `sign(M)` or, with Nesterov's look-ahead, `sign(G + mu M)`, of the Polyak momentum (Bernstein et al. 2018;
 /// 2603.14315's base optimizer). `sign(0) = 0`.
 ///
-/// The momentum starts at zero. The authors' program starts it at the decayed weights; whoever wants that
-/// writes them into [`Slots::momentum`] before the first step.
+/// The momentum starts at zero. The authors' program starts it at the decayed weights; who steps parameters one by one can have
+/// that by writing them into the `slots.momentum` of a [`ParameterState`](crate::optimizer::ParameterState) before the first
+/// step. [`Optimizer`](crate::optimizer::Optimizer) and the optimizers of candle, burn and CUDA always start at zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Signum {

@@ -195,7 +195,8 @@ impl<E: FaerElement> Rows<'_, E> {
         }
     }
 
-    /// The columns from `j`, fewer than a panel has: in the same order, element by element.
+    /// The columns from `j`, fewer than a panel has: the same sums, but `alpha (x - sum)` and `beta out` rounded one by one, where a
+    /// whole panel fuses them. So the last bits depend on the column, though not on the number of threads.
     #[inline(always)]
     fn end_of_rows<S: Simd, const R: usize, const V: usize>(
         &mut self,

@@ -15,8 +15,16 @@ pub(crate) const ALL: &[Architecture] = &[
     (
         "LoRA on a UNet: diffusers, kohya",
         &[
-            ("mid_block.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.down.weight", &[4, 1280], LOW_RANK),
-            ("mid_block.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.up.weight", &[1280, 4], LOW_RANK),
+            (
+                "mid_block.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.down.weight",
+                &[4, 1280],
+                LOW_RANK,
+            ),
+            (
+                "mid_block.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.up.weight",
+                &[1280, 4],
+                LOW_RANK,
+            ),
             ("lora_unet_mid_block_attentions_0_proj_in.lora_down.weight", &[4, 1280, 1, 1], LOW_RANK),
             ("lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight", &[3072, 4], LOW_RANK),
         ],

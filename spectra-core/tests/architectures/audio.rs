@@ -31,7 +31,11 @@ pub(crate) const ALL: &[Architecture] = &[
             ("wav2vec2.feature_projection.projection.weight", &[768, 512], MATRIX),
             // 16 groups of 48 channels, normalised weights: no one matrix.
             ("wav2vec2.encoder.pos_conv_embed.conv.parametrizations.weight.original0", &[1, 1, 128], VECTOR),
-            ("wav2vec2.encoder.pos_conv_embed.conv.parametrizations.weight.original1", &[768, 48, 128], UNKNOWN),
+            (
+                "wav2vec2.encoder.pos_conv_embed.conv.parametrizations.weight.original1",
+                &[768, 48, 128],
+                UNKNOWN,
+            ),
             ("wav2vec2.encoder.layers.0.attention.k_proj.weight", &[768, 768], MATRIX),
             ("wav2vec2.encoder.layers.0.feed_forward.intermediate_dense.weight", &[3072, 768], MATRIX),
             ("wav2vec2.encoder.layers.0.feed_forward.output_dense.weight", &[768, 3072], MATRIX),

@@ -48,7 +48,11 @@ pub(crate) const ALL: &[Architecture] = &[
         &[
             ("albert.embeddings.word_embeddings.weight", &[30000, 128], EMBEDDING),
             ("albert.encoder.embedding_hidden_mapping_in.weight", &[768, 128], MATRIX),
-            ("albert.encoder.albert_layer_groups.0.albert_layers.0.attention.query.weight", &[768, 768], MATRIX),
+            (
+                "albert.encoder.albert_layer_groups.0.albert_layers.0.attention.query.weight",
+                &[768, 768],
+                MATRIX,
+            ),
             ("albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight", &[3072, 768], MATRIX),
             ("albert.encoder.albert_layer_groups.0.albert_layers.0.ffn_output.weight", &[768, 3072], MATRIX),
             ("predictions.dense.weight", &[128, 768], MATRIX),

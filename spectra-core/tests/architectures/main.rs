@@ -36,16 +36,8 @@ const EXPERTS: Wanted = (Rule::Elementwise, "stacked experts");
 const UNKNOWN: Wanted = (Rule::Elementwise, "not told by name and shape");
 
 fn all() -> Vec<Architecture> {
-    [
-        decoders::ALL,
-        experts::ALL,
-        encoders::ALL,
-        vision::ALL,
-        audio::ALL,
-        diffusion::ALL,
-        adapters::ALL,
-    ]
-    .concat()
+    [decoders::ALL, experts::ALL, encoders::ALL, vision::ALL, audio::ALL, diffusion::ALL, adapters::ALL]
+        .concat()
 }
 
 /// What is wrong with the plan of `rows`, a line each.
@@ -54,7 +46,8 @@ fn mistakes(model: &str, rows: &[Row]) -> Result<Vec<String>> {
     let wrong = rows.iter().zip(plan.entries()).filter_map(|((name, shape, (rule, reason)), entry)| {
         let found = (entry.rule(), entry.reason().to_string());
         let right = found.0 == *rule && found.1.starts_with(reason);
-        (!right).then(|| format!("{model}: {name} {shape:?} is {} ({}), not {rule} ({reason})", found.0, found.1))
+        (!right)
+            .then(|| format!("{model}: {name} {shape:?} is {} ({}), not {rule} ({reason})", found.0, found.1))
     });
     Ok(wrong.collect())
 }
@@ -95,7 +88,10 @@ fn strict_refuses_what_name_and_shape_do_not_tell_and_nothing_else() -> Result<(
             (None, Ok(_)) => planned += 1,
             (Some((name, ..)), Err(error)) => {
                 assert_eq!(error.parameter(), Some(*name), "{model}");
-                assert!(matches!(error.kind(), ErrorKind::Name { name: named, .. } if **named == **name), "{error}");
+                assert!(
+                    matches!(error.kind(), ErrorKind::Name { name: named, .. } if **named == **name),
+                    "{error}"
+                );
                 refused += 1;
                 // With a rule for each of them there is nothing left to refuse.
                 let mut builder = Plan::builder().strict();
@@ -115,7 +111,8 @@ fn strict_refuses_what_name_and_shape_do_not_tell_and_nothing_else() -> Result<(
 fn last(names: &[&'static str]) -> Result<Wanted> {
     let plan = Plan::builder().build(names.iter().map(|name| (*name, [40, 30])))?;
     let entry = &plan.entries()[names.len() - 1];
-    let reason = [MATRIX, HEAD, EMBEDDING].into_iter().find(|(_, reason)| *reason == entry.reason().to_string());
+    let reason =
+        [MATRIX, HEAD, EMBEDDING].into_iter().find(|(_, reason)| *reason == entry.reason().to_string());
     assert_eq!(reason.map(|(rule, _)| rule), Some(entry.rule()));
     Ok(reason.unwrap_or(UNKNOWN))
 }
@@ -128,18 +125,22 @@ fn only_the_last_matrix_of_a_model_is_a_head_called_fc() -> Result<()> {
     assert_eq!(last(&["fc.weight"])?, HEAD);
     for names in [
         &["b.w", "a.0.fc1.weight", "a.0.fc2.weight"][..], // in a layer
-        &["b.w", "block1.fc.weight", "block2.fc.weight"],  // in layers of another spelling
-        &["b.w", "lm_head.weight", "fc.weight"],           // another head
+        &["b.w", "block1.fc.weight", "block2.fc.weight"], // in layers of another spelling
+        &["b.w", "lm_head.weight", "fc.weight"],          // another head
         &["b.w", "mlp.c_fc.weight"],
     ] {
         assert_eq!(last(names)?, MATRIX, "{names:?}");
     }
     // Another matrix comes behind it.
-    let plan = Plan::builder().build([("x", [40, 30]), ("fc.weight", [40, 30]), ("actor.weight", [40, 30])])?;
+    let plan =
+        Plan::builder().build([("x", [40, 30]), ("fc.weight", [40, 30]), ("actor.weight", [40, 30])])?;
     assert!(plan.entries().iter().all(|entry| entry.rule() == Rule::Spectral));
     // A user's rule stays.
     let builder = Plan::builder().rule("fc.*", Rule::Spectral);
-    assert_eq!(builder.build([("x", [40, 30]), ("fc.weight", [40, 30])])?.entries()[1].rule(), Rule::Spectral);
+    assert_eq!(
+        builder.build([("x", [40, 30]), ("fc.weight", [40, 30])])?.entries()[1].rule(),
+        Rule::Spectral
+    );
     Ok(())
 }
 

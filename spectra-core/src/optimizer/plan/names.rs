@@ -94,7 +94,9 @@ impl<'a> Name<'a> {
 
     /// What the name alone tells, the first that fits.
     pub(super) fn kind(&self) -> Option<Reason> {
-        let is_head = |(_, segment): (usize, &str)| words(segment).next_back().is_some_and(|w| w == "head" || w == "heads");
+        let is_head = |(_, segment): (usize, &str)| {
+            words(segment).next_back().is_some_and(|w| w == "head" || w == "heads")
+        };
         let table = |(_, segment): (usize, &str)| {
             words(segment).any(is_embedding) && !words(segment).any(|word| PROJECTIONS.contains(&word))
         };
@@ -106,7 +108,9 @@ impl<'a> Name<'a> {
             Some(Reason::LowRank)
         } else if self.stands_in(RECURRENCES) {
             Some(Reason::Recurrence)
-        } else if self.stands_in(HEADS) || self.owners().any(|owner| !self.in_a_layer(owner.0) && is_head(owner)) {
+        } else if self.stands_in(HEADS)
+            || self.owners().any(|owner| !self.in_a_layer(owner.0) && is_head(owner))
+        {
             Some(Reason::Head)
         } else if self.owners().any(table) || self.stands_in(TABLES) {
             Some(Reason::Embedding)
@@ -129,7 +133,8 @@ impl<'a> Name<'a> {
 
     /// Whether a word of the module or of the parameter begins or ends with `conv`: `conv1d`, `dwconv`.
     pub(super) fn is_convolution(&self) -> bool {
-        self.owners().any(|(_, s)| words(s).any(|word| word.starts_with("conv") || stem(word).ends_with("conv")))
+        self.owners()
+            .any(|(_, s)| words(s).any(|word| word.starts_with("conv") || stem(word).ends_with("conv")))
     }
 
     /// Where `fc`, `fc1`, .. is the parameter or owns it, behind no layer index: the segments before it.
