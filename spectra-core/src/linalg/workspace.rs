@@ -1,7 +1,7 @@
 //! Temporaries that are allocated on the first step and reused afterwards.
 
-use super::Scratch;
-use crate::backend::{Backend, Matrix, Result};
+use super::{Scratch, SmallFactor};
+use crate::backend::{Backend, Matrix, Result, Scalar};
 use alloc::{vec, vec::Vec};
 use num_traits::{One, Zero};
 
@@ -19,6 +19,8 @@ const IDENTITY: usize = usize::MAX;
 pub struct Workspace<B: Backend> {
     backend: B,
     pool: Vec<(Key, Vec<B::Matrix>)>,
+    tells_norms: Option<bool>,
+    tells_dead_columns: Option<bool>,
     /// Host buffers for the small factorisations.
     pub scratch: Scratch<B::Element>,
 }
@@ -26,7 +28,13 @@ pub struct Workspace<B: Backend> {
 impl<B: Backend> Workspace<B> {
     /// An empty pool on `backend`.
     pub fn new(backend: B) -> Self {
-        Self { backend, pool: Vec::new(), scratch: Scratch::new() }
+        Self {
+            backend,
+            pool: Vec::new(),
+            tells_norms: None,
+            tells_dead_columns: None,
+            scratch: Scratch::new(),
+        }
     }
 
     /// The device.
@@ -61,6 +69,25 @@ impl<B: Backend> Workspace<B> {
     pub fn give(&mut self, matrix: B::Matrix) {
         let (rows, cols) = matrix.shape();
         self.put((rows, cols, matrix.layout()), matrix);
+    }
+
+    /// Whether the host knows a norm without waiting; found out once.
+    pub(crate) fn tells_norms(&mut self) -> Result<bool> {
+        if let Some(known) = self.tells_norms {
+            return Ok(known);
+        }
+        let one = self.backend.zeros(1, 1, None)?;
+        Ok(*self.tells_norms.insert(one.dot(&one)?.known().is_some()))
+    }
+
+    /// Whether a small factorisation says how many columns are dead; found out once.
+    pub(crate) fn tells_dead_columns(&mut self) -> Result<bool> {
+        if let Some(known) = self.tells_dead_columns {
+            return Ok(known);
+        }
+        let (one, mut factor) = (self.backend.zeros(1, 1, None)?, self.backend.zeros(1, 1, None)?);
+        let info = factor.small_factor(SmallFactor::ColumnNormalizer, &one, &mut self.scratch)?;
+        Ok(*self.tells_dead_columns.insert(info.is_some()))
     }
 
     fn put(&mut self, key: Key, matrix: B::Matrix) {
