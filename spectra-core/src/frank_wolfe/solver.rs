@@ -113,6 +113,7 @@ impl FrankWolfe {
         mut report: impl FnMut(&Iteration),
     ) -> Result<Outcome> {
         self.validate()?;
+        let _scope = workspace.scope();
         let (rows, cols) = x.shape();
         // Not of the pool: an objective may put a handle of its own in its place.
         let mut gradient = workspace.backend().zeros(rows, cols, Some(x))?;

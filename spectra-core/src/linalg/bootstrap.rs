@@ -1,9 +1,9 @@
 //! The start of the power iteration: a randomized range finder.
 
-use super::{PowerIteration, Subspace, SubspaceForm, Workspace};
-use crate::backend::{Backend, Gradient, Matrix, Result};
+use super::{PowerIteration, Subspace, SubspaceForm, Workspace, orthonormalize, safe_scale};
+use crate::backend::{Backend, Coefficient, Gradient, Matrix, Op, Result, Scalar};
 
-/// Iterations of the bootstrap, with the exact form: the error of the subspace is about
+/// Iterations of the bootstrap: the error of the subspace is about
 /// `(sigma_{k+1} / sigma_k)^16` of the random start's.
 const BOOTSTRAP_ITERATIONS: usize = 8;
 
@@ -14,7 +14,7 @@ impl PowerIteration {
     /// [`iterate`](Self::iterate).
     ///
     /// # Errors
-    /// Those of the backend, and [`ErrorKind::NonFinite`].
+    /// Those of the backend, and [`ErrorKind::NonFinite`](crate::backend::ErrorKind::NonFinite).
     pub fn bootstrap<B: Backend>(
         &self,
         m: &mut B::Matrix,
@@ -22,6 +22,7 @@ impl PowerIteration {
         rank: usize,
         workspace: &mut Workspace<B>,
     ) -> Result<(B::Matrix, Subspace<B>)> {
+        let _scope = workspace.scope();
         let mut v = workspace.backend().zeros(m.shape().1, rank, None)?;
         v.seed_zero_columns(self.seed, &mut workspace.scratch)?;
         let subspace = self.find(m, update, &mut v, workspace)?;
@@ -39,7 +40,8 @@ impl PowerIteration {
         self.find(m, None, v, workspace)
     }
 
-    /// The iterations of the bootstrap, from random columns.
+    /// The iterations of the bootstrap, from random columns: all but the last only turn the subspace, for which any
+    /// orthonormal basis will do; the last one finds the singular vectors in it.
     fn find<B: Backend>(
         &self,
         m: &mut B::Matrix,
@@ -47,8 +49,27 @@ impl PowerIteration {
         v: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Subspace<B>> {
-        let finder = Self { iterations: BOOTSTRAP_ITERATIONS, form: SubspaceForm::Exact, ..*self };
-        finder.iterate(m, update, v, workspace)
+        let (zero, (n, k)) = (Coefficient::ZERO, v.shape());
+        if let Some((mu, gradient)) = update {
+            m.scale_add(mu.into(), gradient.scale, gradient.values)?;
+        }
+        let norm_squared = m.dot(m)?.known();
+        let scale = safe_scale::<B::Element>(norm_squared)?;
+        if norm_squared != Some(0.0) {
+            let mut p = workspace.take_like(m, k)?;
+            let mut w = workspace.take(n, k)?;
+            for _ in 1..BOOTSTRAP_ITERATIONS {
+                p.gemm(zero, scale.into(), m, Op::Plain, v, Op::Plain)?;
+                orthonormalize(&mut p, workspace)?;
+                w.gemm(zero, scale.into(), m, Op::Transposed, &p, Op::Plain)?;
+                orthonormalize(&mut w, workspace)?;
+                v.copy_from(&w)?;
+            }
+            workspace.give(p);
+            workspace.give(w);
+        }
+        let last = Self { iterations: 1, form: SubspaceForm::Exact, ..*self };
+        last.iterate(m, None, v, workspace)
     }
 }
 

@@ -5,6 +5,7 @@ mod deflation;
 mod gram_schmidt;
 mod inverse_sqrt;
 mod iteration;
+mod jacobi;
 mod minimax;
 mod orthonormalize;
 mod polar;

@@ -38,6 +38,7 @@ pub fn orthonormalize<B: Backend>(
     p: &mut B::Matrix,
     workspace: &mut Workspace<B>,
 ) -> Result<Orthonormalization> {
+    let _scope = workspace.scope();
     B::orthonormalize(p, workspace)
 }
 

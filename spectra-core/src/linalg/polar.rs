@@ -132,6 +132,7 @@ impl Polar {
     ) -> Result<Info> {
         self.validate()?;
         check_same("polar", x, out)?;
+        let _scope = workspace.scope();
         let (m, n) = x.shape();
         if m == 0 || n == 0 {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });

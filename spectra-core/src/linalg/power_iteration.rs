@@ -110,6 +110,7 @@ impl PowerIteration {
         v: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Subspace<B>> {
+        let _scope = workspace.scope();
         B::power_iteration(self, m, update, v, workspace)
     }
 

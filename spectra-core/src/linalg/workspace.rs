@@ -21,6 +21,9 @@ pub struct Workspace<B: Backend> {
     pool: Vec<(Key, Vec<B::Matrix>)>,
     tells_norms: Option<bool>,
     tells_dead_columns: Option<bool>,
+    /// Working memory of the CPU kernels.
+    #[cfg(feature = "faer")]
+    kernels: alloc::sync::Arc<crate::faer::Pool>,
     /// Host buffers for the small factorisations.
     pub scratch: Scratch<B::Element>,
 }
@@ -33,6 +36,8 @@ impl<B: Backend> Workspace<B> {
             pool: Vec::new(),
             tells_norms: None,
             tells_dead_columns: None,
+            #[cfg(feature = "faer")]
+            kernels: Default::default(),
             scratch: Scratch::new(),
         }
     }
@@ -69,6 +74,19 @@ impl<B: Backend> Workspace<B> {
     pub fn give(&mut self, matrix: B::Matrix) {
         let (rows, cols) = matrix.shape();
         self.put((rows, cols, matrix.layout()), matrix);
+    }
+
+    /// Until the guard is dropped, the kernels that this thread calls take their working memory from here. Every public
+    /// algorithm begins with it.
+    #[cfg(feature = "faer")]
+    pub(crate) fn scope(&self) -> crate::faer::Scope {
+        crate::faer::enter(&self.kernels)
+    }
+
+    /// There are no kernels that need working memory.
+    #[cfg(not(feature = "faer"))]
+    pub(crate) fn scope(&self) -> NoScope {
+        NoScope
     }
 
     /// Whether the host knows a norm without waiting; found out once.
@@ -118,3 +136,7 @@ impl<B: Backend> Workspace<B> {
         self.pool.iter_mut().find(|(k, _)| *k == key).and_then(|(_, free)| free.pop())
     }
 }
+
+/// See [`Workspace::scope`].
+#[cfg(not(feature = "faer"))]
+pub(crate) struct NoScope;

@@ -77,6 +77,7 @@ impl HardClip {
         check_threshold("hard_clip", c)?;
         self.validate()?;
         check_same("hard_clip", x, out)?;
+        let _scope = workspace.scope();
         let (m, n) = x.shape();
         if m == 0 || n == 0 {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });

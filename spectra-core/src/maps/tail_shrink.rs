@@ -106,6 +106,7 @@ pub fn tail_shrink<B: Backend>(
     workspace: &mut Workspace<B>,
 ) -> Result<Shaped<B>> {
     options.validate()?;
+    let _scope = workspace.scope();
     let (rows, cols) = m.shape();
     let (k, r) = (options.rank(rows, cols), rows.min(cols));
     if k == r {

@@ -112,6 +112,7 @@ impl Threshold {
     ) -> Result<Info> {
         self.validate()?;
         check_same("threshold", x, out)?;
+        let _scope = workspace.scope();
         let (m, n) = x.shape();
         if m == 0 || n == 0 {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });

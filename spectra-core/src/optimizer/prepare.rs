@@ -56,6 +56,7 @@ impl<B: Backend> Optimizer<B> {
     where
         B::Matrix: 'g,
     {
+        let _scope = self.workspace.scope();
         for (index, gradient) in gradients.clone() {
             let spec = self.spec(index)?;
             check_shape("prepare", (spec.rows, spec.cols), gradient.shape())
