@@ -233,10 +233,9 @@ pub trait Matrix: Sized + core::fmt::Debug {
         if k != cols {
             return Err(Error::shape("small_factor", (k, k), (k, cols)));
         }
-        let (values, numbers) = scratch.slices(k * k, factor.numbers(k));
-        gram.read(values)?;
-        let info = factor.compute(k, values, numbers);
-        self.write(values)?;
+        gram.read(scratch.slices(k * k, 0).0)?;
+        let info = scratch.factorize(factor, k);
+        self.write(scratch.slices(k * k, 0).0)?;
         Ok(Some(info))
     }
 

@@ -18,7 +18,8 @@ impl FaerElement for f64 {}
 /// It uses rayon's pool: the global one, or the one inside whose `install` it is called. A single call from a
 /// thread outside the pool is handed over to it; rayon allocates one block of 1.5 KiB for every 63 of those.
 /// Inside the pool nothing is allocated. Working memory (for `A^T B` with an m x n matrix A and k columns about
-/// k (m + n) numbers) is kept until the process ends.
+/// k (m + n) numbers) belongs to the [`Workspace`] of the algorithm that runs and goes with it; that of single operations,
+/// called without one, is kept until the process ends.
 ///
 /// ```
 /// use spectra_core::backend::{Coefficient, Matrix, Op};

@@ -107,6 +107,7 @@ impl SpectralMap {
         clip_factor: f64,
         workspace: &mut Workspace<B>,
     ) -> Result<Mapped<B>> {
+        let _scope = workspace.scope();
         if let Self::TailShrink(map) = self {
             return tail_shrink(map, direction, update, cache, step, workspace).map(Mapped::Shaped);
         }

@@ -12,8 +12,9 @@ use crate::linalg::Workspace;
 /// Up to so many entries a parameter is updated by one thread beside others. Larger ones take turns, on all threads.
 ///
 /// What that costs in memory: the parameters are dealt out to the threads in the same way at every step, and each thread has
-/// temporaries of its own for its share, a few times 4 MiB in `f32` at most. On the `faer` kernels each thread has besides
-/// two buffers as long as the longest that a small parameter asks for, k (m + n) numbers, and faer's packing buffer.
+/// temporaries of its own for its share, a few times 4 MiB in `f32` at most, and on the `faer` kernels a buffer as long as
+/// the longest that its share asks for, k (m + n) numbers. All of them go with the optimizer; faer's packing buffer stays
+/// with the thread.
 const SMALL: usize = 1 << 20;
 
 /// A pair that is to be updated, if it is: `(X, G)`.
@@ -88,8 +89,7 @@ where
         let workspaces = &mut beside[..threads];
         Share { first: 0, members: &mut *members, items: &mut *items, workspaces }.run(&update, &pair)?;
         if first {
-            // Before a large parameter asks for longer ones.
-            crate::faer::provide(threads);
+            crate::faer::provide();
         }
         for (index, (member, item)) in members.iter_mut().zip(items).enumerate() {
             if cost(member).is_none()

@@ -72,6 +72,7 @@ impl<B: Backend> ParameterState<B> {
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo> {
         check_same("step", weights, gradient.values)?;
+        let _scope = workspace.scope();
         if let Some(state) = &self.slots.momentum {
             check_same("step", state, gradient.values)?;
         }

@@ -49,6 +49,7 @@ impl PreClip {
         factor: f64,
         workspace: &mut Workspace<B>,
     ) -> Result<B::Matrix> {
+        let _scope = workspace.scope();
         let (rows, cols) = gradient.shape();
         let mut clipped = workspace.take_like(gradient, cols)?;
         let c = self.threshold * factor;

@@ -67,6 +67,7 @@ impl<B: Backend> Optimizer<B> {
         B::Matrix: 'g,
     {
         self.check_whole("prepare")?;
+        let _scope = self.workspace.scope();
         for (index, gradient) in gradients.clone() {
             let spec = self.spec(index)?;
             check_shape("prepare", (spec.rows, spec.cols), gradient.shape())

@@ -48,7 +48,7 @@ pub(super) fn iterate<E: CudaElement>(
         squares = Some(normalize(&w, v)?);
     }
     qr.release(workspace);
-    Ok(Subspace { u: p, w, scale: 1.0, norm_squared, one_sweep: false, squares })
+    Ok(Subspace { u: p, w, scale: 1.0, norm_squared, blind: false, one_sweep: false, squares })
 }
 
 /// `orthonormalize` in six launches, whatever the columns.
