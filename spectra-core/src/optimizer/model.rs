@@ -189,11 +189,8 @@ impl<B: Backend> Optimizer<B> {
     }
 
     /// Counts the step; call it after the last [`update`](Self::update).
-    pub fn finish(&mut self, mut prepared: Prepared<B>) {
-        for (_, matrix) in prepared.clipped.drain(..) {
-            self.workspace.give(matrix);
-        }
-        self.spare = prepared.clipped;
+    pub fn finish(&mut self, prepared: Prepared<B>) {
+        self.take_back(prepared.replaced);
         self.steps += 1;
     }
 
@@ -272,9 +269,9 @@ impl<B: Backend> Update<'_, B> {
             Rule::Elementwise => lr * elementwise_ratio,
             Rule::Frozen => return Ok(StepInfo::default()),
         };
-        let gradient = self.prepared.clipped(index).unwrap_or(gradient);
+        let gradient = self.prepared.replaced(index).unwrap_or(gradient);
         let gradient = match &self.prepared.scale {
-            Some((factor, squared)) => Gradient::scaled(gradient, factor, squared),
+            Some(factor) => Gradient::scaled(gradient, factor),
             None => Gradient::new(gradient),
         };
         check_shape("update", (spec.rows, spec.cols), weights.shape())
