@@ -17,6 +17,14 @@ fn sizes<B: Backend>(subject: &Subject<B>) -> &'static [f64] {
     }
 }
 
+/// The smallest normal and the largest number.
+fn range<B: Backend>(subject: &Subject<B>) -> (f64, f64) {
+    match subject.precision() {
+        Precision::F32 => (f32::MIN_POSITIVE.into(), f32::MAX.into()),
+        Precision::F64 => (f64::MIN_POSITIVE, f64::MAX),
+    }
+}
+
 /// `<X, X>` of entries of every size: right where the backend says that its sums are in double and the elements are not; else
 /// right, or infinite above the range and anything from zero up to the sum below it.
 ///
@@ -24,7 +32,7 @@ fn sizes<B: Backend>(subject: &Subject<B>) -> &'static [f64] {
 /// it should vanish.
 pub fn dot_range<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
-    let largest = B::Element::max_value().widen();
+    let largest = range(subject).1;
     for size in sizes(subject) {
         let x = HostMatrix::from_fn(9, 65, |row, col| if (row + col) % 2 == 0 { *size } else { -*size });
         let x = x.rounded(subject.precision());
@@ -34,7 +42,7 @@ pub fn dot_range<B: Backend>(subject: &Subject<B>) -> Outcome {
         let is_wide = device_x.has_wide_dot() && subject.precision() == Precision::F32;
         let may_overflow = !is_wide && exact > largest / 2.0;
         // Products below the normal range lose up to all of it.
-        let lost = 585.0 * B::Element::min_positive_value().widen();
+        let lost = 585.0 * range(subject).0;
         let may_vanish = !is_wide && exact < lost / B::Element::EPSILON;
         let holds = close
             || (may_overflow && computed == f64::INFINITY)
@@ -49,7 +57,7 @@ pub fn dot_range<B: Backend>(subject: &Subject<B>) -> Outcome {
 /// Finds: a maximum by squares, or by numbers of less range.
 pub fn max_abs_range<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
-    let largest = B::Element::max_value().widen();
+    let largest = range(subject).1;
     for size in sizes(subject).iter().chain([&largest]) {
         let at = |row, col| if (row, col) == (4, 33) { -*size } else { *size / 4.0 };
         let x = HostMatrix::from_fn(9, 65, at).rounded(subject.precision());
@@ -75,7 +83,7 @@ pub fn entrywise_factor_range<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let (rows, cols) = (9, 65);
     judge.at(rows, cols);
-    let (smallest, (beta, alpha)) = (4.0 * B::Element::min_positive_value().widen(), (-1.5, 0.75));
+    let (smallest, (beta, alpha)) = (4.0 * range(subject).0, (-1.5, 0.75));
     // Three moments (4 each) and the scaled gradient, share, sum, root, eps, quotient, alpha, beta, sum.
     let tolerance = tolerance::elementwise(subject.precision(), 21);
     for size in sizes(subject) {
