@@ -8,6 +8,7 @@ pub mod elementwise;
 pub mod frank_wolfe;
 pub mod fused;
 pub mod golden;
+pub mod gradient_range;
 pub mod handles;
 pub mod hard_clip;
 pub mod inverse_sqrt;

@@ -90,7 +90,7 @@ pub fn shape_errors_of_fused<B: Backend>(subject: &Subject<B>) -> Outcome {
         for (outputs, gradient) in [([good, bad, good], good), ([good, good, bad], good), ([good; 3], bad)] {
             refuse.call("adam_add", &outputs, &[gradient], |out, x| {
                 let [weights, first, second] = out else { unreachable!("three outputs") };
-                weights.adam_add(half, one, first, second, &Gradient::new(&x[0]), (0.9, 0.99), 1e-8)
+                weights.adam_add(half, one, first, second, &x[0], (0.9, 0.99), 1e-8)
             })?;
             refuse.call("entrywise_add", &outputs, &[gradient], |out, x| {
                 let [weights, first, second] = out else { unreachable!("three outputs") };

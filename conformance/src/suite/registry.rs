@@ -53,6 +53,7 @@ macro_rules! __with_all_checks {
             optimizer {
                 optimizer_deterministic saved_state_round_trip foreign_state_is_refused non_finite_gradient_is_refused
             }
+            gradient_range { dot_range max_abs_range entrywise_factor_range norm_clip_range gradient_too_large }
             golden { golden_power_iteration golden_spectra_step golden_adamw }
         }
     };

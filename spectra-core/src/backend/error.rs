@@ -22,6 +22,15 @@ pub enum ErrorKind {
         /// What held it, for example `"gradient"`.
         what: &'static str,
     },
+    /// A finite number too large for what is computed from it in the element type.
+    Range {
+        /// What is too large, for example `"the largest entry of the gradient"`.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The largest that is taken.
+        limit: f64,
+    },
     /// A number outside its domain, for example a negative learning rate.
     Argument {
         /// The argument's name.
@@ -135,6 +144,9 @@ impl fmt::Display for Error {
                 write!(f, "expected a {m} x {n} matrix, found {a} x {b}")
             }
             ErrorKind::NonFinite { what } => write!(f, "the {what} holds a NaN or an infinity"),
+            ErrorKind::Range { what, value, limit } => {
+                write!(f, "{what} is {value:e}, and the rule takes {limit:e} at most (clip the norm)")
+            }
             ErrorKind::Argument { name, value, requirement } => {
                 write!(f, "{name} = {value} must be {requirement}")
             }

@@ -1,8 +1,8 @@
 //! Heavy-ball momentum, and its sign.
 
 use super::slots::buffer;
-use super::{Slots, Target};
-use crate::backend::{Backend, Entrywise, Gradient, Result, require};
+use super::{Slots, Target, half_range};
+use crate::backend::{Backend, Element, Entrywise, Gradient, Result, require};
 use crate::linalg::Workspace;
 
 /// `M = mu M + c G` with `c = 1` (Polyak; 2602.11185, Algorithm 1; 2603.14315) or `c = 1 - mu`
@@ -32,6 +32,15 @@ impl Momentum {
 
     fn weight(&self) -> f64 {
         if self.averaged { 1.0 - self.mu } else { 1.0 }
+    }
+
+    /// The largest momentum that gradients of size 1 build up: `c (1 + mu + mu^2 + ...)`. A look-ahead is no larger.
+    pub(super) fn growth(&self) -> f64 {
+        self.weight() / (1.0 - self.mu)
+    }
+
+    pub(super) fn largest_gradient<E: Element>(&self) -> f64 {
+        half_range::<E>() / self.growth()
     }
 
     pub(super) fn as_buffer(&self) -> Option<(f64, f64)> {
@@ -73,6 +82,10 @@ pub struct Signum {
 }
 
 impl Signum {
+    pub(super) fn largest_gradient<E: Element>(&self) -> f64 {
+        Momentum::polyak(self.mu).largest_gradient::<E>()
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         require((0.0..1.0).contains(&self.mu), "signum", "mu", self.mu, "in [0, 1)")
     }

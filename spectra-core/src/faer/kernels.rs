@@ -58,7 +58,7 @@ pub trait Kernels: Lanes + faer::traits::RealField {
         weights: (f64, f64),
         rule: Entrywise,
         gradient: &[Self],
-        scales: (Coef<'_>, Coef<'_>),
+        scale: Coef<'_>,
     );
     fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: &[Self], left: &[Self]);
 }
@@ -161,9 +161,9 @@ macro_rules! kernels {
                 weights: (f64, f64),
                 rule: Entrywise,
                 gradient: &[Self],
-                scales: (Coef<'_>, Coef<'_>),
+                scale: Coef<'_>,
             ) {
-                entrywise::add(matrices, weights, rule, gradient, scales);
+                entrywise::add(matrices, weights, rule, gradient, scale);
             }
             fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: &[Self], left: &[Self]) {
                 step.add(out, x, left);

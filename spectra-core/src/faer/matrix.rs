@@ -127,8 +127,8 @@ impl<E: FaerElement> Backend for Faer<E> {
         gradient: &Gradient<'_, FaerMatrix<E>>,
         _: &mut Workspace<Self>,
     ) -> Result<()> {
-        let (matrices, scales) = (matrices.map(FaerMatrix::borrow_mut), (gradient.scale, gradient.square));
-        MatrixMut::entrywise_add(matrices, weights, rule, gradient.values.borrow(), scales)
+        let matrices = matrices.map(FaerMatrix::borrow_mut);
+        MatrixMut::entrywise_add(matrices, weights, rule, gradient.values.borrow(), gradient.scale)
     }
 }
 
@@ -181,6 +181,10 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
         op_b: Op,
     ) -> Result<()> {
         self.borrow_mut().gemm(beta, alpha, (a.borrow(), op_a), (b.borrow(), op_b))
+    }
+
+    fn has_wide_dot(&self) -> bool {
+        true
     }
 
     fn dot(&self, x: &Self) -> Result<f64> {

@@ -42,6 +42,21 @@ impl TailShrink {
         (libm::round(self.rank_ratio * r as f64) as usize).max(1).min(r)
     }
 
+    /// The largest Frobenius norm of an m x n matrix whose products stay in the range of `E`, with room for the step that is
+    /// made of them.
+    ///
+    /// The columns of V are no longer than `sqrt(n)` (random ones at first), so entries of `M V` are at most
+    /// `sqrt(n) ||M||`. A host that does not know the norm cannot scale before the Gram matrix is formed, which holds the
+    /// squares.
+    pub(crate) fn largest_norm<E: Element>(&self, (rows, cols): (usize, usize), host_knows_norms: bool) -> f64 {
+        let max = E::max_value().widen();
+        if self.rank(rows, cols) == rows.min(cols) {
+            return max;
+        }
+        let of_product = if host_knows_norms { max / 1024.0 } else { libm::sqrt(max / 1024.0) };
+        of_product / libm::sqrt(cols as f64)
+    }
+
     /// An error if a setting is outside its domain.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod pre_clip;
 mod prepare;
 mod presets;
 mod progress;
+mod range;
 mod recipe;
 mod restored;
 mod saved;
@@ -26,7 +27,8 @@ pub use header::{OLDEST_STATE_VERSION, STATE_VERSION, SavedParameter, SavedRun, 
 pub use model::{Optimizer, ParameterSpec};
 pub use parameter::{ParameterState, Rates, StepInfo};
 pub use pre_clip::PreClip;
-pub use prepare::{Prepared, norm_clip_factor};
+pub use prepare::Prepared;
+pub use range::{Dots, GradientLimits};
 pub use recipe::Recipe;
 pub use restored::{Difference, Restored, Setting, differences, settings_of};
 pub use scale::StepScale;

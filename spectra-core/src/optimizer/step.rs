@@ -35,11 +35,8 @@ impl<B: Backend> Optimizer<B> {
     }
 
     /// Counts the step, unless an update has failed; call it after the last [`update`](Self::update).
-    pub fn finish(&mut self, mut prepared: Prepared<B>) {
-        for (_, matrix) in prepared.clipped.drain(..) {
-            self.workspace.give(matrix);
-        }
-        self.spare = prepared.clipped;
+    pub fn finish(&mut self, prepared: Prepared<B>) {
+        self.take_back(prepared.replaced);
         if !matches!(self.progress, Progress::Failed(_)) {
             self.progress = Progress::Whole;
             self.steps += 1;
@@ -141,9 +138,9 @@ impl<B: Backend> Update<'_, B> {
             Rule::Elementwise => lr * elementwise_ratio,
             Rule::Frozen => return Ok(StepInfo::default()),
         };
-        let gradient = self.prepared.clipped(index).unwrap_or(gradient);
+        let gradient = self.prepared.replaced(index).unwrap_or(gradient);
         let scaled = match &self.prepared.scale {
-            Some((factor, squared)) => Gradient::scaled(gradient, factor, squared),
+            Some(factor) => Gradient::scaled(gradient, factor),
             None => Gradient::new(gradient),
         };
         let outcome = match state.step(weights, &scaled, Rates { lr, clip_factor }, workspace) {

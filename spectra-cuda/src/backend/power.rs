@@ -82,7 +82,7 @@ fn momentum<E: CudaElement>(
     let c = coefficients(NAME, &m.device, [mu, factor, Coefficient::ONE, Coefficient::ONE])?;
     let gradient = update.map(|(_, gradient)| gradient.values.region);
     CudaScalar::measured(&m.device, |place| {
-        m.device.momentum(m.region, gradient, &c, (v.region, seed), place)
+        m.device.momentum(m.region, !mu.is_zero(), gradient, &c, (v.region, seed), place)
     })
 }
 

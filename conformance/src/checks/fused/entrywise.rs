@@ -85,12 +85,9 @@ fn step<B: Backend>(
     let memories = memories(rule, beta);
     let mut matrices = old.iter().zip(memories).map(place).collect::<Result<Vec<_>, _>>()?;
     let values = subject.upload(&input.matrix)?;
-    let (device_factor, square) = (subject.scalar(factor)?, subject.scalar(factor * factor)?);
-    let gradient = if factor == 1.0 {
-        Gradient::new(&values)
-    } else {
-        Gradient::scaled(&values, &device_factor, &square)
-    };
+    let device_factor = subject.scalar(factor)?;
+    let gradient =
+        if factor == 1.0 { Gradient::new(&values) } else { Gradient::scaled(&values, &device_factor) };
     let (weights, gradient, workspace) = ((beta, alpha), &gradient, &mut subject.workspace());
     match matrices.as_mut_slice() {
         [x, m] => B::entrywise_add([x, m], weights, rule, gradient, workspace)?,

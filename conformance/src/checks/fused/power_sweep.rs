@@ -81,9 +81,8 @@ fn sweep<B: Backend>(
     let mut z = subject.unreadable(cols, rank)?;
 
     let g = subject.upload(&gradient_values)?;
-    let (factor, square) =
-        (subject.scalar(GRADIENT_FACTOR)?, subject.scalar(GRADIENT_FACTOR * GRADIENT_FACTOR)?);
-    let (plain, scaled) = (Gradient::new(&g), Gradient::scaled(&g, &factor, &square));
+    let factor = subject.scalar(GRADIENT_FACTOR)?;
+    let (plain, scaled) = (Gradient::new(&g), Gradient::scaled(&g, &factor));
     let (step, mu, factor) = match update {
         Update::None => (None, 1.0, 0.0),
         Update::Plain => (Some((MU, &plain)), MU, 1.0),
