@@ -39,9 +39,10 @@ impl Folder {
                 Ok(Self { path: path.into(), _lock: lock })
             }
             Err(TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(&name).unwrap_or_default();
+                // Where a lock also keeps readers out there is no number.
+                let number = fs::read_to_string(&name).unwrap_or_default();
                 Err(Failure::input(format!(
-                    "process {holder} is writing to {}: wait for its end, or name another folder with --out",
+                    "another process {number} is writing to {}: wait for its end, or name another folder with --out",
                     path.display()
                 )))
             }
