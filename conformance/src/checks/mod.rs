@@ -25,4 +25,5 @@ pub mod small_factors;
 pub mod soft_clip;
 pub mod storage;
 pub mod tail_shrink;
+pub mod tail_shrink_rests;
 pub mod threshold;

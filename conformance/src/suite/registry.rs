@@ -36,8 +36,8 @@ macro_rules! __with_all_checks {
             }
             tail_shrink {
                 tail_shrink_paper tail_shrink_exact tail_shrink_ill_conditioned tail_shrink_extreme tail_shrink_bootstrap tail_shrink_without_tail tail_shrink_low_rank
-                tail_shrink_between_refreshes
             }
+            tail_shrink_rests { tail_shrink_between_refreshes tail_shrink_after_zero }
             inverse_sqrt { inverse_sqrt }
             polar { polar_exact polar_muon polar_cubic polar_express }
             soft_clip { soft_clip_auto soft_clip_extreme soft_clip_fixed soft_clip_vector }
