@@ -109,7 +109,9 @@ impl Optimizer {
     ///
     /// # Errors
     /// A NaN or an infinity in a gradient, a gradient of another shape or type, a learning rate that is none:
-    /// nothing has changed. An error of the device in the middle of the step leaves the parameters before the
+    /// nothing has changed. A finite update that leaves the range of a variable's 16-bit type (beyond 65504 in f16) is said
+    /// once, with the variables' names, *after* the step, which has been taken and counted: these variables now hold
+    /// infinities. On CUDA and Metal this is not noticed, because the host would have to wait. An error of the device in the middle of the step leaves the parameters before the
     /// one it names updated.
     pub fn try_step(&mut self, grads: &GradStore) -> Result<usize> {
         if let Some(lr) = self.refused_lr {

@@ -12,6 +12,7 @@ mod presets;
 mod recipe;
 mod saved;
 mod scale;
+mod settings;
 #[cfg(feature = "serde")]
 mod snapshot;
 
