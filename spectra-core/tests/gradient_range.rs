@@ -217,7 +217,8 @@ fn only_a_nan_or_an_infinity_is_non_finite() {
     for preset in ["sgd-m", "adamw", "spectra"] {
         for clip in [None, Some(1.0)] {
             for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-                let config = Config { clip_norm: clip, ..Config::preset(preset).expect("preset") };
+                let mut config = Config::preset(preset).expect("preset");
+                config.clip_norm = clip;
                 let mut run = Run::new(&Dense::<f64>::new(), config);
                 run.step(&gradients(0)).expect("in range");
                 let before = run.contents();

@@ -124,20 +124,19 @@ impl SpectralConfig {
             let requirement = "non-negative and finite";
             return Err(Error::argument("config", "elementwise_lr_ratio", ratio, requirement));
         }
-        self.settings().validate()
+        self.settings().validate_rules::<f64>()
     }
 
     /// The same settings as the core has them, at a learning rate of 1.
     pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            spectral: self.spectral,
-            elementwise: self.elementwise_recipe(),
-            lr: 1.0,
-            elementwise_lr: Some(self.elementwise_lr_ratio),
-            clip_norm: self.clip_norm,
-            pre_clip: self.pre_clip,
-            check_finite: self.check_finite,
-        }
+        let mut settings = Settings::new(self.spectral)
+            .lr(1.0)
+            .elementwise_lr(self.elementwise_lr_ratio)
+            .check_finite(self.check_finite);
+        settings.elementwise = self.elementwise_recipe();
+        settings.clip_norm = self.clip_norm;
+        settings.pre_clip = self.pre_clip;
+        settings
     }
 }
 

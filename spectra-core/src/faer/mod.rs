@@ -37,7 +37,7 @@ pub use borrowed::{MatrixMut, MatrixRef};
 pub(crate) use eigen::{Stack, eigenvectors};
 pub use matrix::{Faer, FaerElement, FaerMatrix};
 pub(crate) use scratch::{Pool, Scope, enter, provide};
-pub use storage::{Values, ValuesMut};
+pub use storage::{Sixteen, Values, ValuesMut};
 
 #[cfg(test)]
 mod tests;
