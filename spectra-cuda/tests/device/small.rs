@@ -58,7 +58,8 @@ pub(crate) fn factors_of_nan_are_written() -> Outcome {
     const STALE: f64 = 9.0;
     let backend = backend::<f64>()?;
     for at in [0, 4, 8] {
-        for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer] {
+        for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer]
+        {
             let mut gram = [3.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 2.0];
             gram[at] = f64::NAN;
             let mut out = backend.upload(3, 3, &[STALE; 9])?;
