@@ -49,9 +49,22 @@
 //!
 //! # CUDA graphs
 //!
-//! A step that does not wait can be captured, from the third on: it allocates nothing and reads nothing. The graph keeps the
-//! learning rate and whatever else the host computed, such as the bias correction of Adam; capture again when they change. Turn
-//! cudarc's event tracking off first, as for any capture.
+//! A step that does not wait can be captured, from the third on: it allocates nothing and reads nothing. Copying from or to the
+//! host, and allocating, are refused in a capture ([`CudaError::Captured`]). Numbers that the device computes, such as the factor of the
+//! norm clip, are those of the replay. The graph keeps the learning rate and whatever else the host computed, such as the bias
+//! correction of Adam, and a replay is not counted as a step; capture again when they change. Turn cudarc's event tracking off first, as
+//! for any capture.
+//!
+//! A graph works in the memory that it was captured with, and neither CUDA nor cudarc keeps that alive: weights, gradients and the
+//! optimizer must outlive it, and [`Optimizer::load_snapshot`], which replaces the state, asks for a new capture. Working memory
+//! that the backend shares among its clones stays where it is as long as the backend lives.
+//!
+//! # Threads
+//!
+//! All types are `Send` and `Sync` as Rust defines it: clones of a backend may be used on several threads, optimizers and matrices may
+//! move, and what each thread computes does not depend on the others. They take turns on one stream; what must be queued together
+//! (a product and its factors, a factorisation and its working memory) is queued under a lock. While one thread captures, others must
+//! leave the stream alone: what they queue would become part of the graph.
 //!
 //! # Precision
 //!
