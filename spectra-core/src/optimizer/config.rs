@@ -26,12 +26,13 @@ pub struct Config {
     /// Learning rate of everything else; `None`: the same. Setting the learning rate later scales both.
     pub elementwise_lr: Option<f64>,
     /// All gradients are multiplied by `min(1, clip_norm / (||G|| + 1e-6))`, with the norm over all parameters
-    /// that are not frozen (PyTorch's `clip_grad_norm_`). `None`: off.
+    /// that are not frozen (PyTorch's `clip_grad_norm_`). `None`: off. Finite entries of any size are clipped rightly.
     pub clip_norm: Option<f64>,
     /// Spectral clipping of the raw gradients, before the norm clip. `None`: off.
     pub pre_clip: Option<PreClip>,
-    /// Refuse a step if any gradient holds a NaN or an infinity, before anything has changed. On a device this
-    /// reads one number per step, that is, it **waits**.
+    /// Refuse a step if any gradient holds a NaN or an infinity, or is larger after the clips than its rule's state can hold
+    /// ([`Recipe::gradient_limits`]), before anything has changed. On a device this reads one number per step, that is, it
+    /// **waits**. Without it such a gradient ends in the weights.
     pub check_finite: bool,
 }
 
