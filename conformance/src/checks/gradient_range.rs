@@ -183,8 +183,7 @@ pub fn norm_clip_range<B: Backend>(subject: &Subject<B>) -> Outcome {
         for (index, spike) in sizes(subject).iter().enumerate() {
             // Without a look at the norm in every fourth case.
             let config = Config::preset(preset)?.lr(LR).check_finite(index % 4 != 3);
-            let mut clipped =
-                Optimizer::new(subject.backend().clone(), config.clip_norm(1.0), specs())?;
+            let mut clipped = Optimizer::new(subject.backend().clone(), config.clip_norm(1.0), specs())?;
             let mut weights = upload_all(subject, &initial(subject))?;
             let exact = Subject::new(Dense::<f64>::new());
             let mut reference = Optimizer::new(Dense::new(), config, specs())?;

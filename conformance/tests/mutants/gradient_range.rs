@@ -1,6 +1,6 @@
 //! Defects that show where squares leave the range of the numbers.
 
-use spectra_core::backend::{Backend, Coefficient, Element, Entrywise, Gradient, Matrix, Result, composed};
+use spectra_core::backend::{Coefficient, Element, Entrywise, Gradient, Matrix, Result, composed};
 use spectra_core::linalg::Workspace;
 
 use crate::broken::{Broken, BrokenMatrix, number};
@@ -18,11 +18,14 @@ bug!(ClaimedWide, "single-precision sums that are said to be in double", dot, |x
 });
 
 bug!(SquaredMaximum, "a maximum of squares", max_abs, |x| {
-    let largest = x.values().iter().fold(E::zero(), |most, x| if x.is_nan() || *x * *x > most { *x * *x } else { most });
+    let largest = x
+        .values()
+        .iter()
+        .fold(E::zero(), |most, x| if x.is_nan() || *x * *x > most { *x * *x } else { most });
     Ok(largest.sqrt().widen())
 });
 
-/// [`Backend::entrywise_add`] with `V = b2 V + (1 - b2) square (G o G)`.
+/// `Backend::entrywise_add` with `V = b2 V + (1 - b2) square (G o G)`.
 pub(crate) fn squared_apart<E: Element, const N: usize>(
     mut matrices: [&mut BrokenMatrix<E>; N],
     (beta, alpha): (f64, f64),

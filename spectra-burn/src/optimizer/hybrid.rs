@@ -192,7 +192,8 @@ impl Hybrid {
                 .map_err(|error| error.for_parameter(&found.name))?;
         }
         let how = (&self.settings, self.pre_clip_factor);
-        let Measured { norm, scale } = gradients::prepare(module, gradients, &self.members, &self.spectral, how)?;
+        let Measured { norm, scale } =
+            gradients::prepare(module, gradients, &self.members, &self.spectral, how)?;
         self.norm = norm;
         let Settings { check_finite, pre_clip, .. } = self.settings;
         Ok(Prepared {

@@ -1,6 +1,7 @@
 //! The optimizers of modules.
 
 mod common;
+mod gradient_range;
 mod model;
 mod on_device;
 mod peers;

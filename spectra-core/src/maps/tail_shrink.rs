@@ -48,7 +48,11 @@ impl TailShrink {
     /// The columns of V are no longer than `sqrt(n)` (random ones at first), so entries of `M V` are at most
     /// `sqrt(n) ||M||`. A host that does not know the norm cannot scale before the Gram matrix is formed, which holds the
     /// squares.
-    pub(crate) fn largest_norm<E: Element>(&self, (rows, cols): (usize, usize), host_knows_norms: bool) -> f64 {
+    pub(crate) fn largest_norm<E: Element>(
+        &self,
+        (rows, cols): (usize, usize),
+        host_knows_norms: bool,
+    ) -> f64 {
         let max = E::max_value().widen();
         if self.rank(rows, cols) == rows.min(cols) {
             return max;

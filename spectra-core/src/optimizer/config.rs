@@ -27,12 +27,13 @@ pub struct Config {
     pub elementwise_lr: Option<f64>,
     /// All gradients are multiplied by `min(1, clip_norm / (||G|| + 1e-6))`, with the norm over all parameters
     /// that are not frozen (PyTorch's `clip_grad_norm_`). Positive with a square that is in range: in `f32` from 1.1e-19 to
-    /// 9.2e18. `None`: off.
+    /// 9.2e18. `None`: off. Finite entries of any size are clipped rightly.
     pub clip_norm: Option<f64>,
     /// Spectral clipping of the raw gradients, before the norm clip. `None`: off.
     pub pre_clip: Option<PreClip>,
-    /// Refuse a step if any gradient holds a NaN or an infinity, before anything has changed. On a device this
-    /// reads one number per step, that is, it **waits**.
+    /// Refuse a step if any gradient holds a NaN or an infinity, or is larger after the clips than its rule's state can hold
+    /// ([`Recipe::gradient_limits`]), before anything has changed. On a device this reads one number per step, that is, it
+    /// **waits**. Without it such a gradient ends in the weights.
     pub check_finite: bool,
     /// Refuse a step in which a parameter that is not frozen has no gradient, before anything has changed. Off: it is left
     /// alone, and told by the framework's `missing_gradients`. A step in which no parameter has one is always refused.
