@@ -7,3 +7,4 @@ mod peers;
 mod readme;
 mod refusals;
 mod resume;
+mod rounding;
