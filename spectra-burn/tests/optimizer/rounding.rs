@@ -55,8 +55,7 @@ fn run<B: Backend<Element = f32>>(
         matrix.read(&mut values)?;
         Ok(values)
     };
-    let start: Vec<f32> =
-        (0..ROWS * COLS).map(|at| 0.1 * uniform(3, at / COLS, at % COLS) as f32).collect();
+    let start: Vec<f32> = (0..ROWS * COLS).map(|at| 0.1 * uniform(3, at / COLS, at % COLS) as f32).collect();
     let mut weights = matrix(&start)?;
     let (mut state, mut workspace) = (ParameterState::<B>::new(recipe)?, Workspace::new(backend));
     let mut trace = Trace::default();

@@ -269,7 +269,8 @@ mod tests {
 
     #[test]
     fn nothing_is_diagonal() {
-        for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer] {
+        for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer]
+        {
             let (b, info) = compute(factor, 0, &[]);
             assert!(b.is_empty() && info.dead == 0, "{factor:?}");
         }
