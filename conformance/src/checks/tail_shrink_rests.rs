@@ -86,10 +86,8 @@ pub fn tail_shrink_after_zero<B: Backend>(subject: &Subject<B>) -> Outcome {
             let options = TailShrink { refresh_every: every, ..options(m, k, SubspaceForm::ColumnNorms) };
             let what = format!("tail shrink on {} after zero, refreshed at every step {every}", input.name);
             let first = shrink(subject, &options, &zero, None, None, 0)?;
-            judge.require(
-                first.shaped.max_abs() == 0.0,
-                format_args!("{what}: the image of zero is zero"),
-            )?;
+            judge
+                .require(first.shaped.max_abs() == 0.0, format_args!("{what}: the image of zero is zero"))?;
             let empty = first.cache.unwrap_or_else(|| HostMatrix::zeros(m.cols, k));
             let shrunk = shrink(subject, &options, &zero, Some((0.5, m)), Some(&empty), 1)?;
             let exact = svd.tail_shrink(k);

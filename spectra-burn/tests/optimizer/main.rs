@@ -8,3 +8,4 @@ mod peers;
 mod readme;
 mod refusals;
 mod resume;
+mod rounding;

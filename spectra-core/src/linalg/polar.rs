@@ -230,12 +230,7 @@ impl<B: Backend> OnShortSide<B> {
     fn new(x: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Self> {
         let (m, n) = x.shape();
         let r = m.min(n);
-        Ok(Self {
-            wide: m <= n,
-            gram: workspace.take(r, r)?,
-            factor: workspace.take(r, r)?,
-            products: 0,
-        })
+        Ok(Self { wide: m <= n, gram: workspace.take(r, r)?, factor: workspace.take(r, r)?, products: 0 })
     }
 
     fn release(self, workspace: &mut Workspace<B>) {

@@ -277,4 +277,32 @@ mod tests {
         let (_, info) = compute(SmallFactor::CholeskyInverse, 2, &[1.0, 0.0, 0.0, f64::INFINITY]);
         assert_eq!(info.condition, f64::INFINITY);
     }
+
+    #[test]
+    fn nothing_is_diagonal() {
+        for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer]
+        {
+            let (b, info) = compute(factor, 0, &[]);
+            assert!(b.is_empty() && info.dead == 0, "{factor:?}");
+        }
+    }
+
+    #[test]
+    fn zero_and_dependent_columns_leave_the_diagonalizer_orthogonal() {
+        // The second column is zero, the fourth twice the first.
+        let a = [1.0, 0.0, 2.0, 2.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, -1.0, 2.0];
+        for c in [gram(3, 4, &a), vec![0.0; 16]] {
+            let (b, _) = compute(SmallFactor::Diagonalizer, 4, &c);
+            let identity = gram(4, 4, &b);
+            let values = product(4, &c, &b);
+            let diagonal: Vec<f64> =
+                (0..16).map(|i| (0..4).map(|r| b[r * 4 + i / 4] * values[r * 4 + i % 4]).sum()).collect();
+            for i in 0..16 {
+                let expected = if i % 5 == 0 { 1.0 } else { 0.0 };
+                assert!((identity[i] - expected).abs() < 16.0 * f64::EPSILON, "{identity:?}");
+                assert!(i % 5 == 0 || diagonal[i].abs() < 64.0 * f64::EPSILON * 12.0, "{diagonal:?}");
+            }
+            assert!(diagonal[0] >= diagonal[5] && diagonal[5] >= diagonal[10], "{diagonal:?}");
+        }
+    }
 }

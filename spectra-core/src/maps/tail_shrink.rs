@@ -3,7 +3,9 @@
 use crate::backend::{
     Backend, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp, require,
 };
-use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale};
+use crate::linalg::{
+    Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale,
+};
 
 /// How the dominant subspace is chosen and tracked.
 #[derive(Debug, Clone, Copy, PartialEq)]
