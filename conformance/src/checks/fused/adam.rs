@@ -1,8 +1,8 @@
 //! The AdamW pass.
 
-use spectra_core::backend::{Backend, Gradient, Matrix};
+use spectra_core::backend::{Backend, Matrix};
 
-use super::wide_range_inputs;
+use super::{Factor, wide_range_inputs};
 use crate::HostMatrix;
 use crate::distance::entrywise_distance;
 use crate::inputs::Input;
@@ -21,8 +21,10 @@ pub fn adam_add<B: Backend>(subject: &Subject<B>) -> Outcome {
         let defaults = adam_cases(&subject.required_only(), input)?;
         for (case, default) in cases.iter().zip(&defaults) {
             for ((what, computed, exact, scale), (_, default, ..)) in case.iter().zip(default) {
-                // The longest chain, that of the weights: both moments (4 each), root, eps, quotient, alpha, beta, sum.
-                let tolerance = tolerance::elementwise(subject.precision(), 14);
+                // The longest chain, that of the weights: both moments (4 each), root, eps, quotient, alpha, beta, sum; and the
+                // coefficients of the moments and of the weights.
+                let tolerance = tolerance::elementwise(subject.precision(), 14)
+                    + 2.0 * tolerance::coefficients(subject.precision());
                 let error = entrywise_distance(computed, exact, scale);
                 judge.compare(format_args!("adam_add on {}: {what}", input.name), error, tolerance)?;
                 let difference = entrywise_distance(computed, default, scale);
@@ -47,20 +49,17 @@ fn adam_cases<B: Backend>(subject: &Subject<B>, input: &Input) -> Result<Vec<Vec
     let random = |label| subject.random(label, rows, cols);
     let (old, first, root) = (random("weights"), random("first moment"), random("second moment"));
     let second = root.map(|entry| entry * entry).rounded(precision);
-    let (factor, square) = (0.375, 0.140_625);
-    let (device_factor, device_square) = (subject.scalar(factor)?, subject.scalar(square)?);
 
     let mut cases = Vec::new();
     for weights in Weights::all(subject)? {
-        for scaled in [false, true] {
+        for factor in [1.0, 0.3] {
+            let scale = Factor::new(subject, factor)?;
             let (mut x, mut m, mut v) =
                 (subject.upload(&old)?, subject.upload(&first)?, subject.upload(&second)?);
             let g = subject.upload(&input.matrix)?;
-            let gradient =
-                if scaled { Gradient::scaled(&g, &device_factor, &device_square) } else { Gradient::new(&g) };
+            let gradient = scale.gradient(&g);
             x.adam_add(weights.beta(), weights.alpha(), &mut m, &mut v, &gradient, (b1, b2), eps)?;
 
-            let factor = if scaled { factor } else { 1.0 };
             let (beta, alpha) = (weights.beta_value(), weights.alpha_value());
             let first_exact = first.zip(&input.matrix, |m, g| b1 * m + (1.0 - b1) * factor * g);
             let first_scale =
