@@ -33,8 +33,10 @@ macro_rules! __with_all_checks {
                 cholesky_inverse column_normalizer diagonalizer small_factor_dead_columns
                 gram_schmidt gram_schmidt_dependent seed_zero_columns
             }
-            shapes { shape_errors shape_errors_of_fused length_errors }
+            shapes { shape_errors shape_errors_of_fused shape_errors_of_rules length_errors }
             handles { copies_are_independent second_handles_are_untouched }
+            calls { repeated_calls }
+            threads { two_threads }
             orthonormalize { orthonormalize_basis orthonormalize_ill_conditioned orthonormalize_extreme orthonormalize_dependent }
             power_iteration {
                 power_iteration_paper power_iteration_exact power_iteration_ill_conditioned

@@ -97,7 +97,8 @@ impl<M: Matrix> Operation<M> {
         let mut judge = Judge::new();
         for shape in LARGE {
             // A million entries take their time.
-            let weights = if shape.0 * shape.1 < 100_000 { Weights::all(subject)? } else { Weights::few(subject)? };
+            let weights =
+                if shape.0 * shape.1 < 100_000 { Weights::all(subject)? } else { Weights::few(subject)? };
             self.on(&mut judge, subject, shape, &weights)?;
         }
         let weights = Weights::few(subject)?;

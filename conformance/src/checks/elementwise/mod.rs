@@ -148,7 +148,8 @@ pub fn elementwise_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
         check("sign_add", as_operand(&|y, x| y + sign(x)), &|target| target.sign_add(one, one, &special))?;
 
         let half = subject.scalar(0.5)?;
-        let betas = [("one", one), ("a half", 0.5.into()), ("a half on the device", Coefficient::device(1.0, &half))];
+        let betas =
+            [("one", one), ("a half", 0.5.into()), ("a half on the device", Coefficient::device(1.0, &half))];
         for (operation, apply) in over_plain::<B>() {
             for (beta_is, beta) in betas {
                 let mut old = subject.upload(&input.matrix)?;

@@ -28,15 +28,22 @@ pub fn empty_fused<B: Backend>(subject: &Subject<B>) -> Outcome {
         let rule = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: None };
         before.step(subject, rule, (0.7, 1.1, 0.3), adam)?;
         for k in [0, 2] {
-            let (left, right) = (subject.upload(&HostMatrix::zeros(rows, k))?, subject.upload(&HostMatrix::zeros(cols, k))?);
+            let (left, right) =
+                (subject.upload(&HostMatrix::zeros(rows, k))?, subject.upload(&HostMatrix::zeros(cols, k))?);
             let mut target = empty()?;
             target.low_rank_add(0.5.into(), one, &empty()?, &left, &right)?;
-            judge.require(target.shape() == (rows, cols), format_args!("low_rank_add: {rows} x {cols} stays empty"))?;
+            judge.require(
+                target.shape() == (rows, cols),
+                format_args!("low_rank_add: {rows} x {cols} stays empty"),
+            )?;
         }
         let mut thin = empty()?;
         thin.gram_schmidt(&mut Scratch::new())?;
         thin.seed_zero_columns(7, &mut Scratch::new())?;
-        judge.require(thin.shape() == (rows, cols), format_args!("gram_schmidt: {rows} x {cols} stays empty"))?;
+        judge.require(
+            thin.shape() == (rows, cols),
+            format_args!("gram_schmidt: {rows} x {cols} stays empty"),
+        )?;
     }
     for (rows, cols, k) in [(0, 3, 2), (3, 0, 2), (3, 4, 0), (0, 3, 0), (0, 0, 2), (0, 0, 0)] {
         sweep(&mut judge, subject, (rows, cols, k))?;
@@ -53,7 +60,8 @@ pub fn empty_fused<B: Backend>(subject: &Subject<B>) -> Outcome {
         }
     }
     for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer] {
-        let (mut out, gram) = (subject.upload(&HostMatrix::zeros(0, 0))?, subject.upload(&HostMatrix::zeros(0, 0))?);
+        let (mut out, gram) =
+            (subject.upload(&HostMatrix::zeros(0, 0))?, subject.upload(&HostMatrix::zeros(0, 0))?);
         let dead = out.small_factor(factor, &gram, &mut Scratch::new())?.map_or(0, |info| info.dead);
         judge.require(dead == 0, format_args!("{factor:?} of nothing has {dead} dead columns"))?;
     }
@@ -79,11 +87,16 @@ fn sweep<B: Backend>(
     judge.require(norm == (4 * rows * cols) as f64, format_args!("{what}: squared norm {norm}"))?;
     let two = HostMatrix::from_fn(rows, cols, |_, _| 2.0);
     let zeros = |rows, cols| HostMatrix::from_fn(rows, cols, |_, _| 0.0);
-    let outputs =
-        [("momentum", &m, two), ("P", &p, zeros(rows, k)), ("P^T P", &gram, zeros(k, k)), ("Z", &z, zeros(cols, k))];
+    let outputs = [
+        ("momentum", &m, two),
+        ("P", &p, zeros(rows, k)),
+        ("P^T P", &gram, zeros(k, k)),
+        ("Z", &z, zeros(cols, k)),
+    ];
     for (output, computed, exact) in outputs {
         let computed = subject.download(computed)?;
-        let holds = computed.shape() == exact.shape() && computed.data.iter().zip(&exact.data).all(|(a, b)| a == b);
+        let holds =
+            computed.shape() == exact.shape() && computed.data.iter().zip(&exact.data).all(|(a, b)| a == b);
         judge.require(holds, format_args!("{what}: {output} is a sum of nothing"))?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::inputs::every_short_row;
 use crate::suite::{Judge, Outcome, Subject};
 
 /// Each kind of rule, and each memory of zero, which promises that its state is not read: by itself and with others.
-pub(super) const RULES: [Entrywise; 15] = [
+pub(crate) const RULES: [Entrywise; 15] = [
     Entrywise::Momentum { mu: 0.875, weight: 1.0, nesterov: false, sign: false },
     Entrywise::Momentum { mu: 0.9, weight: 0.1, nesterov: true, sign: false },
     Entrywise::Momentum { mu: 0.95, weight: 1.0, nesterov: false, sign: true },

@@ -8,6 +8,11 @@ use crate::suite::{Failure, Subject};
 pub(crate) struct Factor<S>(Option<(S, S)>);
 
 impl<S> Factor<S> {
+    /// 1.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     /// On the device.
     pub(crate) fn new<B: Backend<Scalar = S>>(subject: &Subject<B>, value: f64) -> Result<Self, Failure> {
         let on_device = || Ok::<_, Failure>((subject.scalar(value)?, subject.scalar(value * value)?));

@@ -44,12 +44,16 @@ fn update<B: Backend>(
     let (x, old) = (subject.random("X", rows, cols), subject.random("old", rows, cols));
     let (left, right) = (subject.random("left", rows, k), subject.random("right", k, cols));
     let (correction, bound) = (product_of_doubles(&left, &right), product_bound(&left, &right));
-    let (device_x, l, r) = (subject.upload(&x)?, subject.upload(&left)?, subject.upload(&right.transposed())?);
+    let (device_x, l, r) =
+        (subject.upload(&x)?, subject.upload(&left)?, subject.upload(&right.transposed())?);
     let allowed = tolerance::product_by_doubles(subject.precision(), k + 1)
         + tolerance::coefficients(subject.precision());
     for weights in weights {
-        let mut target =
-            if weights.output_is_unread() { subject.unreadable(rows, cols)? } else { subject.upload(&old)? };
+        let mut target = if weights.output_is_unread() {
+            subject.unreadable(rows, cols)?
+        } else {
+            subject.upload(&old)?
+        };
         target.low_rank_add(weights.beta(), weights.alpha(), &device_x, &l, &r)?;
         let (beta, alpha) = (weights.beta_value(), weights.alpha_value());
         let difference = x.zip(&correction, |x, correction| x - correction);

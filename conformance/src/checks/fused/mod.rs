@@ -15,6 +15,7 @@ mod rule;
 
 pub use adam::adam_add;
 pub use empty::empty_fused;
+pub(crate) use entrywise::RULES;
 pub use entrywise::{adam_add_large, entrywise_add, entrywise_add_large};
 pub(crate) use factor::Factor;
 pub use low_rank::low_rank_add;
@@ -24,6 +25,7 @@ pub use non_finite::{
 };
 pub use power_sweep::power_sweep;
 pub use power_sweep_large::{power_sweep_every_rank, power_sweep_large};
+pub(crate) use rule::entrywise;
 
 use spectra_core::backend::Backend;
 

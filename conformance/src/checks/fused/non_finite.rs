@@ -2,9 +2,9 @@
 
 use spectra_core::backend::{Backend, Entrywise, Matrix, Scalar};
 
+use super::Factor;
 use super::entrywise::RULES;
 use super::rule::{Before, Call, Numbers, adam, entrywise, memories};
-use super::Factor;
 use crate::HostMatrix;
 use crate::distance::same_non_finite;
 use crate::inputs::NON_FINITE;
@@ -67,7 +67,9 @@ fn steps<B: Backend>(
             let exact = before.exact(rule, numbers, computed.len());
             let holds = computed.iter().zip(&exact).all(|(computed, exact)| same_non_finite(computed, exact));
             let place = holder.map_or("the gradient".to_owned(), |index| format!("matrix {index}"));
-            let what = format_args!("{operation}, {rule:?} with {numbers:?}: {name} in {place} propagates as IEEE says");
+            let what = format_args!(
+                "{operation}, {rule:?} with {numbers:?}: {name} in {place} propagates as IEEE says"
+            );
             judge.require(holds, what)?;
         }
     }
@@ -103,12 +105,15 @@ pub fn low_rank_add_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
                 if unread && holder == "old" {
                     continue;
                 }
-                let mut target = if unread { subject.unreadable(rows, cols)? } else { subject.upload(&old)? };
+                let mut target =
+                    if unread { subject.unreadable(rows, cols)? } else { subject.upload(&old)? };
                 target.low_rank_add(weights.beta(), weights.alpha(), &device_x, &l, &r)?;
                 let difference = x.zip(&product, |x, product| x - product);
-                let exact = old.zip(&difference, |old, new| weights.beta_value() * old + weights.alpha_value() * new);
+                let exact =
+                    old.zip(&difference, |old, new| weights.beta_value() * old + weights.alpha_value() * new);
                 let holds = same_non_finite(&subject.download(&target)?, &exact);
-                let what = format_args!("low_rank_add, {weights}: {name} in {holder} propagates as IEEE says");
+                let what =
+                    format_args!("low_rank_add, {weights}: {name} in {holder} propagates as IEEE says");
                 judge.require(holds, what)?;
             }
         }
@@ -137,28 +142,40 @@ pub fn power_sweep_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
                 }
                 matrix
             };
-            let (old, v, g) = (operand("M", rows, cols), operand("V", cols, k), operand("gradient", rows, cols));
+            let (old, v, g) =
+                (operand("M", rows, cols), operand("V", cols, k), operand("gradient", rows, cols));
             for updated in [false, true] {
                 let (mut m, values) = (subject.upload(&old)?, subject.upload(&g)?);
                 let (mut p, mut gram) = (subject.unreadable(rows, k)?, subject.unreadable(k, k)?);
                 let mut z = subject.unreadable(cols, k)?;
                 let gradient = scale.gradient(&values);
                 let update = updated.then_some((0.9, &gradient));
-                let norm = m.power_sweep(update, 0.5, &subject.upload(&v)?, &mut p, &mut gram, &mut z)?.read()?;
+                let norm =
+                    m.power_sweep(update, 0.5, &subject.upload(&v)?, &mut p, &mut gram, &mut z)?.read()?;
 
                 let exact_m = if updated { old.zip(&g, |old, g| 0.9 * old + 0.3 * g) } else { old.clone() };
                 let exact_p = ieee_product(&exact_m, &v).map(|entry| 0.5 * entry);
                 let exact_gram = ieee_product(&exact_p.transposed(), &exact_p);
                 let exact_z = ieee_product(&exact_m.transposed(), &exact_p);
-                let outputs = [("momentum", &m, exact_m.clone()), ("P", &p, exact_p), ("P^T P", &gram, exact_gram), ("Z", &z, exact_z)];
+                let outputs = [
+                    ("momentum", &m, exact_m.clone()),
+                    ("P", &p, exact_p),
+                    ("P^T P", &gram, exact_gram),
+                    ("Z", &z, exact_z),
+                ];
                 for (output, computed, exact) in outputs {
                     let holds = same_non_finite(&subject.download(computed)?, &exact);
-                    let what = format_args!("power_sweep, update {updated}: {name} in {holder} reaches {output} as IEEE says");
+                    let what = format_args!(
+                        "power_sweep, update {updated}: {name} in {holder} reaches {output} as IEEE says"
+                    );
                     judge.require(holds, what)?;
                 }
                 let exact: f64 = exact_m.data.iter().map(|entry| entry * entry).sum();
                 let holds = norm.is_finite() == exact.is_finite() && norm.is_nan() == exact.is_nan();
-                judge.require(holds, format_args!("power_sweep, update {updated}: {name} in {holder}: norm {norm}"))?;
+                judge.require(
+                    holds,
+                    format_args!("power_sweep, update {updated}: {name} in {holder}: norm {norm}"),
+                )?;
             }
         }
     }

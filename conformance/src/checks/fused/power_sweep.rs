@@ -135,7 +135,11 @@ impl Sweep {
         let p = product(&self.m, &self.v).map(|entry| self.alpha * entry);
         let p_scale = self.alpha * absolute_product(&self.m, &self.v).frobenius_norm();
         let error = relative_distance(&self.p, &p, p_scale);
-        judge.compare(format_args!("{what}: P"), error, tolerance::product(precision, cols) + coefficients)?;
+        judge.compare(
+            format_args!("{what}: P"),
+            error,
+            tolerance::product(precision, cols) + coefficients,
+        )?;
 
         // P may be rounded to its storage type after the sums over its unrounded entries: two more roundings.
         let over_rows = tolerance::product(precision, rows) + tolerance::elementwise(precision, 2);

@@ -47,10 +47,14 @@ fn sweep<B: Backend>(
 ) -> Result<(), Failure> {
     judge.at(rows, cols);
     let precision = subject.precision();
-    let (old, v, g) =
-        (subject.random("M", rows, cols), subject.random("V", cols, k), subject.random("gradient", rows, cols));
+    let (old, v, g) = (
+        subject.random("M", rows, cols),
+        subject.random("V", cols, k),
+        subject.random("gradient", rows, cols),
+    );
     let ((mu, factor), alpha) = (update.numbers(), 0.3);
-    let mut m = if update == Update::Replace { subject.unreadable(rows, cols)? } else { subject.upload(&old)? };
+    let mut m =
+        if update == Update::Replace { subject.unreadable(rows, cols)? } else { subject.upload(&old)? };
     let (mut p, mut gram) = (subject.unreadable(rows, k)?, subject.unreadable(k, k)?);
     let mut z = subject.unreadable(cols, k)?;
     let (values, scale) = (subject.upload(&g)?, Factor::new(subject, factor)?);
@@ -68,9 +72,18 @@ fn sweep<B: Backend>(
     let exact = old.zip(&g, |old, g| mu * old + factor * g);
     let size = old.zip(&g, |old, g| mu * old.abs() + factor * g.abs());
     let error = entrywise_distance(&m, &exact, &size);
-    judge.compare(format_args!("{what}: momentum"), error, tolerance::elementwise(precision, 3) + coefficients)?;
+    judge.compare(
+        format_args!("{what}: momentum"),
+        error,
+        tolerance::elementwise(precision, 3) + coefficients,
+    )?;
 
-    let mut compare = |output: &str, computed: &HostMatrix, a: &HostMatrix, b: &HostMatrix, alpha: f64, rounded: f64| {
+    let mut compare = |output: &str,
+                       computed: &HostMatrix,
+                       a: &HostMatrix,
+                       b: &HostMatrix,
+                       alpha: f64,
+                       rounded: f64| {
         let exact = product_of_doubles(a, b).map(|entry| alpha * entry);
         let scale = product_bound(a, b).map(|entry| alpha * entry);
         let allowed = tolerance::product_by_doubles(precision, a.cols) + coefficients + rounded;

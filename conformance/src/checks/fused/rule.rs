@@ -9,7 +9,7 @@ use crate::suite::{Failure, Judge, Subject};
 use crate::tolerance;
 
 /// `beta`, `alpha`, the gradient's factor.
-pub(super) type Numbers = (f64, f64, f64);
+pub(crate) type Numbers = (f64, f64, f64);
 
 /// An entry, and the sum of the absolute values that went into it.
 #[derive(Clone, Copy)]
@@ -25,10 +25,7 @@ impl Sized {
 
     /// `a self + b other`
     fn combine(self, a: f64, b: f64, other: Self) -> Self {
-        Self {
-            value: a * self.value + b * other.value,
-            size: a.abs() * self.size + b.abs() * other.size,
-        }
+        Self { value: a * self.value + b * other.value, size: a.abs() * self.size + b.abs() * other.size }
     }
 
     fn over(self, denominator: f64) -> Self {
@@ -44,7 +41,13 @@ impl Sized {
 }
 
 /// `X`, `M`, `V`, `S` after a step, those that the rule has first; the others as they were.
-fn advance(rule: Entrywise, (beta, alpha, factor): Numbers, old: [f64; 4], g: f64, tolerance: f64) -> [Sized; 4] {
+fn advance(
+    rule: Entrywise,
+    (beta, alpha, factor): Numbers,
+    old: [f64; 4],
+    g: f64,
+    tolerance: f64,
+) -> [Sized; 4] {
     let [x, m, v, s] = old.map(Sized::of);
     let g = Sized::of(factor * g);
     let (direction, states) = match rule {
@@ -145,7 +148,8 @@ impl Before {
             Entrywise::Momentum { .. } => ["weights", "momentum", "", ""],
             Entrywise::Adam { .. } => ["weights", "first moment", "second moment", "slow momentum"],
         };
-        let shapes = computed.iter().chain(default.into_iter().flatten()).all(|x| x.shape() == self.gradient.shape());
+        let shapes =
+            computed.iter().chain(default.into_iter().flatten()).all(|x| x.shape() == self.gradient.shape());
         judge.require(shapes, format_args!("{what}: shapes"))?;
         let (mut errors, mut differences) = ([0.0f64; 4], [0.0f64; 4]);
         for (index, g) in self.gradient.data.iter().enumerate() {
@@ -177,7 +181,7 @@ pub(super) fn allowed<B: Backend>(subject: &Subject<B>) -> f64 {
 }
 
 /// A call of the operation: matrices, `beta` and `alpha`, rule, gradient, its factor.
-pub(super) type Call<B> = fn(
+pub(crate) type Call<B> = fn(
     &Subject<B>,
     &mut [<B as Backend>::Matrix],
     (f64, f64),
@@ -187,7 +191,7 @@ pub(super) type Call<B> = fn(
 ) -> CoreResult<()>;
 
 /// [`Backend::entrywise_add`].
-pub(super) fn entrywise<B: Backend>(
+pub(crate) fn entrywise<B: Backend>(
     subject: &Subject<B>,
     matrices: &mut [B::Matrix],
     weights: (f64, f64),

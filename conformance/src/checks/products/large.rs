@@ -145,7 +145,8 @@ impl Case<'_> {
             old = symmetric(&old);
         }
         let old = old.rounded(precision);
-        let allowed = tolerance::product_by_doubles(precision, self.a.cols) + tolerance::coefficients(precision);
+        let allowed =
+            tolerance::product_by_doubles(precision, self.a.cols) + tolerance::coefficients(precision);
         for weights in weights {
             let mut target = if weights.output_is_unread() {
                 subject.unreadable(rows, cols)?

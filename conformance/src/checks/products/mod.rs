@@ -148,7 +148,8 @@ pub fn gemm_symmetric_operands<B: Backend>(subject: &Subject<B>) -> Outcome {
 
 /// A symmetric A and 2 A + 3 I, both exact in every precision.
 fn commuting<B: Backend>(subject: &Subject<B>, order: usize) -> (HostMatrix, HostMatrix) {
-    let a = symmetric(&subject.random("commuting", order, order)).map(|entry| (entry * 1024.0).round() / 1024.0);
+    let a =
+        symmetric(&subject.random("commuting", order, order)).map(|entry| (entry * 1024.0).round() / 1024.0);
     let b = a.zip(&HostMatrix::identity(order), |a, identity| 2.0 * a + 3.0 * identity);
     (a, b)
 }

@@ -60,7 +60,10 @@ pub fn gemm_symmetric_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
             let mut target = subject.unreadable(a.rows, a.rows)?;
             target.gemm_symmetric(Coefficient::ZERO, Coefficient::ONE, &x, op, &x, other)?;
             let holds = same_non_finite(&subject.download(&target)?, &exact);
-            judge.require(holds, format_args!("gemm_symmetric, {op:?}: {} propagates as IEEE says", input.name))?;
+            judge.require(
+                holds,
+                format_args!("gemm_symmetric, {op:?}: {} propagates as IEEE says", input.name),
+            )?;
         }
     }
     let x = subject.upload(&subject.random("finite a", 9, 7))?;
@@ -96,16 +99,21 @@ fn old_ones_stay<B: Backend>(
     apply: impl Fn(&mut B::Matrix, Coef<'_, B::Matrix>) -> CoreResult<()>,
 ) -> Result<(), Failure> {
     let half = subject.scalar(0.5)?;
-    let betas =
-        [("one", Coefficient::ONE), ("a half", 0.5.into()), ("a half on the device", Coefficient::device(1.0, &half))];
+    let betas = [
+        ("one", Coefficient::ONE),
+        ("a half", 0.5.into()),
+        ("a half on the device", Coefficient::device(1.0, &half)),
+    ];
     for (name, value) in NON_FINITE {
         for places in [[(0, 0), (0, 0)], [(8, 8), (8, 8)], [(0, 8), (8, 0)], [(5, 3), (3, 5)]] {
-            let old = HostMatrix::from_fn(9, 9, |row, col| if places.contains(&(row, col)) { value } else { 1.0 });
+            let old =
+                HostMatrix::from_fn(9, 9, |row, col| if places.contains(&(row, col)) { value } else { 1.0 });
             for (beta_is, beta) in betas {
                 let mut target = subject.upload(&old)?;
                 apply(&mut target, beta)?;
                 let holds = same_non_finite(&subject.download(&target)?, &old);
-                let what = format_args!("{operation}: an old {name} at {places:?} stays with a beta of {beta_is}");
+                let what =
+                    format_args!("{operation}: an old {name} at {places:?} stays with a beta of {beta_is}");
                 judge.require(holds, what)?;
             }
         }

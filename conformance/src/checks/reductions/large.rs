@@ -18,7 +18,8 @@ pub fn dot_large<B: Backend>(subject: &Subject<B>) -> Outcome {
     for (rows, cols) in LARGE.into_iter().chain(every_short_row()) {
         judge.at(rows, cols);
         // At most 6 each, over a million: below 2^24.
-        let whole = |period: usize| HostMatrix::from_fn(rows, cols, |i, j| (1 + (i * cols + j) % period) as f64);
+        let whole =
+            |period: usize| HostMatrix::from_fn(rows, cols, |i, j| (1 + (i * cols + j) % period) as f64);
         let (x, y) = (whole(3), whole(2));
         let exact: f64 = x.data.iter().zip(&y.data).map(|(x, y)| x * y).sum();
         let computed = subject.upload(&x)?.dot(&subject.upload(&y)?)?.read()?;

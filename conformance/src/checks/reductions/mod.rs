@@ -84,7 +84,10 @@ pub fn dot_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
             let y = subject.upload(&y)?;
             for computed in [x.dot(&y)?.read()?, y.dot(&x)?.read()?] {
                 let holds = computed == exact || (computed.is_nan() && exact.is_nan());
-                judge.require(holds, format_args!("dot of {} and {beside} is {exact}, not {computed}", input.name))?;
+                judge.require(
+                    holds,
+                    format_args!("dot of {} and {beside} is {exact}, not {computed}", input.name),
+                )?;
             }
         }
     }
@@ -93,7 +96,10 @@ pub fn dot_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
         (opposite.data[17], opposite.data[300]) = (value, -value);
         let ones = subject.upload(&HostMatrix::from_fn(9, 65, |_, _| 1.0))?;
         let computed = subject.upload(&opposite)?.dot(&ones)?.read()?;
-        judge.require(computed.is_nan(), format_args!("dot over {name} and its negative is NaN, not {computed}"))?;
+        judge.require(
+            computed.is_nan(),
+            format_args!("dot over {name} and its negative is NaN, not {computed}"),
+        )?;
     }
     judge.finish()
 }
@@ -142,7 +148,8 @@ pub fn max_abs_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
             let mut matrix = HostMatrix::zeros(129, 65);
             (matrix.data[nan_at], matrix.data[infinity_at]) = (nan, infinity);
             let computed = subject.upload(&matrix)?.max_abs()?.read()?;
-            let what = format_args!("max_abs with NaN at {nan_at}, {infinity} at {infinity_at} is {computed}");
+            let what =
+                format_args!("max_abs with NaN at {nan_at}, {infinity} at {infinity_at} is {computed}");
             judge.require(computed.is_nan(), what)?;
         }
     }

@@ -69,5 +69,8 @@ fn refused<M>(
     (rows, cols): (usize, usize),
     result: CoreResult<M>,
 ) -> Result<(), Failure> {
-    judge.require(result.is_err(), format_args!("{operation} of {rows} x {cols}, which no memory holds, is refused"))
+    judge.require(
+        result.is_err(),
+        format_args!("{operation} of {rows} x {cols}, which no memory holds, is refused"),
+    )
 }
