@@ -37,9 +37,9 @@ macro_rules! __with_all_checks {
             handles { copies_are_independent second_handles_are_untouched }
             calls { repeated_calls }
             threads { two_threads }
-            orthonormalize { orthonormalize_basis orthonormalize_ill_conditioned orthonormalize_extreme orthonormalize_dependent }
+            orthonormalize { orthonormalize_basis orthonormalize_ill_conditioned orthonormalize_extreme orthonormalize_dependent orthonormalize_large }
             power_iteration {
-                power_iteration_paper power_iteration_exact power_iteration_ill_conditioned
+                power_iteration_paper power_iteration_large power_iteration_exact power_iteration_ill_conditioned
                 power_iteration_extreme power_iteration_composes power_iteration_update power_iteration_as_its_default
                 power_iteration_convergence power_iteration_bootstrap power_iteration_drift
                 power_iteration_deficient power_iteration_zero power_iteration_deterministic

@@ -23,9 +23,10 @@ impl Sized {
         Self { value, size: value.abs() }
     }
 
-    /// `a self + b other`
+    /// `a self + b other`; with an a of zero self is not read.
     fn combine(self, a: f64, b: f64, other: Self) -> Self {
-        Self { value: a * self.value + b * other.value, size: a.abs() * self.size + b.abs() * other.size }
+        let kept = if a == 0.0 { Self::of(0.0) } else { self };
+        Self { value: a * kept.value + b * other.value, size: a.abs() * kept.size + b.abs() * other.size }
     }
 
     fn over(self, denominator: f64) -> Self {
