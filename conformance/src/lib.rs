@@ -2,7 +2,7 @@
 //!
 //! Whoever implements [`spectra_core`]'s backend traits for a new framework learns from this crate how exact
 //! that backend is: every operation and every algorithm is compared with the exact singular value decomposition
-//! in double precision, and with trajectories of the papers' own programs.
+//! in double precision, and with recorded runs (`conformance/golden` says of which programs).
 //!
 //! New here? [`implementing`] walks through a complete backend.
 //!

@@ -81,6 +81,10 @@ impl<M: Matrix> Matrix for RequiredOnlyMatrix<M> {
         self.0.gemm(beta, alpha, &a.0, op_a, &b.0, op_b)
     }
 
+    fn has_wide_dot(&self) -> bool {
+        self.0.has_wide_dot()
+    }
+
     fn dot(&self, x: &Self) -> Result<Self::Scalar> {
         self.0.dot(&x.0)
     }

@@ -122,7 +122,6 @@ impl<E: Element> Matrix for DeviceMatrix<E> {
 //   Cholesky QR are all there is, and they need a moderate condition.
 // * `orthonormalize_extreme`: nothing tells the host that squares of the entries leave the range of f32.
 // * `power_iteration_deficient`: `W = (M^T P) R^-1` is not `M^T U` when columns of P are dependent.
-// * `power_iteration_zero`: a V that has become zero is not seeded again.
 // * `schatten_threshold`, `frank_wolfe_schatten`: the whole decomposition is a power iteration on a block of full rank,
 //   whose columns are as ill-conditioned as the matrix.
 spectra_conformance::suite!(
@@ -135,7 +134,6 @@ spectra_conformance::suite!(
         orthonormalize_extreme,
         power_iteration_ill_conditioned,
         power_iteration_deficient,
-        power_iteration_zero,
         tail_shrink_ill_conditioned,
         schatten_threshold,
         frank_wolfe_schatten,

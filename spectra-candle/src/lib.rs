@@ -30,8 +30,8 @@
 //! |---|---|
 //! | variables | f32, f64, bf16, f16; integers are ignored, as by candle's own optimizers; 8-bit floats are refused |
 //! | arithmetic and state | f32; f64 for the whole model if one variable is f64 |
-//! | bf16, f16 | widened to f32 for the step and rounded once, to nearest: a change below half a unit in the last place is lost, as with candle's own; all gradients are widened at once |
-//! | shapes | any rank; see the [plan] for how a tensor becomes a matrix |
+//! | bf16, f16 | f32 arithmetic, each weight rounded once a step, to nearest: a change below half a unit in the last place is lost, as with candle's own. On the CPU values are widened a piece at a time, on a GPU all gradients at once |
+//! | shapes | any rank is stepped; the spectral rule takes matrices and convolutions, as `out x (the rest)`. Stacks of experts, adapters' factors and whatever name and shape do not tell are AdamW's, or refused under [`strict`](plan::PlanBuilder::strict): see the [plan] |
 //! | views | gradients may be transposed or narrowed views; they are copied then |
 //! | tied variables | one variable under two names is refused: it would be updated twice |
 //! | saved state | a [file](Optimizer::save), or [tensors](Optimizer::state_tensors) for a checkpoint of your own |
@@ -47,8 +47,8 @@
 //! # Who else sees a change
 //!
 //! A step changes variables in place: every tensor that shares a variable's memory sees it, as after `Var::set`.
-//! Nothing else is ever changed: gradients are read only, and the optimizer's own buffers are copied before they
-//! are handed out.
+//! Nothing else is ever changed: gradients are read only, and a buffer that was handed out stays as it is: the next step that
+//! changes it works on a copy.
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -59,7 +59,7 @@ pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
 pub use optimizer::Optimizer;
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::directions::Slot;
-pub use spectra_core::optimizer::{Config, PreClip, Recipe, plan};
+pub use spectra_core::optimizer::{Config, Difference, PreClip, Recipe, Restored, plan};
 pub use spectra_core::schedules;
 
 /// The code of the project's README, compiled and run.

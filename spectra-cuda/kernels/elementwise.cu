@@ -10,14 +10,15 @@ static __device__ REAL sign_of(REAL x) {
     extern "C" __global__ void name(struct View out, struct View x_view, struct View y_view, Index rows, Index cols,   \
                                     int keep, double eps, PARAMETER struct Coefficients c) {                           \
         COEFFICIENTS_OF(c, coefficient)                                                                                \
-        REAL beta = coefficient[0], alpha = coefficient[1];                                                            \
+        FACTORS_OF(c, coefficient, 1, alpha)                                                                           \
+        REAL beta = coefficient[0];                                                                                    \
         REAL x[BATCH], y[BATCH], old[BATCH];                                                                           \
         FOR_EACH_BATCH(rows, cols) {                                                                                   \
             get_batch(x_view, row, col, cols, THREADS, x);                                                             \
             if (operands == 2) get_batch(y_view, row, col, cols, THREADS, y);                                          \
             if (keep) get_batch(out, row, col, cols, THREADS, old);                                                    \
             IN_BATCH {                                                                                                 \
-                REAL term = alpha * (value);                                                                           \
+                REAL term = alpha * (alpha_unit * (value));                                                            \
                 x[i] = keep ? beta * old[i] + term : term;                                                             \
             }                                                                                                          \
             put_batch(out, row, col, cols, THREADS, x);                                                                \
@@ -40,28 +41,38 @@ extern "C" __global__ void scale(struct View out, Index rows, Index cols, int ke
     }
 }
 
-// AdamW in one pass: first = b1 first + (1 - b1) G, second = b2 second + (1 - b2) G o G,
-// out = beta out + alpha first / (sqrt(second) + eps). Coefficients: beta, alpha, the factors of G and of its square
-// ((1 - b1) and (1 - b2) included).
-extern "C" __global__ void adam_add(struct View out, struct View first, struct View second, struct View gradient,
-                                    Index rows, Index cols, int keep, double b1, double b2, double eps,
-                                    PARAMETER struct Coefficients c) {
+// Adam in one pass: with g = scale G first = b1 first + (1 - b1) g, second = b2 second + (1 - b2) g o g, and
+// out = beta out + alpha first / (sqrt(second) + eps). With a slow part also slow = b3 slow + (1 - b3) g, and
+// first + a slow in the place of first. Coefficients: beta, alpha, scale.
+extern "C" __global__ void adam_add(struct View out, struct View first, struct View second, struct View slow,
+                                    struct View gradient, Index rows, Index cols, int keep, int has_slow, double b1,
+                                    double b2, double b3, double a, double eps, PARAMETER struct Coefficients c) {
     COEFFICIENTS_OF(c, coefficient)
-    REAL g[BATCH], m[BATCH], v[BATCH], x[BATCH];
+    FACTORS_OF(c, coefficient, 2, scale)
+    REAL g[BATCH], m[BATCH], v[BATCH], s[BATCH], x[BATCH];
     FOR_EACH_BATCH(rows, cols) {
         get_batch(gradient, row, col, cols, THREADS, g);
-        get_batch(first, row, col, cols, THREADS, m);
-        get_batch(second, row, col, cols, THREADS, v);
+        // A factor of zero promises that the old contents do not matter, NaN included.
+        if (b1 != 0) get_batch(first, row, col, cols, THREADS, m);
+        if (b2 != 0) get_batch(second, row, col, cols, THREADS, v);
+        if (has_slow && b3 != 0) get_batch(slow, row, col, cols, THREADS, s);
         if (keep) get_batch(out, row, col, cols, THREADS, x);
         IN_BATCH {
-            // A factor of zero promises that the old contents do not matter, NaN included.
-            m[i] = (b1 == 0 ? (REAL)0 : (REAL)b1 * m[i]) + coefficient[2] * g[i];
-            v[i] = (b2 == 0 ? (REAL)0 : (REAL)b2 * v[i]) + coefficient[3] * (g[i] * g[i]);
-            REAL term = coefficient[1] * (m[i] / ((REAL)sqrt(v[i]) + (REAL)eps));
+            // Scaled before it is squared.
+            REAL scaled = scale * (scale_unit * g[i]);
+            m[i] = (b1 == 0 ? (REAL)0 : (REAL)b1 * m[i]) + (REAL)(1.0 - b1) * scaled;
+            v[i] = (b2 == 0 ? (REAL)0 : (REAL)b2 * v[i]) + (REAL)(1.0 - b2) * (scaled * scaled);
+            REAL numerator = m[i];
+            if (has_slow) {
+                s[i] = (b3 == 0 ? (REAL)0 : (REAL)b3 * s[i]) + (REAL)(1.0 - b3) * scaled;
+                numerator += (REAL)a * s[i];
+            }
+            REAL term = coefficient[1] * (numerator / ((REAL)sqrt(v[i]) + (REAL)eps));
             x[i] = keep ? coefficient[0] * x[i] + term : term;
         }
         put_batch(first, row, col, cols, THREADS, m);
         put_batch(second, row, col, cols, THREADS, v);
+        if (has_slow) put_batch(slow, row, col, cols, THREADS, s);
         put_batch(out, row, col, cols, THREADS, x);
     }
 }

@@ -44,9 +44,10 @@ extern "C" __global__ void seed_zero_columns(struct View v, Index n, Index k, Wo
 }
 
 // m = mu m + factor g (unless `update` is 0) and ||m||_F^2, by the first `blocks` blocks of the one-dimensional grid
-// or its first grid_x x grid_y ones; the others seed the zero columns of v. Coefficients: mu, factor.
+// or its first grid_x x grid_y ones; the others seed the zero columns of v. Coefficients: mu, factor. Where `keep` is 0 the
+// old m is not read.
 extern "C" __global__ void momentum(struct View m, struct View g, Index rows, Index cols, int update,
-                                    unsigned int grid_x, unsigned int grid_y, struct View v, Index n, Index k,
+                                    int keep, unsigned int grid_x, unsigned int grid_y, struct View v, Index n, Index k,
                                     Word seed, double *partial, unsigned int *counter, double *result,
                                     PARAMETER struct Coefficients c) {
     unsigned int block = blockIdx.x, blocks = grid_x * grid_y;
@@ -55,16 +56,20 @@ extern "C" __global__ void momentum(struct View m, struct View g, Index rows, In
         return;
     }
     COEFFICIENTS_OF(c, coefficient)
+    FACTORS_OF(c, coefficient, 1, factor)
     __shared__ double shared[THREADS];
     double sum = 0.0;
     REAL x[BATCH], y[BATCH];
     for (Index row = block / grid_x; row < rows; row += grid_y) {
         for (Index col = (Index)(block % grid_x) * (THREADS * BATCH) + threadIdx.x; col < cols;
              col += (Index)grid_x * (THREADS * BATCH)) {
-            get_batch(m, row, col, cols, THREADS, x);
+            if (keep) get_batch(m, row, col, cols, THREADS, x);
             if (update) {
                 get_batch(g, row, col, cols, THREADS, y);
-                IN_BATCH x[i] = coefficient[0] * x[i] + coefficient[1] * y[i];
+                IN_BATCH {
+                    REAL term = factor * (factor_unit * y[i]);
+                    x[i] = keep ? coefficient[0] * x[i] + term : term;
+                }
                 put_batch(m, row, col, cols, THREADS, x);
             }
             IN_BATCH sum += (double)x[i] * (double)x[i];

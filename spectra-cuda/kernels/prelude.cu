@@ -169,6 +169,14 @@ static __device__ __noinline__ void evaluate(const struct Coefficients *c, doubl
         for (int i_ = 0; i_ < COEFFICIENTS; i_++) name[i_] = (REAL)c.factor[i_];                                       \
     }
 
+// Coefficient i as a product `name * name_unit`, for what it is multiplied with one after the other. The unit is 1 unless the
+// coefficient alone would lose digits below the normal range of float: the factor of a norm clip may be 1e-40.
+#define FACTORS_OF(c, coefficients, i, name)                                                                           \
+    const double name##_exact = c.count > 0 ? coefficients##_shared[i] : c.factor[i];                                  \
+    const double name##_scale = sizeof(REAL) == 4 && fabs(name##_exact) < 7.888609052210118e-31 ? 5.421010862427522e-20 : 1.0; \
+    const REAL name##_unit = (REAL)name##_scale;                                                                       \
+    const REAL name = (REAL)(name##_exact / name##_scale);
+
 // ---- loops and reductions ----------------------------------------------------------------------------------------
 
 // Every entry (row, col) of a rows x cols matrix, by all threads of the grid.

@@ -30,13 +30,13 @@ fn compare<B: Backend>(judge: &mut Judge, subject: &Subject<B>, rule: Direction)
         let workspace = &mut subject.workspace();
         let mut slots = Slots::default();
         let mut reference = ReferenceDirection::new(rule, subject.precision(), shape);
-        let (factor, square) = (subject.scalar(0.75)?, subject.scalar(0.5625)?);
+        let factor = subject.scalar(0.75)?;
         for step in 1..=STEPS {
             let what = format!("{rule:?}, {} x {}, step {step}", shape.0, shape.1);
             let values = gradient(subject, shape, step);
             let device_values = subject.upload(&values)?;
             let (device_gradient, values) = if step % 3 == 0 {
-                (Gradient::scaled(&device_values, &factor, &square), values.map(|g| 0.75 * g))
+                (Gradient::scaled(&device_values, &factor), values.map(|g| 0.75 * g))
             } else {
                 (Gradient::new(&device_values), values)
             };

@@ -54,15 +54,15 @@ fn operations<B: Backend>() -> Vec<Operation<B>> {
         ("low_rank_add", |t, fresh, _| t.low_rank_add(0.5.into(), 2.0.into(), &fresh(), &fresh(), &fresh())),
         ("adam_add of the weights", |t, fresh, _| {
             let (mut first, mut second, g) = (fresh(), fresh(), fresh());
-            t.adam_add(0.5.into(), 2.0.into(), &mut first, &mut second, &Gradient::new(&g), (0.9, 0.99), 1e-8)
+            t.adam_add(0.5.into(), 2.0.into(), &mut first, &mut second, &g, (0.9, 0.99), 1e-8)
         }),
         ("adam_add of the first moment", |t, fresh, _| {
             let (mut weights, mut second, g) = (fresh(), fresh(), fresh());
-            weights.adam_add(0.5.into(), 2.0.into(), t, &mut second, &Gradient::new(&g), (0.9, 0.99), 1e-8)
+            weights.adam_add(0.5.into(), 2.0.into(), t, &mut second, &g, (0.9, 0.99), 1e-8)
         }),
         ("adam_add of the second moment", |t, fresh, _| {
             let (mut weights, mut first, g) = (fresh(), fresh(), fresh());
-            weights.adam_add(0.5.into(), 2.0.into(), &mut first, t, &Gradient::new(&g), (0.9, 0.99), 1e-8)
+            weights.adam_add(0.5.into(), 2.0.into(), &mut first, t, &g, (0.9, 0.99), 1e-8)
         }),
         ("entrywise_add of the weights", |t, fresh, backend| {
             entrywise_add([t, &mut fresh(), &mut fresh(), &mut fresh()], &fresh(), backend)

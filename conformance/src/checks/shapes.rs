@@ -92,7 +92,7 @@ pub fn shape_errors_of_fused<B: Backend>(subject: &Subject<B>) -> Outcome {
             {
                 refuse.call("adam_add", &outputs, &[gradient], |out, x| {
                     let [weights, first, second] = out else { unreachable!("three outputs") };
-                    weights.adam_add(beta, one, first, second, &Gradient::new(&x[0]), (0.9, 0.99), 1e-8)
+                    weights.adam_add(beta, one, first, second, &x[0], (0.9, 0.99), 1e-8)
                 })?;
             }
         }

@@ -6,33 +6,33 @@ use spectra_core::maps::{TailShrink, tail_shrink};
 
 use super::power_iteration::{Difficulty, compare_left_basis, difficulty, inputs_for, ranks};
 use crate::HostMatrix;
-use crate::distance::{relative_distance, same_bits, scalar_distance};
+use crate::distance::{relative_distance, scalar_distance};
 use crate::inputs::{Family, Input};
-use crate::oracle::{self, Svd, column_condition, orthonormal_basis, product, product_nt, product_tn};
+use crate::oracle::{self, Svd, column_condition, product, product_nt, product_tn};
 use crate::suite::{Failure, Judge, Outcome, Subject};
 use crate::tolerance;
 
 /// The setting that makes k the rank for an input.
-fn options(m: &HostMatrix, k: usize, form: SubspaceForm) -> TailShrink {
+pub(super) fn options(m: &HostMatrix, k: usize, form: SubspaceForm) -> TailShrink {
     let power = PowerIteration { form, ..PowerIteration::default() };
     TailShrink { rank_ratio: k as f64 / m.min_extent() as f64, power, refresh_every: 1 }
 }
 
 /// A tail shrink, downloaded.
-struct Shrunk {
+pub(super) struct Shrunk {
     /// The matrix after its update.
-    m: HostMatrix,
+    pub(super) m: HostMatrix,
     /// `M - left right^T`.
-    shaped: HostMatrix,
-    left: Option<HostMatrix>,
-    norm_squared: f64,
-    sigma_tail: f64,
-    host_knows_norms: bool,
+    pub(super) shaped: HostMatrix,
+    pub(super) left: Option<HostMatrix>,
+    pub(super) norm_squared: f64,
+    pub(super) sigma_tail: f64,
+    pub(super) host_knows_norms: bool,
     /// V after the call.
-    cache: Option<HostMatrix>,
+    pub(super) cache: Option<HostMatrix>,
 }
 
-fn shrink<B: Backend>(
+pub(super) fn shrink<B: Backend>(
     subject: &Subject<B>,
     options: &TailShrink,
     m: &HostMatrix,
@@ -212,7 +212,7 @@ fn left_factor<'a>(shrunk: &'a Shrunk, what: &str) -> Result<&'a HostMatrix, Fai
 
 /// The tolerance of `W = M^T U`; see [`tolerance::projection`]. A host that does not know the norms cannot recompute W
 /// where the condition asks for it.
-fn projection<B: Backend>(subject: &Subject<B>, shrunk: &Shrunk, condition: f64) -> f64 {
+pub(super) fn projection<B: Backend>(subject: &Subject<B>, shrunk: &Shrunk, condition: f64) -> f64 {
     let amplification = if shrunk.host_knows_norms { 1.0 } else { condition };
     amplification * tolerance::projection(subject.precision(), shrunk.m.shape())
 }
@@ -337,59 +337,6 @@ fn compare_identity<B: Backend>(subject: &Subject<B>, cases: &[(&str, HostMatrix
                 let error = scalar_distance(shrunk.norm_squared, square, square);
                 judge.compare(format_args!("{what}: ||O||^2"), error, 2.0 * tolerance)?;
             }
-        }
-    }
-    judge.finish()
-}
-
-/// Between refreshes the cached V stays as it is, bit by bit, and the spike is what M does to its span.
-///
-/// Finds: a refresh at every step, a cache that changes, a projection from the wrong side.
-pub fn tail_shrink_between_refreshes<B: Backend>(subject: &Subject<B>) -> Outcome {
-    let mut judge = Judge::new();
-    for input in
-        subject.ordinary_inputs().filter(|input| matches!(input.family, Family::Spiked | Family::Flat))
-    {
-        judge.on(input);
-        let (m, k) = (&input.matrix, 2);
-        if m.min_extent() <= k {
-            continue;
-        }
-        let options = TailShrink { refresh_every: 3, ..options(m, k, SubspaceForm::ColumnNorms) };
-        let v = subject.random("V0", m.cols, k);
-        for step in 0..=4 {
-            let what = format!("tail shrink on {}, step {step}", input.name);
-            let shrunk = shrink(subject, &options, m, None, Some(&v), step)?;
-            let kept = shrunk.cache.as_ref().is_some_and(|cache| same_bits(cache, &v));
-            let due = step % 3 == 0;
-            judge.require(kept != due, format_args!("{what}: V is refreshed at every third step"))?;
-            if due {
-                continue;
-            }
-            let basis = orthonormal_basis(&v)?;
-            let w = product(m, &basis);
-            let unit = orthonormal_basis(&w)?;
-            // On the transposed problem the roles of U and V are exchanged.
-            let exact = oracle::TailShrink::from_factors(&m.transposed(), &basis, &w, &unit);
-            let svd = Svd::of(&w)?;
-            let condition = svd.sigma[0] / svd.sigma[k - 1];
-            let angle = tolerance::subspace_angle(subject.precision(), m.shape(), k, 4.0 * condition);
-            let norm = m.frobenius_norm();
-            let tail = exact.tail.frobenius_norm() / norm;
-            let w_tolerance = projection(subject, &shrunk, condition);
-            let known = shrunk.host_knows_norms;
-            let tail_tolerance =
-                tolerance::tail_norm(subject.precision(), w_tolerance, m.data.len(), tail, known);
-            let exact_shaped = exact.shaped.transposed();
-            let shaped = exact_shaped.frobenius_norm();
-            let error = relative_distance(&shrunk.shaped, &exact_shaped, shaped);
-            judge.compare(format_args!("{what}: O"), error, angle * norm / shaped + tail_tolerance)?;
-            let error = scalar_distance(shrunk.sigma_tail, exact.sigma_tail, exact.sigma_tail);
-            judge.compare(
-                format_args!("{what}: sigma_tail"),
-                error,
-                angle * norm / shaped + tail_tolerance,
-            )?;
         }
     }
     judge.finish()

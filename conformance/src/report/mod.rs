@@ -22,18 +22,18 @@ mod candidate;
 mod command_line;
 mod html;
 mod json;
+mod outputs;
 mod progress;
 mod share;
 mod table;
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::Precision;
 use crate::suite::{Report, minimum_executed};
 pub use candidate::Candidate;
 use command_line::CommandLine;
+use outputs::Outputs;
 use progress::Progress;
 
 /// One backend in one precision with all its outcomes: a column of every table.
@@ -56,7 +56,8 @@ impl Column {
 /// is answered with that.
 ///
 /// The exit code is 0 if every check of every backend passed, 1 if one failed, if fewer ran than
-/// [`minimum_executed`] asks for or if a file could not be written, and 2 for a command line that makes no sense.
+/// [`minimum_executed`] asks for, if a backend could not be made or a file not be written, and 2 for a command line that makes
+/// no sense or names a file that cannot be written; nothing is run then.
 #[must_use]
 pub fn main(candidates: Vec<Candidate>, elsewhere: &[(&str, &str)]) -> ExitCode {
     let line = match CommandLine::read(std::env::args_os()) {
@@ -67,32 +68,38 @@ pub fn main(candidates: Vec<Candidate>, elsewhere: &[(&str, &str)]) -> ExitCode 
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let chosen = match line.choose(&candidates, elsewhere) {
-        Ok(chosen) => chosen,
+    let begun = line.choose(&candidates, elsewhere).and_then(|chosen| Ok((chosen, Outputs::of(&line)?)));
+    let (chosen, outputs) = match begun {
+        Ok(begun) => begun,
         Err(message) => {
             eprintln!("error: {message}");
             return ExitCode::from(2);
         }
     };
-    match run(&line, &chosen) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(message) => {
-            eprintln!("error: {message}");
+    match run(&line, &chosen, &outputs) {
+        Ok(passed) => ExitCode::from(u8::from(!passed)),
+        Err(messages) => {
+            messages.iter().for_each(|message| eprintln!("error: {message}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Whether everything passed.
-fn run(line: &CommandLine, chosen: &[&Candidate]) -> Result<bool, String> {
+/// Whether everything passed; or what kept a backend from running or a file from being written, when all others have run
+/// and have been written.
+fn run(line: &CommandLine, chosen: &[&Candidate], outputs: &Outputs) -> Result<bool, Vec<String>> {
+    let mut errors = Vec::new();
     let mut progress = Progress::start(chosen.iter().map(|candidate| candidate.checks()).sum());
     let mut columns = Vec::with_capacity(chosen.len());
     for candidate in chosen {
         progress.begin(&candidate.name());
-        let report = candidate.run(&mut |entry| progress.advance(entry));
-        let report = report.map_err(|error| format!("{}: {error}", candidate.name()))?;
-        columns.push(Column { backend: candidate.backend().into(), element: candidate.element(), report });
+        match candidate.run(&mut |entry| progress.advance(entry)) {
+            Ok(report) => {
+                let (backend, element) = (candidate.backend().into(), candidate.element());
+                columns.push(Column { backend, element, report });
+            }
+            Err(error) => errors.push(format!("{}: {error}", candidate.name())),
+        }
     }
     progress.finish();
 
@@ -103,13 +110,8 @@ fn run(line: &CommandLine, chosen: &[&Candidate]) -> Result<bool, String> {
             println!("  {check}: {failure}");
         }
     }
-    if let Some(path) = &line.report {
-        write(path, &html::page(&columns))?;
-    }
-    if let Some(path) = &line.json {
-        write(path, &json::text(&columns)?)?;
-    }
-    Ok(columns.iter().all(|column| column.report.passed()))
+    errors.extend(outputs.write(&columns));
+    if errors.is_empty() { Ok(columns.iter().all(|column| column.report.passed())) } else { Err(errors) }
 }
 
 /// One line about a column.
@@ -125,6 +127,5 @@ fn verdict(column: &Column) -> String {
     )
 }
 
-fn write(path: &Path, contents: &str) -> Result<(), String> {
-    fs::write(path, contents).map_err(|error| format!("{}: {error}", path.display()))
-}
+#[cfg(test)]
+mod tests;

@@ -46,8 +46,8 @@ macro_rules! __with_all_checks {
             }
             tail_shrink {
                 tail_shrink_paper tail_shrink_exact tail_shrink_ill_conditioned tail_shrink_extreme tail_shrink_bootstrap tail_shrink_without_tail tail_shrink_low_rank
-                tail_shrink_between_refreshes
             }
+            tail_shrink_rests { tail_shrink_between_refreshes tail_shrink_after_zero }
             inverse_sqrt { inverse_sqrt }
             polar { polar_exact polar_muon polar_cubic polar_express }
             soft_clip { soft_clip_auto soft_clip_extreme soft_clip_fixed soft_clip_vector }
@@ -63,6 +63,7 @@ macro_rules! __with_all_checks {
             optimizer {
                 optimizer_deterministic saved_state_round_trip foreign_state_is_refused non_finite_gradient_is_refused
             }
+            gradient_range { dot_range max_abs_range entrywise_factor_range norm_clip_range gradient_too_large }
             golden { golden_power_iteration golden_spectra_step golden_adamw }
         }
     };

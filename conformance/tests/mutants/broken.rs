@@ -41,7 +41,10 @@ impl<E: Element> Backend for Broken<E> {
             return result;
         }
         let rule = bug.entrywise_add(rule);
-        composed::entrywise_add(matrices, weights, rule, gradient, workspace)
+        let Some(square) = bug.factor_of_squares(number(gradient.scale).value()) else {
+            return composed::entrywise_add(matrices, weights, rule, gradient, workspace);
+        };
+        crate::gradient_range::squared_apart(matrices, weights, rule, gradient, square, workspace)
     }
 }
 
@@ -65,12 +68,12 @@ impl<E: Element> Scalar for BrokenScalar<E> {
 }
 
 /// The coefficient as the portable backend takes it.
-fn number<E: Element>(coefficient: Coefficient<'_, BrokenScalar<E>>) -> Number<'_> {
+pub(crate) fn number<E: Element>(coefficient: Coefficient<'_, BrokenScalar<E>>) -> Number<'_> {
     Coefficient { factor: coefficient.factor, scalar: coefficient.scalar.map(|scalar| &scalar.0) }
 }
 
 fn inner<'a, E: Element>(gradient: &Gradient<'a, BrokenMatrix<E>>) -> Gradient<'a, DenseMatrix<E>> {
-    Gradient { values: &gradient.values.0, scale: number(gradient.scale), square: number(gradient.square) }
+    Gradient { values: &gradient.values.0, scale: number(gradient.scale) }
 }
 
 impl<E: Element> Matrix for BrokenMatrix<E> {
@@ -116,6 +119,9 @@ impl<E: Element> Matrix for BrokenMatrix<E> {
     ) -> Result<()> {
         self.1.gemm(&mut self.0, number(beta), number(alpha), &a.0, op_a, &b.0, op_b)
     }
+    fn has_wide_dot(&self) -> bool {
+        true
+    }
     fn dot(&self, x: &Self) -> Result<BrokenScalar<E>> {
         self.1.dot(&self.0, &x.0).map(|value| BrokenScalar(value, self.1))
     }
@@ -142,20 +148,12 @@ impl<E: Element> Matrix for BrokenMatrix<E> {
         alpha: Coef<'_, Self>,
         first: &mut Self,
         second: &mut Self,
-        gradient: &Gradient<'_, Self>,
+        gradient: &Self,
         betas: (f64, f64),
         eps: f64,
     ) -> Result<()> {
-        self.1.adam_add(
-            &mut self.0,
-            number(beta),
-            number(alpha),
-            &mut first.0,
-            &mut second.0,
-            &inner(gradient),
-            betas,
-            eps,
-        )
+        let (first, second) = (&mut first.0, &mut second.0);
+        self.1.adam_add(&mut self.0, number(beta), number(alpha), first, second, &gradient.0, betas, eps)
     }
     fn power_sweep(
         &mut self,

@@ -178,10 +178,15 @@ macro_rules! operation {
             $alpha: Number<'_>,
             $first: &mut DenseMatrix<E>,
             $second: &mut DenseMatrix<E>,
-            $gradient: &Gradient<'_, DenseMatrix<E>>,
+            $gradient: &DenseMatrix<E>,
             $betas: (f64, f64),
             $eps: f64,
         ) -> Result<()> {
+            $body
+        }
+    };
+    (factor_of_squares $scale:pat_param => $body:expr) => {
+        fn factor_of_squares(&self, $scale: f64) -> Option<f64> {
             $body
         }
     };

@@ -5,16 +5,6 @@ use spectra_core::backend::{Coefficient, Matrix};
 use crate::bug::bug;
 
 bug!(
-    UnsquaredFactor,
-    "a gradient factor that is not squared",
-    adam_add,
-    |out, beta, alpha, first, second, gradient, betas, eps| {
-        let unsquared = Gradient { square: gradient.scale, ..*gradient };
-        out.adam_add(beta, alpha, first, second, &unsquared, betas, eps)
-    }
-);
-
-bug!(
     OldMoments,
     "weights updated with the moments of the step before",
     adam_add,
@@ -30,9 +20,10 @@ bug!(
     "1 - b2 computed in single precision",
     adam_add,
     |out, beta, alpha, first, second, gradient, (b1, b2), eps| {
-        let rounded = f64::from(1.0_f32 - b2 as f32) / (1.0 - b2);
-        let gradient = Gradient { square: gradient.square.times(rounded), ..*gradient };
-        out.adam_add(beta, alpha, first, second, &gradient, (b1, b2), eps)
+        let rounded = f64::from(1.0_f32 - b2 as f32);
+        first.scale_add(b1.into(), (1.0 - b1).into(), gradient)?;
+        second.product_add(b2.into(), rounded.into(), gradient, gradient)?;
+        out.quotient_add(beta, alpha, first, second, eps)
     }
 );
 
@@ -41,9 +32,8 @@ bug!(
     "eps added before the root",
     adam_add,
     |out, beta, alpha, first, second, gradient, (b1, b2), eps| {
-        first.scale_add(b1.into(), gradient.scale.times(1.0 - b1), gradient.values)?;
-        let square = gradient.square.times(1.0 - b2);
-        second.product_add(b2.into(), square, gradient.values, gradient.values)?;
+        first.scale_add(b1.into(), (1.0 - b1).into(), gradient)?;
+        second.product_add(b2.into(), (1.0 - b2).into(), gradient, gradient)?;
         let mut inside = second.clone();
         inside.values_mut().iter_mut().for_each(|v| *v = *v + E::narrow(eps * eps));
         out.quotient_add(beta, alpha, first, &inside, 0.0)

@@ -120,11 +120,15 @@ pub(crate) trait Bug<E: Element>: Debug + Sync {
         alpha: Number<'_>,
         first: &mut DenseMatrix<E>,
         second: &mut DenseMatrix<E>,
-        gradient: &Gradient<'_, DenseMatrix<E>>,
+        gradient: &DenseMatrix<E>,
         betas: (f64, f64),
         eps: f64,
     ) -> Result<()> {
         out.adam_add(beta, alpha, first, second, gradient, betas, eps)
+    }
+    /// With what the squares of the gradient, formed without its factor, are multiplied.
+    fn factor_of_squares(&self, _scale: f64) -> Option<f64> {
+        None
     }
     /// The rule in whose place another is taken.
     fn entrywise_add(&self, rule: Entrywise) -> Entrywise {

@@ -8,6 +8,7 @@ mod bug;
 mod calls;
 mod elementwise;
 mod fused;
+mod gradient_range;
 mod hooks;
 mod products;
 mod reductions;
@@ -103,7 +104,6 @@ mutants! {
     maximum_drops_nan: reductions::NanDropped => reductions::max_abs_non_finite, f32 f64;
     maximum_drops_the_last_row: reductions::LastRowDropped => reductions::max_abs_non_finite, f32 f64;
 
-    adam_ignores_the_squared_factor: fused::UnsquaredFactor => fused::adam_add, f32 f64;
     adam_uses_the_old_moments: fused::OldMoments => fused::adam_add, f32 f64;
     adam_complements_in_single_precision: fused::RoundedComplement => fused::adam_add, f32 f64;
     look_ahead_is_left_out: fused::NoLookAhead => fused::entrywise_add, f32 f64;
@@ -113,7 +113,13 @@ mutants! {
     slow_part_forgets_as_the_fast_one: fused::FastSlowPart => fused::entrywise_add, f32 f64;
     memories_are_exchanged: fused::ExchangedBetas => fused::entrywise_add, f32 f64;
     old_moments_in_an_entrywise_rule: fused::OldMoments => fused::entrywise_add, f32 f64;
-    unsquared_factor_in_an_entrywise_rule: fused::UnsquaredFactor => fused::entrywise_add, f32 f64;
+    unsquared_factor_in_an_entrywise_rule: gradient_range::UnsquaredFactor => fused::entrywise_add, f32 f64;
+    factor_is_squared_apart: gradient_range::SquaredApart => gradient_range::entrywise_factor_range, f32 f64;
+    factor_is_squared_apart_in_a_clipped_step: gradient_range::SquaredApart => gradient_range::norm_clip_range, f32;
+    dot_has_less_range_than_it_says: gradient_range::ClaimedWide => gradient_range::dot_range, f32;
+    maximum_is_one_of_squares: gradient_range::SquaredMaximum => gradient_range::max_abs_range, f32 f64;
+    maximum_of_squares_in_a_clipped_step: gradient_range::SquaredMaximum => gradient_range::norm_clip_range, f64;
+    maximum_of_squares_in_a_limit: gradient_range::SquaredMaximum => gradient_range::gradient_too_large, f32 f64;
     look_ahead_is_left_out_of_a_momentum: fused::NoLookAhead => directions::direction_momentum, f32 f64;
     look_ahead_is_left_out_of_a_sign: fused::NoLookAhead => directions::direction_signum, f32 f64;
     slow_part_of_a_preset_forgets: fused::FastSlowPart => presets::preset_spectra_ademamix, f32 f64;
@@ -131,7 +137,8 @@ mutants! {
     less_is_inverted_in_a_vector_clip: scalars::InvertedLess => soft_clip::soft_clip_vector, f32 f64;
     less_is_inverted_in_a_preset: scalars::InvertedLess => presets::preset_spectra, f32 f64;
     larger_factor_of_the_norm_clip: scalars::MaxForMin => presets::preset_sgd_m, f32 f64;
-    smaller_of_two_norms: scalars::MinForMax => directions::direction_mars, f32 f64;
+    larger_factor_of_the_clip_of_mars: scalars::MaxForMin => directions::direction_mars, f32 f64;
+    smaller_of_two_norms: scalars::MinForMax => soft_clip::soft_clip_vector, f32 f64;
 
     triangle_is_mirrored_from_the_wrong_row: products::WrongMirror => products::gemm_symmetric, f32 f64;
     triangle_spoils_a_root: products::WrongMirror => inverse_sqrt::inverse_sqrt, f32 f64;
@@ -157,8 +164,8 @@ mutants! {
     sign_of_zero_moves_a_preset: elementwise::SignOfZero => presets::preset_signum, f32 f64;
     eps_before_the_root: fused::EpsBeforeRoot => directions::direction_adam, f32 f64;
     eps_before_the_root_of_the_slow_part: elementwise::EpsInsideRoot => directions::direction_ademamix, f32 f64;
-    squares_of_the_norm_clip_in_adamw: fused::UnsquaredFactor => presets::preset_adamw, f32 f64;
-    squares_of_the_norm_clip_in_mars: fused::UnsquaredFactor => presets::preset_mars, f32 f64;
+    squares_of_the_norm_clip_in_adamw: gradient_range::UnsquaredFactor => presets::preset_adamw, f32 f64;
+    squares_of_the_norm_clip_in_mars: gradient_range::UnsquaredFactor => presets::preset_mars, f32 f64;
     old_moments_in_a_clip: fused::OldMoments => presets::preset_spectra_adamw, f32 f64;
     norm_clip_left_out_of_a_sweep: fused::UnscaledUpdate => presets::preset_spectra, f32 f64;
     low_rank_part_added_to_weights: fused::AddedLowRank => presets::preset_spectra, f32 f64;

@@ -132,7 +132,8 @@ pub struct CommandLine {
     #[arg(long, value_name = "BYTES", default_value_t = 400)]
     pub sample: usize,
 
-    /// Folder for everything the run writes
+    /// Folder for everything the run writes. It must hold no run yet, unless --resume or --overwrite is given, and one process
+    /// at a time writes there
     #[arg(long, value_name = "DIR", default_value = "out/train_lm")]
     pub out: PathBuf,
 
@@ -140,7 +141,7 @@ pub struct CommandLine {
     #[arg(long)]
     pub resume: bool,
 
-    /// Replace the results of another run in --out
+    /// Replace what is in --out, checkpoints of the same run too
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
 

@@ -30,13 +30,13 @@ pub fn run<L: Learner>(
     let existing = match (command_line.resume, command_line.overwrite) {
         (true, _) => Existing::Resume,
         (false, true) => Existing::Replace,
-        (false, false) => Existing::Keep,
+        (false, false) => Existing::Refuse,
     };
     if command_line.sweep {
-        let output = Output::open(command_line.out.join("sweep"), existing, &runs)?;
+        let output = Output::open(&command_line.out.join("sweep"), existing, &runs)?;
         return sweep::<L>(&command_line, &choices, &text, split, &output);
     }
-    let output = Output::open(command_line.out.clone(), existing, &runs)?;
+    let output = Output::open(&command_line.out, existing, &runs)?;
 
     let mut done: Vec<(Settings, Record)> = Vec::new();
     let mut samples = String::new();

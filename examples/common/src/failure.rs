@@ -53,8 +53,17 @@ pub fn report(outcome: Result<(), Failure>) -> ExitCode {
     }
 }
 
+/// The message without the backtrace that some libraries' errors end with under `RUST_BACKTRACE=1`.
 fn one_line(message: impl fmt::Display) -> String {
-    message.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = message.to_string();
+    let lines = text.lines().enumerate().take_while(|(at, line)| *at == 0 || !is_frame(line));
+    lines.flat_map(|(_, line)| line.split_whitespace()).collect::<Vec<_>>().join(" ")
+}
+
+/// `  12: candle_core::error::Error::bt`
+fn is_frame(line: &str) -> bool {
+    let number = line.trim_start().split_once(": ").map(|(number, _)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -64,5 +73,15 @@ mod tests {
     #[test]
     fn messages_are_one_line() {
         assert_eq!(Failure::input("a\n  b\tc").to_string(), "a b c");
+    }
+
+    #[test]
+    fn a_backtrace_is_no_part_of_a_message() {
+        // Whatever RUST_BACKTRACE says.
+        let backtrace = std::backtrace::Backtrace::force_capture();
+        let text = format!("no tensor\nnamed x\n{backtrace}");
+        assert!(text.lines().count() > 5);
+        assert_eq!(Failure::run(text).to_string(), "no tensor named x");
+        assert_eq!(Failure::run("3: three").to_string(), "3: three");
     }
 }

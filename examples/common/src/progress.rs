@@ -1,7 +1,5 @@
 //! Progress on stderr: a bar in a terminal, plain lines elsewhere.
 
-use std::time::Duration;
-
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::Row;
@@ -33,14 +31,14 @@ impl Progress {
     pub fn step(&self, row: &Row) {
         let steps = (row.step - self.first_step) as f64;
         let seconds = (row.seconds - self.first_seconds).max(1e-9);
-        let left = Duration::from_secs_f64(seconds / steps * (self.steps - row.step) as f64);
+        let left = seconds / steps * (self.steps - row.step) as f64;
         let validation =
             row.validation_loss.map(|loss| format!(", validation {loss:.4}")).unwrap_or_default();
         let message = format!(
             "loss {:.4}{validation}, {:.0} bytes/s, {} s left",
             row.training_loss,
             steps * self.bytes_per_step as f64 / seconds,
-            left.as_secs_f64().ceil()
+            left.ceil()
         );
         match &self.bar {
             Some(bar) => {

@@ -99,6 +99,7 @@ impl Settings {
                 .unwrap_or_else(|| format!("layers.{}.attention.output.weight", line.layers / 2)),
         };
         settings.sizes().check()?;
+        crate::memory::check(&settings)?;
         settings.check_spectrum()?;
         crate::schedule::ClipFactors::new(&settings)?;
         crate::optimizers::config(&settings)?;
@@ -134,12 +135,17 @@ impl Settings {
         if shapes.iter().any(|(name, shape)| *name == self.spectrum && shape.len() == 2) {
             return Ok(());
         }
-        let matrices: Vec<_> =
-            shapes.iter().filter(|(_, shape)| shape.len() == 2).map(|(name, _)| name.as_str()).collect();
+        let of_one_layer = crate::model::parameter_shapes(&ModelSizes { layers: 1, ..self.sizes() });
+        let matrices: Vec<_> = of_one_layer
+            .iter()
+            .filter(|(_, shape)| shape.len() == 2)
+            .map(|(name, _)| name.as_str())
+            .collect();
         Err(Failure::input(format!(
-            "--spectrum {} is no matrix of the model; pass one of {}",
+            "--spectrum {} is no matrix of the model; pass one of {}, or the same of another of the {} layers",
             self.spectrum,
-            matrices.join(", ")
+            matrices.join(", "),
+            self.layers
         )))
     }
 }

@@ -58,7 +58,7 @@ impl Text {
         let held_back = (length as f64 * VALIDATION_SHARE) as usize;
         let (train, validation) = self.bytes.split_at(length - held_back);
         if train.len().min(validation.len()) <= context {
-            let needed = ((context + 1) as f64 / VALIDATION_SHARE).ceil();
+            let needed = ((context as f64 + 1.0) / VALIDATION_SHARE).ceil();
             return Err(Failure::input(format!(
                 "the text {} has {length} bytes; a context of {context} needs at least {needed}: \
                  pass a longer --text or a smaller --context",

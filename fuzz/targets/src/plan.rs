@@ -1,7 +1,7 @@
 //! Parameter plans: names, shapes and patterns.
 
 use spectra_core::optimizer::Config;
-use spectra_core::optimizer::plan::{Plan, Rule};
+use spectra_core::optimizer::plan::{Plan, Reason, Rule};
 
 /// A text of lines: `= PATTERN RULE`, or `NAME DIMENSION DIMENSION ...`; other lines count for nothing.
 pub fn plan(data: &[u8]) -> bool {
@@ -33,6 +33,14 @@ pub fn plan(data: &[u8]) -> bool {
         }
     };
     assert_eq!(plan.entries().len(), parameters.len());
+    let told = |reason: &Reason| !matches!(reason, Reason::Experts | Reason::Unknown);
+    let strict = builder.clone().strict().build(parameters.iter().map(|(name, shape)| (name, shape)));
+    let all_told = plan.entries().iter().all(|entry| told(entry.reason()));
+    assert_eq!(
+        strict.ok().as_ref(),
+        all_told.then_some(&plan),
+        "strict refuses what is not told and nothing else"
+    );
     for (entry, (name, shape)) in plan.entries().iter().zip(&parameters) {
         assert_eq!((entry.name(), entry.shape()), (*name, shape.as_slice()));
         let elements = if shape.contains(&0) { 0 } else { shape.iter().product() };

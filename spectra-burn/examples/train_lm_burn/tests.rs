@@ -62,6 +62,22 @@ fn losses_are_those_of_candles_program() {
 }
 
 #[test]
+fn the_same_command_again_keeps_the_checkpoints() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let again = |more: &str| {
+        let flags = format!("--steps 2 --optimizer adamw {more}");
+        run::<BurnLearner>("train_lm_burn", arguments(folder.path(), &flags))
+    };
+    again("").expect("a run");
+    let checkpoint = folder.path().join("adamw/step-00000002");
+    let refused = again("").expect_err("the same again").to_string();
+    assert!(refused.contains("--resume") && checkpoint.exists(), "{refused}");
+    let refused = again("--width 4000000000000").expect_err("no machine has the memory").to_string();
+    assert!(refused.contains("--width"), "{refused}");
+    again("--resume").expect("a run that is finished already");
+}
+
+#[test]
 fn a_killed_run_resumes_to_the_same_bits() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));

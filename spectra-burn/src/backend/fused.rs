@@ -26,9 +26,8 @@ impl<E: BurnElement> BurnMatrix<E> {
                 _ => return Ok(false),
             }
         }
-        let (scale, square) = (OnHost::new(gradient.scale)?, OnHost::new(gradient.square)?);
-        let g = g.in_order(transposed);
-        MatrixMut::entrywise_add(memory, weights, rule, g.stored()?, (scale.get(), square.get()))?;
+        let (scale, g) = (OnHost::new(gradient.scale)?, g.in_order(transposed));
+        MatrixMut::entrywise_add(memory, weights, rule, g.stored()?, scale.get())?;
         Ok(true)
     }
 

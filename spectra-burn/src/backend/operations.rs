@@ -127,6 +127,10 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
         self.combine(beta, alpha, tensor_ops::product(a.tensor(), op_a, b.tensor(), op_b))
     }
 
+    fn has_wide_dot(&self) -> bool {
+        self.memory().is_some()
+    }
+
     fn dot(&self, x: &Self) -> Result<BurnScalar> {
         check_same("dot", self, x)?;
         if let (Some(a), Some(b)) = (self.memory(), x.memory()) {

@@ -1,19 +1,18 @@
 //! The optimizer of a whole module, by a plan.
 
-use super::gradients::{find_non_finite, measure};
+use super::gradients::{self, Measured};
 use super::parameters::{Found, parameters};
-use super::pre_clip::pre_clip;
 use super::shared::Prepared;
 use super::spectral::{View, check_lr};
 use super::{Spectral, SpectralConfig};
-use crate::{BurnBackend, BurnScalar};
+use crate::BurnScalar;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Device;
-use spectra_core::backend::{Error, Result, Scalar};
+use spectra_core::backend::{Error, Result};
+use spectra_core::linalg::UnitNorm;
+use spectra_core::optimizer::Config as Settings;
 use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule};
-use spectra_core::optimizer::{Config as Settings, norm_clip_factor};
 use std::fmt;
 
 /// The optimizer of a module: hidden matrices by the spectral rule, embeddings, heads, norms and vectors
@@ -31,7 +30,7 @@ pub struct Hybrid {
     pub(super) spectral: Spectral,
     plan: Plan,
     settings: Settings,
-    norm_squared: Option<BurnScalar>,
+    norm: Option<UnitNorm<BurnScalar>>,
     clip_factor: f64,
     pre_clip_factor: f64,
 }
@@ -70,7 +69,7 @@ impl Hybrid {
             spectral,
             plan,
             settings: config.settings(),
-            norm_squared: None,
+            norm: None,
             clip_factor: 1.0,
             pre_clip_factor: 1.0,
         })
@@ -179,7 +178,7 @@ impl Hybrid {
     /// # Errors
     /// Those of the device.
     pub fn gradient_norm(&self) -> Result<Option<f64>> {
-        self.norm_squared.as_ref().map(|square| Ok(square.read()?.sqrt())).transpose()
+        self.norm.as_ref().map(UnitNorm::read).transpose()
     }
 
     fn prepare<M: Module>(
@@ -192,24 +191,16 @@ impl Hybrid {
             check_lr(lr.lr_from_param(found.id, Some(&found.name)))
                 .map_err(|error| error.for_parameter(&found.name))?;
         }
-        let Settings { clip_norm, check_finite, .. } = self.settings;
-        self.norm_squared = measure(module, gradients, &self.members, check_finite || clip_norm.is_some())?;
-        let mut square = self.norm_squared.clone();
-        if check_finite && !square.as_ref().map_or(Ok(0.0), Scalar::read)?.is_finite() {
-            return Err(find_non_finite(module, gradients, &self.members));
-        }
-        let pre_clipped = self.settings.pre_clip.is_some();
-        if pre_clipped {
-            pre_clip(module, gradients, &self.members, &self.spectral, self.pre_clip_factor)?;
-            square = measure(module, gradients, &self.members, clip_norm.is_some())?;
-        }
-        // Its constants are host numbers whatever the device.
-        let backend = BurnBackend::<f32>::new(&Device::flex());
-        let scale = match (clip_norm, square) {
-            (Some(limit), Some(square)) => Some(norm_clip_factor(&backend, &square, limit)?),
-            _ => None,
-        };
-        Ok(Prepared { scale, finite: check_finite, pre_clipped, clip_factor: Some(self.clip_factor) })
+        let how = (&self.settings, self.pre_clip_factor);
+        let Measured { norm, scale } = gradients::prepare(module, gradients, &self.members, &self.spectral, how)?;
+        self.norm = norm;
+        let Settings { check_finite, pre_clip, .. } = self.settings;
+        Ok(Prepared {
+            scale,
+            finite: check_finite,
+            pre_clipped: pre_clip.is_some(),
+            clip_factor: Some(self.clip_factor),
+        })
     }
 }
 

@@ -183,6 +183,7 @@ fn verify<E: Arithmetic>(mut buffers: Buffers<E>, member: &Member, recipe: &Reci
         steps: buffers.steps,
         lr: 1.0,
         parameters: vec![SavedParameter { name: name.clone(), rows, cols, rule, steps: buffers.steps }],
+        run: None,
     };
     let spec = ParameterSpec { name, rows: view.rows, cols: view.cols, rule: Rule::Spectral };
     let mut optimizer = Optimizer::new(BurnBackend::<E>::new(&Device::flex()), Config::new(*recipe), [spec])?;

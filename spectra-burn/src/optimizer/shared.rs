@@ -22,9 +22,9 @@ pub(super) struct Shared {
 /// What was found out about all gradients of a step.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Prepared {
-    /// The factor of the norm clip and its square.
-    pub(super) scale: Option<(BurnScalar, BurnScalar)>,
-    /// Whether all are known to be finite.
+    /// The factor of the norm clip.
+    pub(super) scale: Option<BurnScalar>,
+    /// Whether all are known to be finite and in range.
     pub(super) finite: bool,
     /// Whether the pre-clip has been applied to them.
     pub(super) pre_clipped: bool,

@@ -144,7 +144,7 @@ impl Spectral {
             clip_factor: scheduled * prepared.clip_factor.unwrap_or(1.0),
         };
         let gradient = match &prepared.scale {
-            Some((factor, square)) => Gradient::scaled(&gradient, factor, square),
+            Some(factor) => Gradient::scaled(&gradient, factor),
             None => Gradient::new(&gradient),
         };
         let mut core = ParameterState { recipe: *recipe, slots, steps };
@@ -166,14 +166,22 @@ impl Spectral {
         prepared: &Prepared,
     ) -> Result<(BurnMatrix<E>, BurnMatrix<E>)> {
         let mut gradient = see(backend, gradient, view)?;
-        let check = self.check_finite && !prepared.finite;
-        if check && !gradient.dot(&gradient)?.read()?.is_finite() {
-            return Err(Error::new("step", ErrorKind::NonFinite { what: "gradient (or its norm)" }));
-        }
+        let mut bound = f64::INFINITY;
         if let Some(clip) = self.pre_clip_of(view.rule)
             && !prepared.pre_clipped
         {
+            if self.check_finite && !gradient.max_abs()?.read()?.is_finite() {
+                return Err(Error::new("step", ErrorKind::NonFinite { what: "gradient" }));
+            }
             gradient = self.shared.with_workspace(backend, |w| clip.apply(&gradient, 1.0, w))?;
+            bound = clip.largest_norm(view.rows.min(view.cols), 1.0);
+        }
+        if self.check_finite
+            && !prepared.finite
+            && let Some(recipe) = self.recipe(view.rule)
+        {
+            let norm = gradient.dot(&gradient)?.read()?.sqrt();
+            recipe.check_gradient(&gradient, None, bound.min(if norm.is_finite() { norm } else { bound }))?;
         }
         Ok((see(backend, tensor.clone(), view)?, gradient))
     }

@@ -156,6 +156,11 @@ fn bad_arguments_are_refused() {
         ("--text /nowhere/at/all", "--text"),
         ("--out /dev/null/out", "--out"),
         ("--context 100000", "--context"),
+        ("--width 4000000000000", "--width"),
+        ("--batch 100000000000000", "--batch"),
+        ("--layers 1000000000000", "--layers"),
+        ("--layers 18446744073709551615 --width 18446744073709551612 --heads 1", "--layers"),
+        ("--heads 18446744073709551615", "--heads"),
         ("--bogus", "--help"),
     ] {
         refused(folder.path(), arguments, named);
@@ -243,6 +248,23 @@ fn an_update_over_the_bound_ends_the_run() {
 }
 
 #[test]
+fn the_same_command_again_and_a_second_process_are_refused() {
+    let folder = folder_with_text();
+    program(folder.path(), "--steps 6").expect("a run");
+    refused(folder.path(), "--steps 6", "--resume goes on from there");
+    let held = spectra_examples::Folder::take(&folder.path().join("out")).expect("a free folder");
+    for more in ["--steps 6 --resume", "--steps 6 --overwrite"] {
+        refused(folder.path(), more, "is writing to");
+    }
+    drop(held);
+    program(folder.path(), "--steps 6 --resume").expect("a run that is finished already");
+    program(folder.path(), "--steps 6 --overwrite").expect("the same run from the beginning");
+    fs::create_dir_all(folder.path().join("out/sweep")).expect("a folder");
+    fs::write(folder.path().join("out/sweep/sweep.csv"), "hours of work").expect("a file");
+    refused(folder.path(), "--sweep", "sweep.csv");
+}
+
+#[test]
 fn another_runs_results_are_left_alone() {
     let folder = folder_with_text();
     program(folder.path(), "--steps 6").expect("a run");
@@ -252,7 +274,7 @@ fn another_runs_results_are_left_alone() {
     let checkpoint = folder.path().join("out/adamw/step-00000006");
     for file in ["model_and_optimizer.safetensors", "fingerprints.json", "record.json", "settings.json"] {
         let whole = fs::read(checkpoint.join(file)).expect("a checkpoint");
-        for damaged in [&whole[..whole.len() / 2], b"", b"something else"] {
+        for damaged in [&whole[..whole.len() / 2], b"", b"something else", b"{}"] {
             fs::write(checkpoint.join(file), damaged).expect("damage");
             refused(folder.path(), "--steps 6 --resume", file);
         }

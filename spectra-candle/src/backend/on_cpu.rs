@@ -77,9 +77,9 @@ impl<E: CandleElement> CandleMatrix<E> {
     ) -> Result<()> {
         let values = gradient.values;
         rule.check(&matrices.each_ref().map(|x| x.shape()), values.shape())?;
-        let (scale, square) = (OnHost::new(gradient.scale)?, OnHost::new(gradient.square)?);
+        let scale = OnHost::new(gradient.scale)?;
         Self::change_several(Entrywise::NAME, matrices, [values], |matrices, [g]| {
-            MatrixMut::entrywise_add(matrices, weights, rule, g, (scale.get(), square.get()))
+            MatrixMut::entrywise_add(matrices, weights, rule, g, scale.get())
         })
     }
 

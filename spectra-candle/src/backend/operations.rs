@@ -124,6 +124,10 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
         })
     }
 
+    fn has_wide_dot(&self) -> bool {
+        self.on_memory
+    }
+
     fn dot(&self, x: &Self) -> Result<CandleScalar> {
         check_same("dot", self, x)?;
         if self.on_memory {

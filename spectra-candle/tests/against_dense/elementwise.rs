@@ -70,7 +70,7 @@ fn step<B: Backend>(
     g: &B::Matrix,
     workspace: &mut Workspace<B>,
 ) -> Result<()> {
-    let half = &Gradient { scale: 0.5.into(), square: 0.25.into(), ..Gradient::new(g) };
+    let half = &Gradient { scale: 0.5.into(), ..Gradient::new(g) };
     match rule.matrices() {
         2 => B::entrywise_add([x, m], weights, rule, half, workspace),
         3 => B::entrywise_add([x, m, v], weights, rule, half, workspace),

@@ -41,10 +41,22 @@ pub fn entrywise_add<B: Backend, const N: usize>(
             }
         }
         (Entrywise::Adam { betas, eps, slow }, [out, first, second, rest @ ..]) => {
-            out.adam_add(beta.into(), alpha.into(), first, second, gradient, betas, eps)?;
+            // The square is that of the scaled gradient.
+            let mut scaled = None;
+            let g = if gradient.is_plain() {
+                gradient.values
+            } else {
+                let place = scaled.insert(workspace.take_like(gradient.values, gradient.values.shape().1)?);
+                place.scale_add(Coefficient::ZERO, gradient.scale, gradient.values)?;
+                place
+            };
+            out.adam_add(beta.into(), alpha.into(), first, second, g, betas, eps)?;
             if let (Some((b3, a)), [slow]) = (slow, rest) {
-                average(slow, b3, 1.0 - b3)?;
+                slow.scale_add(b3.into(), (1.0 - b3).into(), g)?;
                 out.quotient_add(Coefficient::ONE, (alpha * a).into(), slow, second, eps)?;
+            }
+            if let Some(scaled) = scaled {
+                workspace.give(scaled);
             }
             Ok(())
         }
@@ -63,16 +75,15 @@ pub fn adam_add<M: Matrix>(
     alpha: Coef<'_, M>,
     first: &mut M,
     second: &mut M,
-    gradient: &Gradient<'_, M>,
+    gradient: &M,
     (b1, b2): (f64, f64),
     eps: f64,
 ) -> Result<()> {
     check_same("adam_add", out, first)?;
     check_same("adam_add", out, second)?;
-    check_same("adam_add", out, gradient.values)?;
-    first.scale_add(b1.into(), gradient.scale.times(1.0 - b1), gradient.values)?;
-    let square = gradient.square.times(1.0 - b2);
-    second.product_add(b2.into(), square, gradient.values, gradient.values)?;
+    check_same("adam_add", out, gradient)?;
+    first.scale_add(b1.into(), (1.0 - b1).into(), gradient)?;
+    second.product_add(b2.into(), (1.0 - b2).into(), gradient, gradient)?;
     out.quotient_add(beta, alpha, first, second, eps)
 }
 

@@ -22,6 +22,15 @@ pub enum ErrorKind {
         /// What held it, for example `"gradient"`.
         what: &'static str,
     },
+    /// A finite number too large for what is computed from it in the element type.
+    Range {
+        /// What is too large, for example `"the largest entry of the gradient"`.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The largest that is taken.
+        limit: f64,
+    },
     /// A number outside its domain, for example a negative learning rate.
     Argument {
         /// The argument's name.
@@ -42,6 +51,13 @@ pub enum ErrorKind {
     State {
         /// What does not fit.
         reason: &'static str,
+    },
+    /// An earlier step failed after something had changed: weights and state are of two different steps. Restore both.
+    NeedsRestore,
+    /// A gradient that has to be there is not.
+    MissingGradient {
+        /// Which, and what may have happened.
+        hint: &'static str,
     },
     /// Something this backend does not offer.
     Unsupported {
@@ -101,6 +117,11 @@ impl Error {
         &self.kind
     }
 
+    /// Whether it is an [`ErrorKind::NonFinite`].
+    pub(crate) fn is_non_finite(&self) -> bool {
+        matches!(self.kind, ErrorKind::NonFinite { .. })
+    }
+
     /// The operation that refused.
     pub fn operation(&self) -> &'static str {
         self.operation
@@ -123,11 +144,19 @@ impl fmt::Display for Error {
                 write!(f, "expected a {m} x {n} matrix, found {a} x {b}")
             }
             ErrorKind::NonFinite { what } => write!(f, "the {what} holds a NaN or an infinity"),
+            ErrorKind::Range { what, value, limit } => {
+                write!(f, "{what} is {value:e}, and the rule takes {limit:e} at most (clip the norm)")
+            }
             ErrorKind::Argument { name, value, requirement } => {
                 write!(f, "{name} = {value} must be {requirement}")
             }
             ErrorKind::Name { name, reason } => write!(f, "`{name}` {reason}"),
             ErrorKind::State { reason } => write!(f, "saved state refused: {reason}"),
+            ErrorKind::NeedsRestore => f.write_str(
+                "an earlier step failed here after it had begun, so weights and state belong to two different steps: \
+                 restore both from a checkpoint",
+            ),
+            ErrorKind::MissingGradient { hint } => write!(f, "no gradient: {hint}"),
             ErrorKind::Unsupported { what } => write!(f, "{what} is not supported by this backend"),
             ErrorKind::Device(source) => write!(f, "{source}"),
         }

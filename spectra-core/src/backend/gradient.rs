@@ -9,10 +9,9 @@ use super::{Coefficient, Matrix};
 pub struct Gradient<'a, M: Matrix> {
     /// The gradient as the caller has it.
     pub values: &'a M,
-    /// The factor.
+    /// The factor. Squares are those of the product, `(scale G) o (scale G)`: `G o G` alone may leave the range of the
+    /// numbers, and so may the factor's square.
     pub scale: Coefficient<'a, M::Scalar>,
-    /// The factor squared.
-    pub square: Coefficient<'a, M::Scalar>,
 }
 
 impl<M: Matrix> Clone for Gradient<'_, M> {
@@ -26,11 +25,16 @@ impl<M: Matrix> Copy for Gradient<'_, M> {}
 impl<'a, M: Matrix> Gradient<'a, M> {
     /// The gradient as it is.
     pub fn new(values: &'a M) -> Self {
-        Self { values, scale: Coefficient::ONE, square: Coefficient::ONE }
+        Self { values, scale: Coefficient::ONE }
     }
 
-    /// The gradient times a device scalar, given with its square.
-    pub fn scaled(values: &'a M, scale: &'a M::Scalar, square: &'a M::Scalar) -> Self {
-        Self { values, scale: Coefficient::device(1.0, scale), square: Coefficient::device(1.0, square) }
+    /// The gradient times a device scalar.
+    pub fn scaled(values: &'a M, scale: &'a M::Scalar) -> Self {
+        Self { values, scale: Coefficient::device(1.0, scale) }
+    }
+
+    /// Whether the values are the gradient: the factor is the host's 1.
+    pub fn is_plain(&self) -> bool {
+        self.scale.scalar.is_none() && self.scale.factor == 1.0
     }
 }

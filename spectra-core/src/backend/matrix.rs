@@ -116,7 +116,12 @@ pub trait Matrix: Sized + core::fmt::Debug {
         op_b: Op,
     ) -> Result<()>;
 
-    /// `<self, X> = sum_ij self_ij X_ij`. X: m x n. Overflow gives an infinity.
+    /// `<self, X> = sum_ij self_ij X_ij`. X: m x n.
+    ///
+    /// Range: [`has_wide_dot`](Self::has_wide_dot) says that products and sums are formed in `f64`. Otherwise they may be
+    /// formed in the element type, and a product or a sum beyond its range is an infinity (two of them may give NaN), a product below its
+    /// normal range zero or inexact, though all entries are finite. An infinite or vanishing sum says nothing of the entries:
+    /// whoever needs to know looks at [`max_abs`](Self::max_abs), or takes a [norm in units](crate::linalg::UnitNorm).
     ///
     /// # Errors
     /// Shapes.
@@ -127,6 +132,13 @@ pub trait Matrix: Sized + core::fmt::Debug {
     fn max_abs(&self) -> Result<Self::Scalar>;
 
     // ---- provided: fused or specialised forms; an override must equal its default to rounding --------------
+
+    /// Whether [`dot`](Self::dot) forms products and sums in `f64`, which its scalar is then held in: those of `f32` entries
+    /// neither overflow nor vanish, and a norm needs no look at [`max_abs`](Self::max_abs) first. Of all matrices that meet
+    /// in a backend, or of none.
+    fn has_wide_dot(&self) -> bool {
+        false
+    }
 
     /// How the rows are distributed over devices: 0 for a matrix held in one place or replicated. Temporaries
     /// are reused only for the same layout.
@@ -159,7 +171,7 @@ pub trait Matrix: Sized + core::fmt::Debug {
         self.gemm(beta, alpha, a, op_a, b, op_b)
     }
 
-    /// One AdamW pass, for the default of [`Backend::entrywise_add`](super::Backend::entrywise_add): with `G` (scale included)
+    /// One AdamW pass, for the default of [`Backend::entrywise_add`](super::Backend::entrywise_add): with `G` as it is
     /// `M = b1 M + (1 - b1) G`, `V = b2 V + (1 - b2) G o G`, `self = beta self + alpha M / (sqrt(V) + eps)`.
     ///
     /// # Errors
@@ -170,14 +182,14 @@ pub trait Matrix: Sized + core::fmt::Debug {
         alpha: Coef<'_, Self>,
         first: &mut Self,
         second: &mut Self,
-        gradient: &Gradient<'_, Self>,
+        gradient: &Self,
         (b1, b2): (f64, f64),
         eps: f64,
     ) -> Result<()> {
         composed::adam_add(self, beta, alpha, first, second, gradient, (b1, b2), eps)
     }
 
-    /// The one-sweep half of the power iteration (DESIGN: fact 2). First, if `update` is `Some((mu, G))`,
+    /// The half of a power iteration that can read the matrix in one sweep. First, if `update` is `Some((mu, G))`,
     /// `self = mu self + G`. Then with `V` (n x k) and a scale `alpha`
     ///
     /// `P = alpha self V` (m x k), `gram = P^T P` (k x k), `Z = alpha self^T P` (n x k).
@@ -233,10 +245,9 @@ pub trait Matrix: Sized + core::fmt::Debug {
         if k != cols {
             return Err(Error::shape("small_factor", (k, k), (k, cols)));
         }
-        let (values, numbers) = scratch.slices(k * k, factor.numbers(k));
-        gram.read(values)?;
-        let info = factor.compute(k, values, numbers);
-        self.write(values)?;
+        gram.read(scratch.slices(k * k, 0).0)?;
+        let info = scratch.factorize(factor, k);
+        self.write(scratch.slices(k * k, 0).0)?;
         Ok(Some(info))
     }
 

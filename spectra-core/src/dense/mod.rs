@@ -152,6 +152,10 @@ impl<E: Element> Matrix for DenseMatrix<E> {
         Ok(())
     }
 
+    fn has_wide_dot(&self) -> bool {
+        true
+    }
+
     fn dot(&self, x: &Self) -> Result<f64> {
         check_same("dot", self, x)?;
         Ok(kernels::dot(&self.values, &x.values))

@@ -1,8 +1,8 @@
 //! Adam with bias correction (Kingma and Ba 2015; Loshchilov and Hutter 2019).
 
 use super::slots::buffer;
-use super::{Slots, Target};
-use crate::backend::{Backend, Entrywise, Gradient, Result, require};
+use super::{Slots, Target, half_range};
+use crate::backend::{Backend, Element, Entrywise, Gradient, Result, require};
 use crate::linalg::Workspace;
 
 /// `M = b1 M + (1 - b1) G`, `V = b2 V + (1 - b2) G o G`, `d = (M / (1 - b1^t)) / (sqrt(V / (1 - b2^t)) + eps)`.
@@ -43,6 +43,11 @@ impl Adam {
         require((0.0..1.0).contains(&self.beta1), "adam", "beta1", self.beta1, "in [0, 1)")?;
         require((0.0..1.0).contains(&self.beta2), "adam", "beta2", self.beta2, "in [0, 1)")?;
         require(self.eps > 0.0 && self.eps.is_finite(), "adam", "eps", self.eps, "positive and finite")
+    }
+
+    /// V holds an average of squares.
+    pub(super) fn largest_gradient<E: Element>() -> f64 {
+        libm::sqrt(half_range::<E>())
     }
 
     pub(super) fn corrected(&self, t: u64) -> Corrected {

@@ -2,9 +2,9 @@
 
 use super::adam::Corrected;
 use super::slots::buffer;
-use super::{Adam, Slots, Target};
-use crate::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix, Result, Scalar, ScalarOp, require};
-use crate::linalg::Workspace;
+use super::{Adam, Slots, Target, half_range};
+use crate::backend::{Backend, Coefficient, Element, Entrywise, Gradient, Matrix, Result, require};
+use crate::linalg::{Workspace, divide_by_unit};
 
 /// `C = G + gamma b1 / (1 - b1) (G - G_last)`, clipped to Frobenius norm 1, then Adam's direction of `C`.
 /// `G_last` starts at zero ("approximate" MARS: the last step's gradient, not a second backward pass).
@@ -30,6 +30,16 @@ impl Default for Mars {
 }
 
 impl Mars {
+    /// Of `G - G_last`.
+    fn weight(&self) -> f64 {
+        self.gamma * self.adam.beta1 / (1.0 - self.adam.beta1)
+    }
+
+    /// C before its clip: `(1 + weight) |G| + weight |G_last|`. After it no square is larger than 1.
+    pub(super) fn largest_gradient<E: Element>(&self) -> f64 {
+        half_range::<E>() / (1.0 + 2.0 * self.weight())
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         self.adam.validate()?;
         let gamma = self.gamma;
@@ -45,21 +55,18 @@ impl Mars {
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
         let last = buffer(&mut slots.last_gradient, gradient.values, workspace.backend())?;
-        let weight = self.gamma * self.adam.beta1 / (1.0 - self.adam.beta1);
+        let weight = self.weight();
         // C in the place of G_last, which is needed no more.
         last.scale_add((-weight).into(), gradient.scale.times(1.0 + weight), gradient.values)?;
-        let one = workspace.backend().scalar(1.0)?;
-        let norm = last.dot(last)?.sqrt()?;
-        let larger = <B::Scalar as Scalar>::combine(ScalarOp::Max, &norm, &one)?;
-        let clip = <B::Scalar as Scalar>::combine(ScalarOp::Div, &one, &larger)?;
-        let square = <B::Scalar as Scalar>::combine(ScalarOp::Mul, &clip, &clip)?;
+        let norm = divide_by_unit(last, gradient.values, workspace.backend())?;
+        let clip = norm.clip_factor(1.0, 0.0, workspace.backend())?;
 
         let first = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
         let second = buffer(&mut slots.second_moment, gradient.values, workspace.backend())?;
         let Target { out, beta, alpha } = target;
         let Corrected { factor, eps, .. } = self.adam.corrected(t);
         let rule = Entrywise::Adam { betas: (self.adam.beta1, self.adam.beta2), eps, slow: None };
-        let clipped = Gradient::scaled(last, &clip, &square);
+        let clipped = Gradient::scaled(last, &clip);
         B::entrywise_add([out, first, second], (beta, alpha * factor), rule, &clipped, workspace)?;
         last.scale_add(Coefficient::ZERO, gradient.scale, gradient.values)
     }

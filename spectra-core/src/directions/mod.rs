@@ -17,7 +17,7 @@ pub use momentum::{Momentum, Signum};
 pub(crate) use slots::buffer;
 pub use slots::{Slot, Slots};
 
-use crate::backend::{Backend, Gradient, Matrix, Result};
+use crate::backend::{Backend, Element, Gradient, Matrix, Result};
 use crate::linalg::Workspace;
 
 /// `out = beta out + alpha d`: where a direction goes.
@@ -92,6 +92,28 @@ impl Direction {
         }
     }
 
+    /// The largest magnitude of a gradient's entries: if none was ever larger, state and direction stay in the range of `E`.
+    ///
+    /// Momentum adds up to `c / (1 - mu)` gradients, Adam's V averages their squares (in `f32` no more than 1.3e19 each), MARS
+    /// clips before it squares. Half of the range is left for rounding.
+    pub fn largest_gradient<E: Element>(&self) -> f64 {
+        match self {
+            Self::Momentum(d) => d.largest_gradient::<E>(),
+            Self::Signum(d) => d.largest_gradient::<E>(),
+            Self::Adam(_) | Self::AdEmaMix(_) => Adam::largest_gradient::<E>(),
+            Self::Mars(d) => d.largest_gradient::<E>(),
+        }
+    }
+
+    /// How many times larger than the largest norm of a gradient the norm of the direction can be; none where the direction
+    /// does not grow with the gradient.
+    pub fn growth(&self) -> Option<f64> {
+        match self {
+            Self::Momentum(d) => Some(d.growth()),
+            Self::Signum(_) | Self::Adam(_) | Self::AdEmaMix(_) | Self::Mars(_) => None,
+        }
+    }
+
     /// Advances the state by the gradient of step `t` (counted from 1) and adds the direction to the target.
     ///
     /// # Errors
@@ -112,4 +134,9 @@ impl Direction {
             Self::Mars(d) => d.advance(slots, gradient, t, target, workspace),
         }
     }
+}
+
+/// Half of the largest element.
+fn half_range<E: Element>() -> f64 {
+    E::max_value().widen() / 2.0
 }

@@ -1,8 +1,8 @@
 //! Heavy-ball momentum, and its sign.
 
 use super::slots::buffer;
-use super::{Slots, Target};
-use crate::backend::{Backend, Entrywise, Gradient, Result, require};
+use super::{Slots, Target, half_range};
+use crate::backend::{Backend, Element, Entrywise, Gradient, Result, require};
 use crate::linalg::Workspace;
 
 /// `M = mu M + c G` with `c = 1` (Polyak; 2602.11185, Algorithm 1; 2603.14315) or `c = 1 - mu`
@@ -34,6 +34,15 @@ impl Momentum {
         if self.averaged { 1.0 - self.mu } else { 1.0 }
     }
 
+    /// The largest momentum that gradients of size 1 build up: `c (1 + mu + mu^2 + ...)`. A look-ahead is no larger.
+    pub(super) fn growth(&self) -> f64 {
+        self.weight() / (1.0 - self.mu)
+    }
+
+    pub(super) fn largest_gradient<E: Element>(&self) -> f64 {
+        half_range::<E>() / self.growth()
+    }
+
     pub(super) fn as_buffer(&self) -> Option<(f64, f64)> {
         (!self.nesterov).then(|| (self.mu, self.weight()))
     }
@@ -60,8 +69,9 @@ impl Momentum {
 /// `sign(M)` or, with Nesterov's look-ahead, `sign(G + mu M)`, of the Polyak momentum (Bernstein et al. 2018;
 /// 2603.14315's base optimizer). `sign(0) = 0`.
 ///
-/// The momentum starts at zero. The authors' program starts it at the decayed weights; whoever wants that
-/// writes them into [`Slots::momentum`] before the first step.
+/// The momentum starts at zero. The authors' program starts it at the decayed weights; who steps parameters one by one can have
+/// that by writing them into the `slots.momentum` of a [`ParameterState`](crate::optimizer::ParameterState) before the first
+/// step. [`Optimizer`](crate::optimizer::Optimizer) and the optimizers of candle, burn and CUDA always start at zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Signum {
@@ -72,6 +82,10 @@ pub struct Signum {
 }
 
 impl Signum {
+    pub(super) fn largest_gradient<E: Element>(&self) -> f64 {
+        Momentum::polyak(self.mu).largest_gradient::<E>()
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         require((0.0..1.0).contains(&self.mu), "signum", "mu", self.mu, "in [0, 1)")
     }

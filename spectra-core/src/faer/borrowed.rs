@@ -198,7 +198,7 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         Ok(())
     }
 
-    /// A step of an entrywise rule in one pass; `scale` and `square`: the gradient's factor and its square. See
+    /// A step of an entrywise rule in one pass; `scale`: the gradient's factor. See
     /// [`Backend::entrywise_add`](crate::backend::Backend::entrywise_add).
     ///
     /// # Errors
@@ -208,11 +208,11 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         (beta, alpha): (f64, f64),
         rule: Entrywise,
         gradient: MatrixRef<'_, E>,
-        (scale, square): (Coef<'_>, Coef<'_>),
+        scale: Coef<'_>,
     ) -> Result<()> {
         rule.check(&matrices.each_ref().map(|x| x.shape), gradient.shape)?;
         storage::change_several(matrices.map(|x| x.values), gradient.values, &|mut matrices, gradient| {
-            E::entrywise(&mut matrices, (beta, alpha), rule, gradient, (scale, square));
+            E::entrywise(&mut matrices, (beta, alpha), rule, gradient, scale);
         });
         Ok(())
     }

@@ -33,14 +33,14 @@ impl<E: Element> Blend<E> {
     }
 }
 
-/// [`Backend::entrywise_add`](crate::backend::Backend::entrywise_add) of `matrices` that fit; `scale` and `square`: the
-/// gradient's factor and its square.
+/// [`Backend::entrywise_add`](crate::backend::Backend::entrywise_add) of `matrices` that fit; `scale`: the gradient's
+/// factor.
 pub(super) fn add<E: Element>(
     matrices: &mut [&mut [E]],
     (beta, alpha): (f64, f64),
     rule: Entrywise,
     gradient: &[E],
-    (scale, square): (Coefficient<'_, f64>, Coefficient<'_, f64>),
+    scale: Coefficient<'_, f64>,
 ) {
     let x = Blend::new(beta, alpha);
     let average = |beta, weight| Blend::new(beta, scale.times(weight).value());
@@ -52,11 +52,11 @@ pub(super) fn add<E: Element>(
             momentum(out, m, gradient, x, average(mu, weight), nesterov, sign);
         }
         (Entrywise::Adam { betas: (b1, b2), eps, slow }, [out, m, v, rest @ ..]) => {
-            let v_by = Blend::new(b2, square.times(1.0 - b2).value());
-            let adam = Adam { x, m: average(b1, 1.0 - b1), v: v_by, eps: E::narrow(eps) };
+            let (m_by, v_by) = (Blend::new(b1, 1.0 - b1), Blend::new(b2, 1.0 - b2));
+            let adam = Adam { x, m: m_by, v: v_by, eps: E::narrow(eps), scale: E::narrow(scale.value()) };
             match (slow, rest) {
                 (Some((b3, a)), [s]) => {
-                    adam.with_slow(out, m, v, s, gradient, average(b3, 1.0 - b3), E::narrow(a));
+                    adam.with_slow(out, m, v, s, gradient, Blend::new(b3, 1.0 - b3), E::narrow(a));
                 }
                 _ => adam.alone(out, m, v, gradient),
             }
@@ -100,6 +100,8 @@ struct Adam<E> {
     m: Blend<E>,
     v: Blend<E>,
     eps: E,
+    /// Of the gradient, before it is squared.
+    scale: E,
 }
 
 impl<E: Element> Adam<E> {
@@ -122,7 +124,7 @@ impl<E: Element> Adam<E> {
                 #[inline(always)]
                 || {
                     for (((o, m), v), g) in out.iter_mut().zip(m.iter_mut()).zip(v.iter_mut()).zip(gradient) {
-                        let (m, denominator) = self.advance(m, v, *g);
+                        let (m, denominator) = self.advance(m, v, self.scale * *g);
                         self.x.apply(o, m / denominator);
                     }
                 },
@@ -149,8 +151,9 @@ impl<E: Element> Adam<E> {
                 || {
                     let states = m.iter_mut().zip(v.iter_mut()).zip(s.iter_mut());
                     for ((o, ((m, v), s)), g) in out.iter_mut().zip(states).zip(gradient) {
-                        let slow = s_by.apply(s, *g);
-                        let (m, denominator) = self.advance(m, v, *g);
+                        let g = self.scale * *g;
+                        let slow = s_by.apply(s, g);
+                        let (m, denominator) = self.advance(m, v, g);
                         self.x.apply(o, (m + a * slow) / denominator);
                     }
                 },

@@ -8,9 +8,9 @@
 
 use super::FaerElement;
 use super::elementwise::map1_loop;
-use super::kernels::Kernels;
 use super::parallel::Split;
 use super::reduce::dot_loop;
+use super::scratch;
 use super::simd::{Prefetch, vectorized};
 use super::storage::Values;
 use super::tile::{self, Padding, ROWS, RUN, Tiled, add, line, tile};
@@ -53,8 +53,8 @@ pub(super) fn pass<E: FaerElement>(
     let (rows, n) = (p.len() / k, v.len() / k);
     let padding = Padding::new::<E>(k);
     let threads = rayon::current_num_threads().min(m.len() / ENTRIES).max(1);
-    E::buffers().with((n + rows) * padding.stride, E::zero(), |buffer| {
-        <f64 as Kernels>::buffers().with(rows, 0.0, |squares| {
+    scratch::with((n + rows) * padding.stride, |buffer: &mut [E]| {
+        scratch::with(rows, |squares: &mut [f64]| {
             let (padded_v, padded_p) = buffer.split_at_mut(n * padding.stride);
             padding.pad(v, padded_v);
             squares.fill(0.0);

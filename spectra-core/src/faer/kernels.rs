@@ -6,7 +6,7 @@
 
 use super::forward::{self, Update};
 use super::low_rank::LowRank;
-use super::scratch::Buffers;
+use super::scratch::{Buffers, Pool};
 use super::simd::{Lanes, vectorized};
 use super::storage::ValuesMut;
 use super::{elementwise, entrywise, gemm, reduce, symmetric, transposed};
@@ -20,8 +20,8 @@ type Coef<'a> = Coefficient<'a, f64>;
 /// What an element type of this backend provides. Shapes have been checked.
 #[doc(hidden)]
 pub trait Kernels: Lanes + faer::traits::RealField {
-    /// Working memory.
-    fn buffers() -> &'static Buffers<Self>;
+    /// Working memory of this type.
+    fn buffers(pool: &Pool) -> &Buffers<Self>;
     fn widen_bf16(x: &[bf16], out: &mut [Self]);
     fn widen_f16(x: &[f16], out: &mut [Self]);
     /// To nearest, ties to even.
@@ -58,7 +58,7 @@ pub trait Kernels: Lanes + faer::traits::RealField {
         weights: (f64, f64),
         rule: Entrywise,
         gradient: &[Self],
-        scales: (Coef<'_>, Coef<'_>),
+        scale: Coef<'_>,
     );
     fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: &[Self], left: &[Self]);
 }
@@ -69,11 +69,10 @@ pub(super) fn beta_of<E: Element>(beta: Coef<'_>) -> Option<E> {
 }
 
 macro_rules! kernels {
-    ($element:ty, $to:ident, $from:ident, $to_slice:ident, $from_slice:ident) => {
+    ($element:ty, $pool:ident, $to:ident, $from:ident, $to_slice:ident, $from_slice:ident) => {
         impl Kernels for $element {
-            fn buffers() -> &'static Buffers<Self> {
-                static BUFFERS: Buffers<$element> = Buffers::new();
-                &BUFFERS
+            fn buffers(pool: &Pool) -> &Buffers<Self> {
+                &pool.$pool
             }
             fn widen_bf16(x: &[bf16], out: &mut [Self]) {
                 vectorized(
@@ -162,9 +161,9 @@ macro_rules! kernels {
                 weights: (f64, f64),
                 rule: Entrywise,
                 gradient: &[Self],
-                scales: (Coef<'_>, Coef<'_>),
+                scale: Coef<'_>,
             ) {
-                entrywise::add(matrices, weights, rule, gradient, scales);
+                entrywise::add(matrices, weights, rule, gradient, scale);
             }
             fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: &[Self], left: &[Self]) {
                 step.add(out, x, left);
@@ -173,5 +172,5 @@ macro_rules! kernels {
     };
 }
 
-kernels!(f32, to_f32, from_f32, convert_to_f32_slice, convert_from_f32_slice);
-kernels!(f64, to_f64, from_f64, convert_to_f64_slice, convert_from_f64_slice);
+kernels!(f32, single, to_f32, from_f32, convert_to_f32_slice, convert_from_f32_slice);
+kernels!(f64, double, to_f64, from_f64, convert_to_f64_slice, convert_from_f64_slice);

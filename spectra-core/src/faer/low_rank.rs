@@ -2,6 +2,7 @@
 
 use super::FaerElement;
 use super::parallel::{GRAIN, Split, for_each_rows};
+use super::scratch;
 use super::simd::Prefetch;
 use super::storage::ValuesMut;
 use super::tile::{self, MOST, Padding, ROWS, RUN, Tiled, line, tile};
@@ -38,7 +39,7 @@ impl<E: FaerElement> LowRank<'_, E> {
         }
         let Self { n, k, .. } = *self;
         let padding = Padding::panel::<E>(n);
-        E::buffers().with(n.div_ceil(padding.width) * padding.width * k, E::zero(), |panels| {
+        scratch::with(n.div_ceil(padding.width) * padding.width * k, |panels: &mut [E]| {
             if k > 0 {
                 for_each_rows(panels, k * padding.width, &|first, panels| {
                     self.pack(padding.width, first, panels)
@@ -47,7 +48,12 @@ impl<E: FaerElement> LowRank<'_, E> {
             let threads = if len <= GRAIN { 1 } else { rayon::current_num_threads() };
             match &mut out {
                 ValuesMut::Full(out) => self.rows(padding, panels, out, x, left).share(threads),
-                _ => self.by_blocks(padding, panels, out, x, left, threads),
+                _ => {
+                    let parts = threads.min((len / n).div_ceil(ROWS));
+                    scratch::with(parts * BLOCK * n, |buffers: &mut [E]| {
+                        self.by_blocks((padding, panels), buffers, out, x, left, parts);
+                    });
+                }
             }
         });
     }
@@ -64,11 +70,11 @@ impl<E: FaerElement> LowRank<'_, E> {
         Rows { beta, alpha, panels, padding, n, k, out, x, left }
     }
 
-    /// A few rows of `out` at a time in full width.
+    /// A few rows of `out` at a time in full width, on `threads` threads with `BLOCK` rows of `buffers` each.
     fn by_blocks(
         &self,
-        padding: Padding,
-        panels: &[E],
+        (padding, panels): (Padding, &[E]),
+        buffers: &mut [E],
         out: ValuesMut<'_, E>,
         x: &[E],
         left: &[E],
@@ -80,23 +86,21 @@ impl<E: FaerElement> LowRank<'_, E> {
         if threads > 1 && at < rows {
             let ((out0, out1), (x0, x1)) = (out.split(at * n), x.split_at(at * n));
             let (left0, left1) = left.split_at(at * k);
+            let (buffers0, buffers1) = buffers.split_at_mut(threads / 2 * BLOCK * n);
             rayon::join(
-                || self.by_blocks(padding, panels, out0, x0, left0, threads / 2),
-                || self.by_blocks(padding, panels, out1, x1, left1, threads - threads / 2),
+                || self.by_blocks((padding, panels), buffers0, out0, x0, left0, threads / 2),
+                || self.by_blocks((padding, panels), buffers1, out1, x1, left1, threads - threads / 2),
             );
             return;
         }
-        E::buffers().with(BLOCK.min(rows) * n, E::zero(), |buffer| {
-            let (mut out, mut x, mut left) = (out, x, left);
-            while !x.is_empty() {
-                let at = BLOCK.min(x.len() / n);
-                let (mut block, rest) = out.split(at * n);
-                let ((block_x, rest_x), (block_left, rest_left)) =
-                    (x.split_at(at * n), left.split_at(at * k));
-                block.full_in(buffer, |out| self.rows(padding, panels, out, block_x, block_left).share(1));
-                (out, x, left) = (rest, rest_x, rest_left);
-            }
-        });
+        let (mut out, mut x, mut left) = (out, x, left);
+        while !x.is_empty() {
+            let at = BLOCK.min(x.len() / n);
+            let (mut block, rest) = out.split(at * n);
+            let ((block_x, rest_x), (block_left, rest_left)) = (x.split_at(at * n), left.split_at(at * k));
+            block.full_in(buffers, |out| self.rows(padding, panels, out, block_x, block_left).share(1));
+            (out, x, left) = (rest, rest_x, rest_left);
+        }
     }
 
     /// R^T by panels, from panel `first`: for every `width` of its columns k rows of `width`, the last panel filled
@@ -195,7 +199,8 @@ impl<E: FaerElement> Rows<'_, E> {
         }
     }
 
-    /// The columns from `j`, fewer than a panel has: in the same order, element by element.
+    /// The columns from `j`, fewer than a panel has: the same sums, but `alpha (x - sum)` and `beta out` rounded one by one, where a
+    /// whole panel fuses them. So the last bits depend on the column, though not on the number of threads.
     #[inline(always)]
     fn end_of_rows<S: Simd, const R: usize, const V: usize>(
         &mut self,

@@ -18,7 +18,8 @@ impl FaerElement for f64 {}
 /// It uses rayon's pool: the global one, or the one inside whose `install` it is called. A single call from a
 /// thread outside the pool is handed over to it; rayon allocates one block of 1.5 KiB for every 63 of those.
 /// Inside the pool nothing is allocated. Working memory (for `A^T B` with an m x n matrix A and k columns about
-/// k (m + n) numbers) is kept until the process ends.
+/// k (m + n) numbers) belongs to the [`Workspace`] of the algorithm that runs and goes with it; that of single operations,
+/// called without one, is kept until the process ends.
 ///
 /// ```
 /// use spectra_core::backend::{Coefficient, Matrix, Op};
@@ -126,8 +127,8 @@ impl<E: FaerElement> Backend for Faer<E> {
         gradient: &Gradient<'_, FaerMatrix<E>>,
         _: &mut Workspace<Self>,
     ) -> Result<()> {
-        let (matrices, scales) = (matrices.map(FaerMatrix::borrow_mut), (gradient.scale, gradient.square));
-        MatrixMut::entrywise_add(matrices, weights, rule, gradient.values.borrow(), scales)
+        let matrices = matrices.map(FaerMatrix::borrow_mut);
+        MatrixMut::entrywise_add(matrices, weights, rule, gradient.values.borrow(), gradient.scale)
     }
 }
 
@@ -180,6 +181,10 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
         op_b: Op,
     ) -> Result<()> {
         self.borrow_mut().gemm(beta, alpha, (a.borrow(), op_a), (b.borrow(), op_b))
+    }
+
+    fn has_wide_dot(&self) -> bool {
+        true
     }
 
     fn dot(&self, x: &Self) -> Result<f64> {

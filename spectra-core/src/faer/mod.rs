@@ -16,6 +16,7 @@
 //!   is read and rounded once when it is written, a piece at a time (`storage.rs`).
 
 mod borrowed;
+mod eigen;
 mod elementwise;
 mod entrywise;
 mod forward;
@@ -33,8 +34,9 @@ mod tile;
 mod transposed;
 
 pub use borrowed::{MatrixMut, MatrixRef};
+pub(crate) use eigen::{Stack, eigenvectors};
 pub use matrix::{Faer, FaerElement, FaerMatrix};
-pub(crate) use scratch::provide;
+pub(crate) use scratch::{Pool, Scope, enter, provide};
 pub use storage::{Values, ValuesMut};
 
 #[cfg(test)]

@@ -1,17 +1,16 @@
-//! Working memory that outlives a call.
+//! Working memory that outlives a call: it belongs to a workspace and goes with it.
 
 use super::gemm;
 use super::kernels::Kernels;
 use crate::backend::{Coefficient, Op};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use std::sync::{Mutex, PoisonError};
+use core::cell::RefCell;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// Makes ready for `threads` calls at the same time, of any thread of rayon's pool: none like an earlier one allocates.
-pub(crate) fn provide(threads: usize) {
-    // A call holds a buffer of its own type, a sweep one of `f64` besides, an update of weights in 16 bits a second one.
-    f32::buffers().provide(2 * threads, 0.0);
-    f64::buffers().provide(2 * threads, 0.0);
-    // A thread makes faer's packing buffer when it first multiplies matrices that are not tiny.
+/// Makes ready for calls on any thread of rayon's pool: none like an earlier one allocates.
+pub(crate) fn provide() {
+    // A thread makes faer's packing buffer, which stays with it, when it first multiplies matrices that are not tiny.
     rayon::broadcast(|_| {
         let (a, mut out) = ([0.0f32; SIDE * SIDE], [0.0; SIDE * SIDE]);
         let a = gemm::view(&a, (SIDE, SIDE), Op::Plain);
@@ -21,38 +20,63 @@ pub(crate) fn provide(threads: usize) {
 
 const SIDE: usize = 64;
 
-/// Buffers that are not in use. They belong to the element type, not to a thread or a matrix: any thread of
-/// the pool may run a call, and matrices change roles between steps, but the sizes asked for repeat. So a call
-/// like an earlier one finds its buffer here and allocates nothing; calls at the same time get different ones,
-/// [provided](Self::provide) where it is known how many there can be.
+/// Buffers of both element types. The calls of one thread at a time take from it, so it holds as many as one call needs.
+#[derive(Debug, Default)]
+pub struct Pool {
+    pub(super) single: Buffers<f32>,
+    pub(super) double: Buffers<f64>,
+}
+
+std::thread_local! {
+    static CURRENT: RefCell<Option<Arc<Pool>>> = const { RefCell::new(None) };
+}
+
+/// Of calls without a workspace; kept until the process ends.
+static SHARED: LazyLock<Arc<Pool>> = LazyLock::new(Arc::default);
+
+/// Until it is dropped the calls of this thread take their buffers from a pool.
+#[derive(Debug)]
+pub(crate) struct Scope(Option<Arc<Pool>>);
+
+/// Begins a scope.
+pub(crate) fn enter(pool: &Arc<Pool>) -> Scope {
+    Scope(CURRENT.replace(Some(pool.clone())))
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
+/// Runs `f` with `len` elements of unspecified contents, the first at the start of a cache line, from the pool of this
+/// thread. The parts of a call that run on other threads get their share of the caller's buffer.
+pub(super) fn with<E: Kernels, R>(len: usize, f: impl FnOnce(&mut [E]) -> R) -> R {
+    let pool = CURRENT.with_borrow(Clone::clone).unwrap_or_else(|| SHARED.clone());
+    E::buffers(&pool).with(len, E::zero(), f)
+}
+
+/// Buffers that are not in use. Matrices change roles between steps, but the sizes asked for repeat: a call like an earlier
+/// one finds its buffer here and allocates nothing.
 #[derive(Debug)]
 pub struct Buffers<E>(Mutex<Vec<Vec<E>>>);
 
-impl<E: Copy> Buffers<E> {
-    pub(super) const fn new() -> Self {
+impl<E> Default for Buffers<E> {
+    /// None.
+    fn default() -> Self {
         Self(Mutex::new(Vec::new()))
     }
+}
 
-    /// Sees to it that `count` calls at the same time find buffers as long as the longest so far.
-    pub(super) fn provide(&self, count: usize, zero: E) {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let longest = free.iter().map(Vec::len).max().unwrap_or(0);
-        if longest == 0 {
-            return;
-        }
-        let more = count.saturating_sub(free.len());
-        free.extend(core::iter::repeat_with(Vec::new).take(more));
-        free.sort_unstable_by_key(|buffer| core::cmp::Reverse(buffer.len()));
-        free.iter_mut().take(count).for_each(|buffer| buffer.resize(longest, zero));
-    }
-
-    /// Runs `f` with `len` elements of unspecified contents, the first at the start of a cache line: a vector of
-    /// AVX-512 is as long as one.
-    pub(super) fn with<R>(&self, len: usize, zero: E, f: impl FnOnce(&mut [E]) -> R) -> R {
+impl<E: Copy> Buffers<E> {
+    /// See [`with`].
+    fn with<R>(&self, len: usize, zero: E, f: impl FnOnce(&mut [E]) -> R) -> R {
+        // A vector of AVX-512 is as long as a line.
         const LINE: usize = 64;
         let spare = LINE / size_of::<E>();
         let mut buffer = self.take(len + spare);
         if buffer.len() < len + spare {
+            buffer.reserve_exact(len + spare - buffer.len());
             buffer.resize(len + spare, zero);
         }
         // The offset is a matter of speed only; `align_offset` may say that it does not know.

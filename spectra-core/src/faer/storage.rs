@@ -4,6 +4,7 @@
 use super::FaerElement;
 use super::parallel::{Split, for_each, reduce};
 use super::reduce::LEAF;
+use super::scratch;
 use crate::backend::{Result, check_shape};
 use half::{bf16, f16};
 
@@ -134,7 +135,7 @@ impl<'a, E: FaerElement> Values<'a, E> {
         if let Self::Full(x) = self {
             return f(x);
         }
-        E::buffers().with(self.len(), E::zero(), |buffer| {
+        scratch::with(self.len(), |buffer: &mut [E]| {
             for_each((self, &mut *buffer), &|(x, out): (Self, &mut [E])| {
                 x.widened(out);
             });
@@ -216,7 +217,7 @@ impl<'a, E: FaerElement> ValuesMut<'a, E> {
         if let Self::Full(x) = self {
             return f(x);
         }
-        E::buffers().with(self.shared().len(), E::zero(), |buffer| {
+        scratch::with(self.shared().len(), |buffer: &mut [E]| {
             for_each((self.shared(), &mut *buffer), &|(x, out): (Values<'_, E>, &mut [E])| {
                 x.widened(out);
             });

@@ -4,6 +4,7 @@
 
 use super::FaerElement;
 use super::parallel::for_each_rows;
+use super::scratch;
 use super::simd::Prefetch;
 use super::tile::{self, Padding, ROWS, RUN, Tiled, add, tile};
 use pulp::Simd;
@@ -24,7 +25,7 @@ pub(super) fn pays(m: usize, n: usize, l: usize) -> bool {
 pub(super) fn product<E: FaerElement>(out: &mut [E], beta: Option<E>, alpha: E, a: &[E], b: &[E], n: usize) {
     let (m, l) = (out.len() / n, b.len() / n);
     let padding = Padding::new::<E>(n);
-    E::buffers().with((m + l) * padding.stride, E::zero(), |buffer| {
+    scratch::with((m + l) * padding.stride, |buffer: &mut [E]| {
         let (sum, p) = buffer.split_at_mut(m * padding.stride);
         padding.pad(b, p);
         let z = Backward { alpha, padding, m: a, cols: m, p, first: 0, z: sum };

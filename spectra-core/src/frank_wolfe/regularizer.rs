@@ -82,6 +82,7 @@ impl Regularizer {
     ) -> Result<()> {
         self.validate()?;
         positive("radius", radius)?;
+        let _scope = workspace.scope();
         let mut mapped = workspace.take_like(gradient, gradient.shape().1)?;
         let factor = match *self {
             Self::None => {
@@ -116,6 +117,7 @@ impl Regularizer {
     /// # Errors
     /// Those of the backend; Schatten with p other than 2 beyond a short side of 256.
     pub fn value<B: Backend>(&self, x: &B::Matrix, workspace: &mut Workspace<B>) -> Result<f64> {
+        let _scope = workspace.scope();
         match *self {
             Self::None => Ok(0.0),
             Self::Frobenius { b } => Ok(b / 2.0 * x.dot(x)?.read()?),

@@ -113,8 +113,10 @@ impl FrankWolfe {
         mut report: impl FnMut(&Iteration),
     ) -> Result<Outcome> {
         self.validate()?;
-        let cols = x.shape().1;
-        let mut gradient = workspace.take_like(x, cols)?;
+        let _scope = workspace.scope();
+        let (rows, cols) = x.shape();
+        // Not of the pool: an objective may put a handle of its own in its place.
+        let mut gradient = workspace.backend().zeros(rows, cols, Some(x))?;
         let mut average = workspace.take_like(x, cols)?;
         let mut v = workspace.take_like(x, cols)?;
         let mut trial = workspace.take_like(x, cols)?;
@@ -148,7 +150,7 @@ impl FrankWolfe {
             x.scale_add((1.0 - step).into(), step.into(), &v)?;
             outcome.iterations = index + 1;
         }
-        for matrix in [gradient, average, v, trial] {
+        for matrix in [average, v, trial] {
             workspace.give(matrix);
         }
         Ok(outcome)

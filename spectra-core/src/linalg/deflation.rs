@@ -44,10 +44,7 @@ impl<B: Backend> Directions<B> {
         let n = x.shape().1;
         let power = PowerIteration { iterations: ITERATIONS, form: SubspaceForm::ColumnNorms, seed: 2603 };
         let mut v = workspace.take(n, k)?;
-        let (random, _) = workspace.scratch.slices(n * k, 0);
-        random.fill(num_traits::Zero::zero());
-        super::seed_zero_columns(k, random, power.seed);
-        v.write(random)?;
+        super::write_random(&mut v, power.seed, workspace)?;
         power.iterate(x, None, &mut v, workspace)?.release(workspace);
         let power = PowerIteration { iterations: 2, form: SubspaceForm::Exact, ..power };
         let subspace = power.iterate(x, None, &mut v, workspace)?;

@@ -1,5 +1,6 @@
 //! Classical Gram-Schmidt with re-orthogonalisation on the host: slow, stable, for ill-conditioned columns.
 
+use super::jacobi::dot;
 use crate::backend::Element;
 
 /// Orthonormalises the `k` columns of the row-major m x k matrix `values` in order, in `f64`, each against the
@@ -24,7 +25,7 @@ pub fn gram_schmidt<E: Element>(m: usize, k: usize, values: &mut [E], work: &mut
         let before = norm(column);
         for _ in 0..2 {
             for q in done.chunks_exact(m) {
-                let projection: f64 = q.iter().zip(column.iter()).map(|(a, b)| a * b).sum();
+                let projection = dot(q, column);
                 column.iter_mut().zip(q).for_each(|(x, q)| *x -= projection * q);
             }
         }
@@ -40,7 +41,7 @@ pub fn gram_schmidt<E: Element>(m: usize, k: usize, values: &mut [E], work: &mut
 }
 
 fn norm(x: &[f64]) -> f64 {
-    libm::sqrt(x.iter().map(|x| x * x).sum())
+    libm::sqrt(dot(x, x))
 }
 
 #[cfg(test)]

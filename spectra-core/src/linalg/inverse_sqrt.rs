@@ -43,6 +43,7 @@ impl InverseSqrt {
         let (n, cols) = a.shape();
         check_shape("inverse_sqrt", (n, n), (n, cols))?;
         check_same("inverse_sqrt", a, inverse)?;
+        let _scope = workspace.scope();
         if let Some(root) = root.as_deref() {
             check_same("inverse_sqrt", a, root)?;
         }

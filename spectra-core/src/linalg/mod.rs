@@ -1,10 +1,13 @@
 //! Linear algebra by matrix products and small host factorisations.
 
+mod bootstrap;
 mod deflation;
 mod gram_schmidt;
 mod inverse_sqrt;
 mod iteration;
+mod jacobi;
 mod minimax;
+mod norm;
 mod orthonormalize;
 mod polar;
 mod power_iteration;
@@ -13,6 +16,7 @@ mod scratch;
 mod small;
 mod workspace;
 
+pub(crate) use bootstrap::write_random;
 pub(crate) use deflation::{Directions, MAX_DEFLATED};
 pub use gram_schmidt::gram_schmidt;
 pub use inverse_sqrt::InverseSqrt;
@@ -20,6 +24,9 @@ pub(crate) use inverse_sqrt::{Coupled, add_polynomial};
 pub use iteration::{Info, Steps};
 pub(crate) use iteration::{power_of_two, tiny};
 pub use minimax::{MAX_STEPS, OddPolynomial, Polynomials, Schedule};
+pub(crate) use norm::divide_by_unit;
+pub use norm::{UnitNorm, norm_unit, squares_suffice};
+pub(crate) use orthonormalize::orthonormalize_into;
 pub use orthonormalize::{Orthonormalization, orthonormalize, orthonormalize_by_gram_matrix};
 pub use polar::{GramForm, Normalization, Polar};
 pub(crate) use power_iteration::safe_scale;

@@ -38,6 +38,7 @@ pub fn orthonormalize<B: Backend>(
     p: &mut B::Matrix,
     workspace: &mut Workspace<B>,
 ) -> Result<Orthonormalization> {
+    let _scope = workspace.scope();
     B::orthonormalize(p, workspace)
 }
 
@@ -49,15 +50,39 @@ pub fn orthonormalize_by_gram_matrix<B: Backend>(
     p: &mut B::Matrix,
     workspace: &mut Workspace<B>,
 ) -> Result<Orthonormalization> {
+    // The result comes about in a temporary: `p` is the caller's, and its handle must not end in the pool.
+    let mut q = workspace.take_like(p, p.shape().1)?;
+    let method = orthonormalize_into(p, &mut q, workspace)?;
+    p.copy_from(&q)?;
+    workspace.give(q);
+    Ok(method)
+}
+
+/// [`orthonormalize_by_gram_matrix`] of `p` into `q`, both m x k. `q` must be the workspace's: its handle may be exchanged
+/// for another one of the pool.
+pub(crate) fn orthonormalize_into<B: Backend>(
+    p: &B::Matrix,
+    q: &mut B::Matrix,
+    workspace: &mut Workspace<B>,
+) -> Result<Orthonormalization> {
+    let by_gram_schmidt = |q: &mut B::Matrix, workspace: &mut Workspace<B>| {
+        q.copy_from(p)?;
+        q.gram_schmidt(&mut workspace.scratch)?;
+        Ok(Orthonormalization::GramSchmidt)
+    };
     if is_out_of_range::<B>(p)? {
-        p.gram_schmidt(&mut workspace.scratch)?;
-        return Ok(Orthonormalization::GramSchmidt);
+        return by_gram_schmidt(q, workspace);
     }
     let k = p.shape().1;
     let mut gram = workspace.take(k, k)?;
     let mut inverse = workspace.take(k, k)?;
     let info = factor(p, &mut gram, &mut inverse, workspace)?;
-    let method = go_on(p, &mut gram, &mut inverse, info, workspace);
+    let method = if has_no_factor::<B>(k, info) {
+        by_gram_schmidt(q, workspace)
+    } else {
+        q.gemm(Coefficient::ZERO, Coefficient::ONE, p, Op::Plain, &inverse, Op::Plain)?;
+        second_round(q, &mut gram, &mut inverse, info, workspace)
+    };
     workspace.give(gram);
     workspace.give(inverse);
     method
@@ -74,28 +99,46 @@ pub(crate) fn factor<B: Backend>(
     inverse.small_factor(SmallFactor::CholeskyInverse, gram, &mut workspace.scratch)
 }
 
-/// The rest of [`orthonormalize_by_gram_matrix`] from `R^-1` and what was found out about it.
+/// The rest of [`orthonormalize_into`] from `R^-1` and what was found out about it, in place: `p` must be the workspace's.
 pub(crate) fn go_on<B: Backend>(
     p: &mut B::Matrix,
     gram: &mut B::Matrix,
     inverse: &mut B::Matrix,
-    mut info: Option<SmallInfo>,
+    info: Option<SmallInfo>,
     workspace: &mut Workspace<B>,
 ) -> Result<Orthonormalization> {
-    let limit = 1.0 / (16.0 * p.shape().1 as f64 * B::Element::EPSILON);
-    let mut method = Orthonormalization::Cholesky;
-    loop {
-        if info.is_some_and(|info| info.dead > 0 || info.condition > limit || info.condition.is_nan()) {
-            p.gram_schmidt(&mut workspace.scratch)?;
-            return Ok(Orthonormalization::GramSchmidt);
-        }
-        multiply_in_place(p, inverse, workspace)?;
-        if method == Orthonormalization::CholeskyTwice || is_well_conditioned(info) {
-            return Ok(method);
-        }
-        method = Orthonormalization::CholeskyTwice;
-        info = factor(p, gram, inverse, workspace)?;
+    if has_no_factor::<B>(p.shape().1, info) {
+        p.gram_schmidt(&mut workspace.scratch)?;
+        return Ok(Orthonormalization::GramSchmidt);
     }
+    multiply_in_place(p, inverse, workspace)?;
+    second_round(p, gram, inverse, info, workspace)
+}
+
+/// After `P R^-1` with a factor of which `info` was found out: once more, unless it was well conditioned.
+fn second_round<B: Backend>(
+    p: &mut B::Matrix,
+    gram: &mut B::Matrix,
+    inverse: &mut B::Matrix,
+    info: Option<SmallInfo>,
+    workspace: &mut Workspace<B>,
+) -> Result<Orthonormalization> {
+    if is_well_conditioned(info) {
+        return Ok(Orthonormalization::Cholesky);
+    }
+    let info = factor(p, gram, inverse, workspace)?;
+    if has_no_factor::<B>(p.shape().1, info) {
+        p.gram_schmidt(&mut workspace.scratch)?;
+        return Ok(Orthonormalization::GramSchmidt);
+    }
+    multiply_in_place(p, inverse, workspace)?;
+    Ok(Orthonormalization::CholeskyTwice)
+}
+
+/// Whether the host knows that the Gram matrix of k columns has no Cholesky factor to speak of.
+fn has_no_factor<B: Backend>(k: usize, info: Option<SmallInfo>) -> bool {
+    let limit = 1.0 / (16.0 * k as f64 * B::Element::EPSILON);
+    info.is_some_and(|info| info.dead > 0 || info.condition > limit || info.condition.is_nan())
 }
 
 /// Whether the host knows that the squares of `p`'s entries would leave the element's range.
@@ -105,7 +148,7 @@ fn is_out_of_range<B: Backend>(p: &B::Matrix) -> Result<bool> {
     Ok(safe_scale::<B::Element>(square)? != 1.0)
 }
 
-/// `x = x f` for a small square `f`.
+/// `x = x f` for a small square `f`. `x` must be the workspace's: its handle goes to the pool.
 pub(crate) fn multiply_in_place<B: Backend>(
     x: &mut B::Matrix,
     f: &B::Matrix,

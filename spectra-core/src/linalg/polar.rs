@@ -132,27 +132,36 @@ impl Polar {
     ) -> Result<Info> {
         self.validate()?;
         check_same("polar", x, out)?;
+        let _scope = workspace.scope();
         let (m, n) = x.shape();
         if m == 0 || n == 0 {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });
         }
         let (steps, error) = self.steps.count(self.schedule, self.lower)?;
-        self.normalize(x, out, workspace)?;
-        let mut iteration = OnShortSide::new(out, workspace)?;
         let gram = match self.gram {
             GramForm::Auto => m.max(n) >= 2 * m.min(n),
             GramForm::Never => false,
             GramForm::Always => true,
         };
+        let mut other = workspace.take_like(x, n)?;
+        let mut iteration = OnShortSide::new(x, workspace)?;
+        // X moves to the other matrix with every multiplication, and ends in `out`: a handle of the caller's must not be
+        // exchanged for one of the pool.
+        let multiplications = if gram { steps.div_ceil(2) } else { steps };
+        let (mut x_now, mut x_next) =
+            if multiplications.is_multiple_of(2) { (out, &mut other) } else { (&mut other, out) };
+        self.normalize(x, x_now, workspace)?;
         let mut polynomials = self.schedule.polynomials(self.lower, steps).peekable();
         while let Some(p) = polynomials.next() {
             // Two steps on the Gram matrix, then a new one: after three its rounding errors, which may be
             // negative eigenvalues of size eps, would have grown 8^6-fold.
             match polynomials.next_if(|_| gram) {
-                Some(second) => iteration.two_steps(out, &p, &second, workspace)?,
-                None => iteration.step(out, &p)?,
+                Some(second) => iteration.two_steps(x_now, x_next, &p, &second, workspace)?,
+                None => iteration.step(x_now, x_next, &p)?,
             }
+            core::mem::swap(&mut x_now, &mut x_next);
         }
+        workspace.give(other);
         let products = iteration.products;
         iteration.release(workspace);
         Ok(Info { steps, products, accuracy: Some(error), ..Info::default() })
@@ -199,7 +208,7 @@ impl Polar {
                 let inverse = B::Scalar::combine(ScalarOp::Div, &one, &divisor)?;
                 let mut scaled = workspace.take_like(out, out.shape().1)?;
                 scaled.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), out)?;
-                core::mem::swap(out, &mut scaled);
+                out.copy_from(&scaled)?;
                 workspace.give(scaled);
                 Ok(())
             }
@@ -213,7 +222,6 @@ struct OnShortSide<B: Backend> {
     wide: bool,
     gram: B::Matrix,
     factor: B::Matrix,
-    next: B::Matrix,
     products: usize,
 }
 
@@ -225,7 +233,6 @@ impl<B: Backend> OnShortSide<B> {
             wide: m <= n,
             gram: workspace.take(r, r)?,
             factor: workspace.take(r, r)?,
-            next: workspace.take_like(x, n)?,
             products: 0,
         })
     }
@@ -233,7 +240,6 @@ impl<B: Backend> OnShortSide<B> {
     fn release(self, workspace: &mut Workspace<B>) {
         workspace.give(self.gram);
         workspace.give(self.factor);
-        workspace.give(self.next);
     }
 
     /// `gram = X X^T` or `X^T X`.
@@ -244,35 +250,34 @@ impl<B: Backend> OnShortSide<B> {
         self.gram.gemm_symmetric(zero, one, x, left, x, right)
     }
 
-    /// `X <- a X + F X` or `a X + X F`.
-    fn multiply(&mut self, a: f64, x: &mut B::Matrix) -> Result<()> {
+    /// `next = a X + F X` or `a X + X F`.
+    fn multiply(&mut self, a: f64, x: &B::Matrix, next: &mut B::Matrix) -> Result<()> {
         let (one, mut beta) = (Coefficient::ONE, Coefficient::ZERO);
         if a != 0.0 {
-            self.next.scale_add(beta, a.into(), x)?;
+            next.scale_add(beta, a.into(), x)?;
             beta = one;
         }
-        if self.wide {
-            self.next.gemm(beta, one, &self.factor, Op::Plain, x, Op::Plain)?;
-        } else {
-            self.next.gemm(beta, one, x, Op::Plain, &self.factor, Op::Plain)?;
-        }
         self.products += 1;
-        core::mem::swap(x, &mut self.next);
-        Ok(())
+        if self.wide {
+            next.gemm(beta, one, &self.factor, Op::Plain, x, Op::Plain)
+        } else {
+            next.gemm(beta, one, x, Op::Plain, &self.factor, Op::Plain)
+        }
     }
 
-    /// `X <- p(X)`.
-    fn step(&mut self, x: &mut B::Matrix, p: &OddPolynomial) -> Result<()> {
+    /// `next = p(X)`.
+    fn step(&mut self, x: &B::Matrix, next: &mut B::Matrix, p: &OddPolynomial) -> Result<()> {
         self.form(x)?;
         self.products += add_polynomial(&mut self.factor, p, &self.gram)?;
-        self.multiply(p.a, x)
+        self.multiply(p.a, x, next)
     }
 
-    /// `X <- q(p(X))` from one Gram matrix `R`: with `P = a I + b R + c R^2` the second step sees `R' = P R P`,
+    /// `next = q(p(X))` from one Gram matrix `R`: with `P = a I + b R + c R^2` the second step sees `R' = P R P`,
     /// and X is multiplied once, by `(a' I + b' R' + c' R'^2) P`.
     fn two_steps(
         &mut self,
-        x: &mut B::Matrix,
+        x: &B::Matrix,
+        next: &mut B::Matrix,
         p: &OddPolynomial,
         q: &OddPolynomial,
         workspace: &mut Workspace<B>,
@@ -294,6 +299,6 @@ impl<B: Backend> OnShortSide<B> {
         core::mem::swap(&mut self.factor, &mut product);
         workspace.give(product);
         workspace.give(second);
-        self.multiply(0.0, x)
+        self.multiply(0.0, x, next)
     }
 }

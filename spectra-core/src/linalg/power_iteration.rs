@@ -53,6 +53,9 @@ pub struct Subspace<B: Backend> {
     pub scale: f64,
     /// `||M||_F^2`.
     pub norm_squared: B::Scalar,
+    /// Whether the host learned that the first `M V` was zero: V saw nothing of M, and where its columns were zero random
+    /// ones took their place.
+    pub blind: bool,
     /// Whether one pass over M sufficed for the last iteration; false when the columns of `M V` were too
     /// ill-conditioned and `M^T U` was computed from a stable `U`.
     pub one_sweep: bool,
@@ -90,32 +93,7 @@ impl<B: Backend> Subspace<B> {
     }
 }
 
-/// Iterations of the bootstrap, with the exact form: the error of the subspace is about
-/// `(sigma_{k+1} / sigma_k)^16` of the random start's.
-const BOOTSTRAP_ITERATIONS: usize = 8;
-
 impl PowerIteration {
-    /// A first `V` (n x k) for `m`, and its subspace: a randomized range finder with power iterations (Halko,
-    /// Martinsson, Tropp 2011, Algorithm 4.4, without oversampling) from uniform random columns of this
-    /// [`seed`](Self::seed). The paper's `SVD_LOWRANK` is unspecified; this is ours. `update` as in
-    /// [`iterate`](Self::iterate).
-    ///
-    /// # Errors
-    /// Those of the backend, and [`ErrorKind::NonFinite`].
-    pub fn bootstrap<B: Backend>(
-        &self,
-        m: &mut B::Matrix,
-        update: Option<(f64, &Gradient<'_, B::Matrix>)>,
-        rank: usize,
-        workspace: &mut Workspace<B>,
-    ) -> Result<(B::Matrix, Subspace<B>)> {
-        let mut v = workspace.backend().zeros(m.shape().1, rank, None)?;
-        v.seed_zero_columns(self.seed, &mut workspace.scratch)?;
-        let finder = Self { iterations: BOOTSTRAP_ITERATIONS, form: SubspaceForm::Exact, ..*self };
-        let subspace = finder.iterate(m, update, &mut v, workspace)?;
-        Ok((v, subspace))
-    }
-
     /// Runs the iteration on `m` (m x n) from `v` (n x k), and leaves the new `V` in `v`. If `update` is
     /// `Some((mu, G))`, first `m = mu m + G`, in the same pass.
     ///
@@ -132,6 +110,7 @@ impl PowerIteration {
         v: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Subspace<B>> {
+        let _scope = workspace.scope();
         B::power_iteration(self, m, update, v, workspace)
     }
 
@@ -147,20 +126,30 @@ impl PowerIteration {
         workspace: &mut Workspace<B>,
     ) -> Result<Subspace<B>> {
         let (n, k) = v.shape();
+        if !workspace.tells_dead_columns()? {
+            v.seed_zero_columns(self.seed, &mut workspace.scratch)?;
+        }
         let mut sweep = Sweep::<B> {
             p: workspace.take_like(m, k)?,
             gram: workspace.take(k, k)?,
             z: workspace.take(n, k)?,
             inverse: workspace.take(k, k)?,
+            blind: false,
         };
         let mut norm_squared = m.power_sweep(update, 1.0, v, &mut sweep.p, &mut sweep.gram, &mut sweep.z)?;
         let scale = safe_scale::<B::Element>(norm_squared.known())?;
         let mut one_sweep = true;
-        for iteration in 0..self.iterations.max(1) {
+        // Of a zero matrix P and Z are zero, and all that is left to do is to clear V.
+        let mut iterations = self.iterations.max(1);
+        if norm_squared.known() == Some(0.0) && sweep.p.max_abs()?.known() == Some(0.0) {
+            (iterations, sweep.blind) = (0, true);
+            v.scale_add(Coefficient::ZERO, Coefficient::ZERO, &sweep.z)?;
+        }
+        for iteration in 0..iterations {
             if iteration > 0 || scale != 1.0 {
                 norm_squared = sweep.again(m, scale, v)?;
             }
-            one_sweep = sweep.factor(self.seed, m, scale, v, workspace)?;
+            one_sweep = sweep.factor((iteration == 0, self.seed), m, scale, v, workspace)?;
             if self.form == SubspaceForm::Exact {
                 sweep.rotate(workspace)?;
             }
@@ -168,7 +157,8 @@ impl PowerIteration {
         }
         workspace.give(sweep.gram);
         workspace.give(sweep.inverse);
-        Ok(Subspace { u: sweep.p, w: sweep.z, scale, norm_squared, one_sweep, squares: None })
+        let Sweep { p: u, z: w, blind, .. } = sweep;
+        Ok(Subspace { u, w, scale, norm_squared, blind, one_sweep, squares: None })
     }
 }
 
@@ -195,6 +185,8 @@ struct Sweep<B: Backend> {
     gram: B::Matrix,
     z: B::Matrix,
     inverse: B::Matrix,
+    /// See [`Subspace::blind`].
+    blind: bool,
 }
 
 impl<B: Backend> Sweep<B> {
@@ -206,7 +198,7 @@ impl<B: Backend> Sweep<B> {
     /// pass over M.
     fn factor(
         &mut self,
-        seed: u64,
+        (first, seed): (bool, u64),
         m: &mut B::Matrix,
         scale: f64,
         v: &mut B::Matrix,
@@ -214,6 +206,7 @@ impl<B: Backend> Sweep<B> {
     ) -> Result<bool> {
         let r = SmallFactor::CholeskyInverse;
         let mut info = self.inverse.small_factor(r, &self.gram, &mut workspace.scratch)?;
+        self.blind |= first && info.is_some_and(|info| info.dead == v.shape().1);
         if info.is_some_and(|info| info.dead > 0) {
             v.seed_zero_columns(seed, &mut workspace.scratch)?;
             self.again(m, scale, v)?;

@@ -1,5 +1,6 @@
 //! Host memory for the small factorisations, grown once and reused.
 
+use super::{SmallFactor, SmallInfo};
 use crate::backend::Element;
 use alloc::vec::Vec;
 
@@ -8,12 +9,20 @@ use alloc::vec::Vec;
 pub struct Scratch<E> {
     values: Vec<E>,
     numbers: Vec<f64>,
+    /// Of faer's solvers.
+    #[cfg(feature = "faer")]
+    stack: crate::faer::Stack,
 }
 
 impl<E: Element> Scratch<E> {
     /// Empty buffers.
     pub fn new() -> Self {
-        Self { values: Vec::new(), numbers: Vec::new() }
+        Self {
+            values: Vec::new(),
+            numbers: Vec::new(),
+            #[cfg(feature = "faer")]
+            stack: crate::faer::Stack::default(),
+        }
     }
 
     /// `values` elements and `numbers` f64, with unspecified contents.
@@ -25,5 +34,45 @@ impl<E: Element> Scratch<E> {
             self.numbers.resize(numbers, 0.0);
         }
         (&mut self.values[..values], &mut self.numbers[..numbers])
+    }
+
+    /// Replaces the k x k Gram matrix in the first `k^2` [values](Self::slices) by the factor:
+    /// [`SmallFactor::compute`], or what is faster and as good for this type.
+    pub fn factorize(&mut self, factor: SmallFactor, k: usize) -> SmallInfo {
+        #[cfg(feature = "faer")]
+        if factor == SmallFactor::Diagonalizer
+            && let Some(info) = self.eigenvectors(k)
+        {
+            return info;
+        }
+        let (values, numbers) = self.slices(k * k, factor.numbers(k));
+        factor.compute(k, values, numbers)
+    }
+
+    /// The diagonalizer by faer; none where rotations are better or it does not converge.
+    #[cfg(feature = "faer")]
+    fn eigenvectors(&mut self, k: usize) -> Option<SmallInfo> {
+        /// Below this rotations take no longer.
+        const LARGE: usize = 64;
+        if k < LARGE || E::EPSILON < 1e-10 {
+            return None;
+        }
+        let factor = SmallFactor::Diagonalizer;
+        let len = factor.numbers(k);
+        if self.numbers.len() < len {
+            self.numbers.resize(len, 0.0);
+        }
+        let (gram, rest) = self.numbers.split_at_mut(k * k);
+        let (vectors, rest) = rest.split_at_mut(k * k);
+        gram.iter_mut().zip(&self.values).for_each(|(c, x)| *c = x.widen());
+        if !crate::faer::eigenvectors(k, gram, vectors, &mut rest[..k], &mut self.stack) {
+            return None;
+        }
+        let info = factor.examine::<E>(k, gram, &mut rest[..k]);
+        for (row, values) in vectors.chunks_exact(k).zip(self.values.chunks_exact_mut(k)) {
+            // faer's come in increasing order.
+            values.iter_mut().zip(row.iter().rev()).for_each(|(x, v)| *x = E::narrow(*v));
+        }
+        Some(info)
     }
 }

@@ -1,5 +1,6 @@
 //! Factorisations of k x k Gram matrices on the host, in `f64`.
 
+use super::jacobi;
 use crate::backend::Element;
 
 /// Which small factor [`Matrix::small_factor`](crate::backend::Matrix::small_factor) computes of the Gram
@@ -13,7 +14,8 @@ pub enum SmallFactor {
     /// `diag(1 / sqrt(C_jj))`, 0 where `C_jj` is 0: normalises the columns whose Gram matrix is `C`.
     ColumnNormalizer,
     /// The orthogonal `B` for which `B^T C B` is diagonal and decreasing, computed from the scaled Cholesky
-    /// factor by one-sided Jacobi rotations: small eigenvalues keep their relative accuracy.
+    /// factor by one-sided Jacobi rotations: small eigenvalues keep their relative accuracy. (Large ones in `f32` by faer's
+    /// solver in `f64`, where that feature is on: what it leaves between two columns is below the rounding of `f32`.)
     Diagonalizer,
 }
 
@@ -31,7 +33,7 @@ pub struct SmallInfo {
 impl SmallFactor {
     /// How many `f64` of working memory [`compute`](Self::compute) needs.
     pub fn numbers(self, k: usize) -> usize {
-        2 * k * k + k
+        2 * k * k + 2 * k
     }
 
     /// Replaces the row-major Gram matrix in `values` by the factor. `numbers`: at least
@@ -39,7 +41,7 @@ impl SmallFactor {
     pub fn compute<E: Element>(self, k: usize, values: &mut [E], numbers: &mut [f64]) -> SmallInfo {
         let (c, rest) = numbers.split_at_mut(k * k);
         let (out, rest) = rest.split_at_mut(k * k);
-        let length = &mut rest[..k];
+        let (length, order) = rest[..2 * k].split_at_mut(k);
         for (c, x) in c.iter_mut().zip(values.iter()) {
             *c = x.widen();
         }
@@ -59,19 +61,37 @@ impl SmallFactor {
                     out[j * k + j] = inverse_of_length(length[j]);
                 }
             }
+            Self::Diagonalizer if k == 0 => {}
             Self::Diagonalizer => {
+                jacobi::sort(length, order);
+                for (row, i) in out.chunks_exact_mut(k).zip(order.iter()) {
+                    let from = &c[*i as usize * k..][..k];
+                    row.iter_mut().zip(order.iter()).for_each(|(x, j)| *x = from[*j as usize]);
+                }
+                c.copy_from_slice(out);
+                length.sort_unstable_by(|x, y| y.total_cmp(x));
                 scaled_cholesky(k, c, length, dependent, &mut info);
                 for row in c.chunks_exact_mut(k) {
                     for (x, d) in row.iter_mut().zip(length.iter()) {
                         *x *= d;
                     }
                 }
-                jacobi(k, c, out, length);
+                jacobi::diagonalize(k, c, order, out, length);
             }
         }
         for (x, o) in values.iter_mut().zip(out.iter()) {
             *x = E::narrow(*o);
         }
+        info
+    }
+}
+
+#[cfg(feature = "faer")]
+impl SmallFactor {
+    /// What [`compute`](Self::compute) would find out about the Gram matrix `c`, which is overwritten.
+    pub(super) fn examine<E: Element>(self, k: usize, c: &mut [f64], length: &mut [f64]) -> SmallInfo {
+        let mut info = lengths(k, c, length);
+        scaled_cholesky(k, c, length, 4.0 * k as f64 * E::EPSILON, &mut info);
         info
     }
 }
@@ -153,59 +173,6 @@ fn inverse_of_scaled(k: usize, r: &[f64], length: &[f64], out: &mut [f64]) {
     }
 }
 
-/// One-sided Jacobi (Hestenes 1958): rotates the columns of `a` until they are orthogonal, accumulates the
-/// rotations in `b`, and sorts by decreasing column norm (left in `norm`).
-fn jacobi(k: usize, a: &mut [f64], b: &mut [f64], norm: &mut [f64]) {
-    /// Quadratic convergence needs about log2(log2(1/eps)) = 6 sweeps after the first few; 30 is never reached.
-    const SWEEPS: usize = 30;
-    b.fill(0.0);
-    for j in 0..k {
-        b[j * k + j] = 1.0;
-    }
-    for _ in 0..SWEEPS {
-        let mut rotated = false;
-        for p in 0..k {
-            for q in p + 1..k {
-                let (mut pp, mut qq, mut pq) = (0.0, 0.0, 0.0);
-                for row in a.chunks_exact(k) {
-                    pp += row[p] * row[p];
-                    qq += row[q] * row[q];
-                    pq += row[p] * row[q];
-                }
-                if pq * pq <= f64::EPSILON * f64::EPSILON * pp * qq || pq.is_nan() {
-                    continue;
-                }
-                rotated = true;
-                let zeta = (qq - pp) / (2.0 * pq);
-                let sign = if zeta < 0.0 { -1.0 } else { 1.0 };
-                let t = sign / (sign * zeta + libm::sqrt(1.0 + zeta * zeta));
-                let cos = 1.0 / libm::sqrt(1.0 + t * t);
-                let sin = cos * t;
-                for row in a.chunks_exact_mut(k).chain(b.chunks_exact_mut(k)) {
-                    let (x, y) = (row[p], row[q]);
-                    row[p] = cos * x - sin * y;
-                    row[q] = sin * x + cos * y;
-                }
-            }
-        }
-        if !rotated {
-            break;
-        }
-    }
-    for (j, norm) in norm.iter_mut().enumerate() {
-        *norm = libm::sqrt(a.chunks_exact(k).map(|row| row[j] * row[j]).sum());
-    }
-    for j in 0..k {
-        let largest = (j..k).fold(j, |best, i| if norm[i] > norm[best] { i } else { best });
-        if largest != j {
-            norm.swap(j, largest);
-            for row in b.chunks_exact_mut(k) {
-                row.swap(j, largest);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,7 +248,7 @@ mod tests {
             assert!((identity[i] - expected).abs() < 16.0 * f64::EPSILON, "{identity:?}");
         }
         // Exact eigenvalues to first order in the ratios: 1, (1 - 1/4) 1e-10, (1 - 1/4 - 1/12) 1e-20.
-        let (mut values, mut numbers) = (c.clone(), vec![0.0; 27]);
+        let (mut values, mut numbers) = (c.clone(), vec![0.0; 24]);
         SmallFactor::Diagonalizer.compute(3, &mut values, &mut numbers);
         let norms = &numbers[18..21];
         for (norm, exact) in norms.iter().zip([1.0, 0.75e-10, 2.0 / 3.0 * 1e-20]) {

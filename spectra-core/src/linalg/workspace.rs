@@ -1,7 +1,7 @@
 //! Temporaries that are allocated on the first step and reused afterwards.
 
-use super::Scratch;
-use crate::backend::{Backend, Matrix, Result};
+use super::{Scratch, SmallFactor};
+use crate::backend::{Backend, Matrix, Result, Scalar};
 use alloc::{vec, vec::Vec};
 use num_traits::{One, Zero};
 
@@ -19,6 +19,11 @@ const IDENTITY: usize = usize::MAX;
 pub struct Workspace<B: Backend> {
     backend: B,
     pool: Vec<(Key, Vec<B::Matrix>)>,
+    tells_norms: Option<bool>,
+    tells_dead_columns: Option<bool>,
+    /// Working memory of the CPU kernels.
+    #[cfg(feature = "faer")]
+    kernels: alloc::sync::Arc<crate::faer::Pool>,
     /// Host buffers for the small factorisations.
     pub scratch: Scratch<B::Element>,
 }
@@ -26,7 +31,15 @@ pub struct Workspace<B: Backend> {
 impl<B: Backend> Workspace<B> {
     /// An empty pool on `backend`.
     pub fn new(backend: B) -> Self {
-        Self { backend, pool: Vec::new(), scratch: Scratch::new() }
+        Self {
+            backend,
+            pool: Vec::new(),
+            tells_norms: None,
+            tells_dead_columns: None,
+            #[cfg(feature = "faer")]
+            kernels: Default::default(),
+            scratch: Scratch::new(),
+        }
     }
 
     /// The device.
@@ -63,6 +76,38 @@ impl<B: Backend> Workspace<B> {
         self.put((rows, cols, matrix.layout()), matrix);
     }
 
+    /// Until the guard is dropped, the kernels that this thread calls take their working memory from here. Every public
+    /// algorithm begins with it.
+    #[cfg(feature = "faer")]
+    pub(crate) fn scope(&self) -> crate::faer::Scope {
+        crate::faer::enter(&self.kernels)
+    }
+
+    /// There are no kernels that need working memory.
+    #[cfg(not(feature = "faer"))]
+    pub(crate) fn scope(&self) -> NoScope {
+        NoScope
+    }
+
+    /// Whether the host knows a norm without waiting; found out once.
+    pub(crate) fn tells_norms(&mut self) -> Result<bool> {
+        if let Some(known) = self.tells_norms {
+            return Ok(known);
+        }
+        let one = self.backend.zeros(1, 1, None)?;
+        Ok(*self.tells_norms.insert(one.dot(&one)?.known().is_some()))
+    }
+
+    /// Whether a small factorisation says how many columns are dead; found out once.
+    pub(crate) fn tells_dead_columns(&mut self) -> Result<bool> {
+        if let Some(known) = self.tells_dead_columns {
+            return Ok(known);
+        }
+        let (one, mut factor) = (self.backend.zeros(1, 1, None)?, self.backend.zeros(1, 1, None)?);
+        let info = factor.small_factor(SmallFactor::ColumnNormalizer, &one, &mut self.scratch)?;
+        Ok(*self.tells_dead_columns.insert(info.is_some()))
+    }
+
     fn put(&mut self, key: Key, matrix: B::Matrix) {
         match self.pool.iter_mut().find(|(k, _)| *k == key) {
             Some((_, free)) => free.push(matrix),
@@ -91,3 +136,7 @@ impl<B: Backend> Workspace<B> {
         self.pool.iter_mut().find(|(k, _)| *k == key).and_then(|(_, free)| free.pop())
     }
 }
+
+/// See [`Workspace::scope`].
+#[cfg(not(feature = "faer"))]
+pub(crate) struct NoScope;

@@ -77,6 +77,7 @@ impl HardClip {
         check_threshold("hard_clip", c)?;
         self.validate()?;
         check_same("hard_clip", x, out)?;
+        let _scope = workspace.scope();
         let (m, n) = x.shape();
         if m == 0 || n == 0 {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });
@@ -95,8 +96,7 @@ impl HardClip {
         let mut scaled = workspace.take_like(x, n)?;
         scaled.scale_add(Coefficient::ZERO, scale.into(), x)?;
         let mut info = self.in_range(&scaled, c * scale, out, workspace)?;
-        scaled.scale_add(Coefficient::ZERO, (1.0 / scale).into(), out)?;
-        core::mem::swap(out, &mut scaled);
+        out.scale_add((1.0 / scale).into(), Coefficient::ZERO, &scaled)?;
         workspace.give(scaled);
         info.certificate = info.certificate.map(|b| b / scale);
         Ok(info)
@@ -113,12 +113,13 @@ impl HardClip {
         if self.method == HardClipMethod::Polar {
             return polar_form(x, c, out, workspace);
         }
-        let mut parts = separate(x, c, tolerance, self.slack, workspace)?;
+        let parts = separate(x, c, tolerance, self.slack, out, workspace)?;
         let mut info = parts.info;
-        if parts.complete {
-            core::mem::swap(out, &mut parts.rest);
-        } else {
-            info = info.and(polar_form(&parts.rest, c, out, workspace)?);
+        if !parts.complete {
+            let mut rest = workspace.take_like(x, x.shape().1)?;
+            rest.copy_from(out)?;
+            info = info.and(polar_form(&rest, c, out, workspace)?);
+            workspace.give(rest);
         }
         if let Some(above) = &parts.above {
             above.project(out, workspace)?;
@@ -173,7 +174,8 @@ fn polar_form<B: Backend>(
         out.gemm(zero, one, &e, Op::Plain, &p, Op::Plain)?;
         q.gemm(c.into(), one, out, Op::Plain, &p, Op::Plain)?;
     }
-    core::mem::swap(out, &mut q);
+    // Not by an exchange: `out` is the caller's, and its handle must not end in the pool.
+    out.copy_from(&q)?;
     for matrix in [q, e, p] {
         workspace.give(matrix);
     }

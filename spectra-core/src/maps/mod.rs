@@ -11,7 +11,7 @@ pub use soft_clip::{AlphaBound, SoftClip, SoftClipMethod, VectorRule};
 pub use tail_shrink::{Shaped, TailShrink, tail_shrink};
 pub use threshold::Threshold;
 
-use crate::backend::{Backend, Gradient, Matrix, Result};
+use crate::backend::{Backend, Element, Gradient, Matrix, Result};
 use crate::linalg::{Polar, Workspace};
 
 /// The spectral map of a recipe.
@@ -74,6 +74,17 @@ impl SpectralMap {
         }
     }
 
+    /// The largest Frobenius norm of an m x n direction that it maps without leaving the range of `E`. Maps that scale by
+    /// the largest entry first take any.
+    pub fn largest_norm<E: Element>(&self, shape: (usize, usize), host_knows_norms: bool) -> f64 {
+        match self {
+            Self::TailShrink(map) => map.largest_norm::<E>(shape, host_knows_norms),
+            Self::Identity | Self::SoftClip { .. } | Self::HardClip { .. } | Self::Orthogonalize(_) => {
+                f64::INFINITY
+            }
+        }
+    }
+
     /// An error if a setting is outside its domain.
     ///
     /// # Errors
@@ -107,6 +118,7 @@ impl SpectralMap {
         clip_factor: f64,
         workspace: &mut Workspace<B>,
     ) -> Result<Mapped<B>> {
+        let _scope = workspace.scope();
         if let Self::TailShrink(map) = self {
             return tail_shrink(map, direction, update, cache, step, workspace).map(Mapped::Shaped);
         }

@@ -10,8 +10,6 @@ use num_traits::Float;
 pub(super) struct Separated<B: Backend> {
     /// U, s and V; `None` if nothing is above c.
     pub(super) above: Option<Directions<B>>,
-    /// Everything else, m x n.
-    pub(super) rest: B::Matrix,
     /// Whether nothing above c is left in the rest; false where too many values exceed c, or lie too close to it.
     pub(super) complete: bool,
     /// Products, directions and certificate.
@@ -24,11 +22,10 @@ impl<B: Backend> Separated<B> {
         if let Some(above) = self.above {
             above.release(workspace);
         }
-        workspace.give(self.rest);
     }
 }
 
-/// Separates `x` at `c`. The block of the power iteration grows from 8 fourfold, up to 256, until its smallest
+/// Separates `x` at `c`; everything that is not above goes to `rest`, m x n. The block of the power iteration grows from 8 fourfold, up to 256, until its smallest
 /// value is below c, every direction above c has a residual of at most `tolerance sigma`, and the certificate
 /// holds. **Waits** for the device. Squares of x must be in range, see [`in_range`].
 pub(super) fn separate<B: Backend>(
@@ -36,31 +33,31 @@ pub(super) fn separate<B: Backend>(
     c: f64,
     tolerance: f64,
     slack: f64,
+    rest: &mut B::Matrix,
     workspace: &mut Workspace<B>,
 ) -> Result<Separated<B>> {
     let (m, n) = x.shape();
     let r = m.min(n);
     let limit = c * (1.0 + slack);
-    let mut rest = workspace.take_like(x, n)?;
     rest.copy_from(x)?;
-    let mut verdict = certify(&rest, c, limit, workspace)?;
+    let mut verdict = certify(rest, c, limit, workspace)?;
     let mut info = Info { products: verdict.products, ..Info::default() };
     if verdict.proven {
         info.certificate = Some(verdict.upper);
-        return Ok(Separated { above: None, rest, complete: true, info });
+        return Ok(Separated { above: None, complete: true, info });
     }
     let most = MAX_DEFLATED.min(r);
     let mut k = most.min(8);
     loop {
         rest.copy_from(x)?;
-        let above = Directions::leading(&mut rest, k, c, tolerance, workspace)?;
+        let above = Directions::leading(rest, k, c, tolerance, workspace)?;
         // A block of full rank holds everything; otherwise its last value says that no wanted one is outside.
         let candidate = above.converged && (above.smallest < c || k == r);
         if candidate || k == most {
-            above.remainder(x, &mut rest, workspace)?;
+            above.remainder(x, rest, workspace)?;
             info.deflated = above.kept;
             if candidate {
-                verdict = certify(&rest, c, limit, workspace)?;
+                verdict = certify(rest, c, limit, workspace)?;
                 info.products += verdict.products;
             }
             let complete = candidate && verdict.proven;
@@ -69,7 +66,7 @@ pub(super) fn separate<B: Backend>(
                 info.accuracy = Some(tolerance);
             }
             if complete || k == most {
-                return Ok(Separated { above: Some(above), rest, complete, info });
+                return Ok(Separated { above: Some(above), complete, info });
             }
         }
         above.release(workspace);

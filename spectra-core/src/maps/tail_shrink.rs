@@ -3,7 +3,7 @@
 use crate::backend::{
     Backend, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp, require,
 };
-use crate::linalg::{PowerIteration, Subspace, Workspace, orthonormalize, safe_scale};
+use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale};
 
 /// How the dominant subspace is chosen and tracked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,7 +16,10 @@ pub struct TailShrink {
     pub power: PowerIteration,
     /// The subspace is iterated at every `refresh_every`-th step (1: always, as in the paper's Algorithm 1; its
     /// text says "intermittently"). In between the cached right subspace is kept and only projected on, at
-    /// half the flops.
+    /// half the flops; but it is iterated before its time where it cannot be the dominant one: where a column of it is
+    /// zero although there is a tail, or where it holds less of M than an average subspace of rank k,
+    /// `||W||^2 / k < ||tail||^2 / (r - k)`. A backend that does not tell its host the norms without waiting
+    /// (a GPU) iterates at every step.
     pub refresh_every: u64,
 }
 
@@ -37,6 +40,21 @@ impl TailShrink {
     pub fn rank(&self, rows: usize, cols: usize) -> usize {
         let r = rows.min(cols);
         (libm::round(self.rank_ratio * r as f64) as usize).max(1).min(r)
+    }
+
+    /// The largest Frobenius norm of an m x n matrix whose products stay in the range of `E`, with room for the step that is
+    /// made of them.
+    ///
+    /// The columns of V are no longer than `sqrt(n)` (random ones at first), so entries of `M V` are at most
+    /// `sqrt(n) ||M||`. A host that does not know the norm cannot scale before the Gram matrix is formed, which holds the
+    /// squares.
+    pub(crate) fn largest_norm<E: Element>(&self, (rows, cols): (usize, usize), host_knows_norms: bool) -> f64 {
+        let max = E::max_value().widen();
+        if self.rank(rows, cols) == rows.min(cols) {
+            return max;
+        }
+        let of_product = if host_knows_norms { max / 1024.0 } else { libm::sqrt(max / 1024.0) };
+        of_product / libm::sqrt(cols as f64)
     }
 
     /// An error if a setting is outside its domain.
@@ -83,7 +101,8 @@ impl<B: Backend> Shaped<B> {
 /// `||tail||^2 = ||M||^2 - ||W||^2` and `O = M - U (W - sigma_tail V)^T`.
 ///
 /// `cache` holds `V` (n x k) between steps; `None` bootstraps it. `step` counts from 0 and decides when the
-/// subspace is refreshed.
+/// subspace is refreshed. A zero M leaves a zero V; at the first step at which M is no longer zero V is bootstrapped, whatever
+/// `step` says. (Where the host does not know the norms: iterated from random columns.)
 ///
 /// Defined where the paper divides 0 by 0: with an **empty tail** (k = r, or a matrix of rank at most k, that is
 /// `||tail|| <= 16 eps sqrt(m + n) ||M||`) there is no scale to shrink to, and the map is the identity. If the host knows the
@@ -102,6 +121,7 @@ pub fn tail_shrink<B: Backend>(
     workspace: &mut Workspace<B>,
 ) -> Result<Shaped<B>> {
     options.validate()?;
+    let _scope = workspace.scope();
     let (rows, cols) = m.shape();
     let (k, r) = (options.rank(rows, cols), rows.min(cols));
     if k == r {
@@ -113,44 +133,66 @@ pub fn tail_shrink<B: Backend>(
     }
     let Some(v) = cache else {
         let (v, subspace) = options.power.bootstrap(m, update, k, workspace)?;
-        let shaped = shape(m, Side::Left, subspace, &v, workspace);
+        let shaped = Measured::new(m, Side::Left, subspace, &v, workspace)?.shape(&v, workspace);
         *cache = Some(v);
         return shaped;
     };
-    if step.is_multiple_of(options.refresh_every) {
-        let subspace = options.power.iterate(m, update, v, workspace)?;
-        shape(m, Side::Left, subspace, v, workspace)
-    } else {
-        project_on(m, update, v, workspace)
+    let mut update = update;
+    if !step.is_multiple_of(options.refresh_every) && workspace.tells_norms()? {
+        if let Some((mu, gradient)) = update.take() {
+            m.scale_add(mu.into(), gradient.scale, gradient.values)?;
+        }
+        if let Some(shaped) = project_on(m, v, workspace)? {
+            return Ok(shaped);
+        }
     }
+    let mut subspace = options.power.iterate(m, update, v, workspace)?;
+    // Only a host that has waited in any case, or has the norm, is told.
+    if subspace.blind && subspace.norm_squared.read()? > 0.0 {
+        subspace.release(workspace);
+        subspace = options.power.restart(m, v, workspace)?;
+    }
+    Measured::new(m, Side::Left, subspace, v, workspace)?.shape(v, workspace)
 }
 
 /// Between refreshes: with `Q` an orthonormal basis of the cached `V`, `P = M Q` and `U = thinQR(P)`,
-/// `O = M - (P - sigma_tail U) Q^T`.
+/// `O = M - (P - sigma_tail U) Q^T`. None if V cannot be the dominant subspace of M. The host knows the norms.
 fn project_on<B: Backend>(
-    m: &mut B::Matrix,
-    update: Option<(f64, &Gradient<'_, B::Matrix>)>,
+    m: &B::Matrix,
     v: &B::Matrix,
     workspace: &mut Workspace<B>,
-) -> Result<Shaped<B>> {
+) -> Result<Option<Shaped<B>>> {
     let (cols, k) = v.shape();
-    if let Some((mu, gradient)) = update {
-        m.scale_add(mu.into(), gradient.scale, gradient.values)?;
-    }
     let norm_squared = m.dot(m)?;
     let scale = safe_scale::<B::Element>(norm_squared.known())?;
     let mut basis = workspace.take(cols, k)?;
-    basis.copy_from(v)?;
-    orthonormalize(&mut basis, workspace)?;
+    let live = match orthonormalize_into(v, &mut basis, workspace)? {
+        // Which alone leaves zero columns.
+        Orthonormalization::GramSchmidt => libm::round(basis.dot(&basis)?.read()?) as usize,
+        Orthonormalization::Cholesky | Orthonormalization::CholeskyTwice => k,
+    };
     let mut projection = workspace.take_like(m, k)?;
     projection.gemm(Coefficient::ZERO, scale.into(), m, Op::Plain, &basis, Op::Plain)?;
     let mut unit = workspace.take_like(m, k)?;
-    unit.copy_from(&projection)?;
-    orthonormalize(&mut unit, workspace)?;
-    let subspace = Subspace { u: basis, w: projection, scale, norm_squared, one_sweep: true, squares: None };
-    let shaped = shape(m, Side::Right, subspace, &unit, workspace);
+    orthonormalize_into(&projection, &mut unit, workspace)?;
+    let subspace = Subspace {
+        u: basis,
+        w: projection,
+        scale,
+        norm_squared,
+        blind: false,
+        one_sweep: true,
+        squares: None,
+    };
+    let measured = Measured::new(m, Side::Right, subspace, &unit, workspace)?;
+    let shaped = if measured.is_stale(m, live) {
+        measured.subspace.release(workspace);
+        None
+    } else {
+        Some(measured.shape(&unit, workspace)?)
+    };
     workspace.give(unit);
-    shaped
+    Ok(shaped)
 }
 
 /// On which side of M the orthonormal basis multiplies.
@@ -162,55 +204,89 @@ enum Side {
     Right,
 }
 
-/// From the spike `U W^T` and its polar part `U V^T` to the correction `U (W - sigma_tail V)^T` and the norms.
-fn shape<B: Backend>(
-    m: &B::Matrix,
+/// The spike `U W^T` and the norms of what it leaves.
+struct Measured<B: Backend> {
     side: Side,
     subspace: Subspace<B>,
-    v: &B::Matrix,
-    workspace: &mut Workspace<B>,
-) -> Result<Shaped<B>> {
-    use ScalarOp::{Add, Div, Less, Max, Mul, Sub};
-    let combine = <B::Scalar as Scalar>::combine;
-    let backend = workspace.backend().clone();
-    let number = |x: f64| backend.scalar(x);
-    let (rows, cols) = m.shape();
-    let (r, k) = (rows.min(cols), v.shape().1);
-    let eps = <B::Element as Element>::EPSILON;
-    let Subspace { u, mut w, scale, norm_squared, one_sweep, squares } = subspace;
-    let (w_squared, v_squared) = match squares {
-        Some(squares) => squares,
-        None => (w.dot(&w)?, v.dot(v)?),
-    };
+    /// `||V||_F^2` of the polar part `U V^T`.
+    v_squared: B::Scalar,
+    /// `||tail||_F^2`, 0 where there is none.
+    tail: B::Scalar,
+    /// 1 where there is a tail, else 0.
+    has_tail: B::Scalar,
+    sigma_tail: B::Scalar,
+}
 
-    let spike = combine(Mul, &w_squared, &number(1.0 / (scale * scale))?)?;
-    let mut tail = combine(Max, &combine(Sub, &norm_squared, &spike)?, &number(0.0)?)?;
-    let mut empty_below = 8.0 * eps;
-    if let (Some(tail_known), Some(all)) = (tail.known(), norm_squared.known())
-        && tail_known < libm::sqrt(eps) * all
-    {
-        let mut residual = workspace.take_like(m, cols)?;
-        let (left, right) = if side == Side::Left { (&u, &w) } else { (&w, &u) };
-        // W carries `scale`, so the residual does.
-        residual.scale_add(Coefficient::ZERO, scale.into(), m)?;
-        residual.gemm(Coefficient::ONE, (-1.0).into(), left, Op::Plain, right, Op::Transposed)?;
-        tail = combine(Mul, &residual.dot(&residual)?, &number(1.0 / (scale * scale))?)?;
-        workspace.give(residual);
-        empty_below = 256.0 * eps * eps * (rows + cols) as f64;
+impl<B: Backend> Measured<B> {
+    fn new(
+        m: &B::Matrix,
+        side: Side,
+        subspace: Subspace<B>,
+        v: &B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Self> {
+        use ScalarOp::{Div, Less, Max, Mul, Sub};
+        let combine = <B::Scalar as Scalar>::combine;
+        let backend = workspace.backend().clone();
+        let number = |x: f64| backend.scalar(x);
+        let (rows, cols) = m.shape();
+        let (r, k) = (rows.min(cols), v.shape().1);
+        let eps = <B::Element as Element>::EPSILON;
+        let Subspace { u, w, scale, norm_squared, squares, .. } = &subspace;
+        let (w_squared, v_squared) = match squares {
+            Some(squares) => squares.clone(),
+            None => (w.dot(w)?, v.dot(v)?),
+        };
+        let unscale = number(1.0 / (scale * scale))?;
+        let spike = combine(Mul, &w_squared, &unscale)?;
+        let mut tail = combine(Max, &combine(Sub, norm_squared, &spike)?, &number(0.0)?)?;
+        let mut empty_below = 8.0 * eps;
+        if let (Some(tail_known), Some(all)) = (tail.known(), norm_squared.known())
+            && tail_known < libm::sqrt(eps) * all
+        {
+            let mut residual = workspace.take_like(m, cols)?;
+            let (left, right) = if side == Side::Left { (u, w) } else { (w, u) };
+            // W carries `scale`, so the residual does.
+            residual.scale_add(Coefficient::ZERO, (*scale).into(), m)?;
+            residual.gemm(Coefficient::ONE, (-1.0).into(), left, Op::Plain, right, Op::Transposed)?;
+            tail = combine(Mul, &residual.dot(&residual)?, &unscale)?;
+            workspace.give(residual);
+            empty_below = 256.0 * eps * eps * (rows + cols) as f64;
+        }
+        let threshold = combine(Mul, norm_squared, &number(empty_below)?)?;
+        let has_tail = combine(Less, &threshold, &tail)?;
+        tail = combine(Mul, &tail, &has_tail)?;
+        let sigma_tail = combine(Div, &tail, &number((r - k) as f64)?)?.sqrt()?;
+        Ok(Self { side, subspace, v_squared, tail, has_tail, sigma_tail })
     }
-    let threshold = combine(Mul, &norm_squared, &number(empty_below)?)?;
-    let has_tail = combine(Less, &threshold, &tail)?;
-    tail = combine(Mul, &tail, &has_tail)?;
-    let sigma_tail = combine(Div, &tail, &number((r - k) as f64)?)?.sqrt()?;
 
-    // ||O||^2 = ||tail||^2 + sigma_tail^2 ||V||^2, or ||M||^2 where the map is the identity.
-    let shrunk = combine(Mul, &combine(Mul, &sigma_tail, &sigma_tail)?, &v_squared)?;
-    let no_tail = combine(Sub, &number(1.0)?, &has_tail)?;
-    let kept = combine(Mul, &no_tail, &norm_squared)?;
-    let norm_squared = combine(Add, &combine(Add, &tail, &shrunk)?, &kept)?;
+    /// Whether the host knows that a basis of which `live` columns are not zero spans no dominant subspace: see
+    /// [`TailShrink::refresh_every`].
+    fn is_stale(&self, m: &B::Matrix, live: usize) -> bool {
+        let ((rows, cols), k) = (m.shape(), self.subspace.u.shape().1);
+        let (Some(tail), Some(all)) = (self.tail.known(), self.subspace.norm_squared.known()) else {
+            return false;
+        };
+        let spike = (all - tail) / k as f64;
+        tail > 0.0 && (live < k || spike < tail / (rows.min(cols) - k) as f64)
+    }
 
-    // W <- W - sigma_tail V, or 0 where the map is the identity (sigma_tail is 0 there).
-    w.scale_add(Coefficient::device(1.0 / scale, &has_tail), Coefficient::device(-1.0, &sigma_tail), v)?;
-    let correction = Some(if side == Side::Left { (u, w) } else { (w, u) });
-    Ok(Shaped { correction, norm_squared, sigma_tail, one_sweep })
+    /// The correction `U (W - sigma_tail V)^T`, and the norm.
+    fn shape(self, v: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Shaped<B>> {
+        use ScalarOp::{Add, Mul, Sub};
+        let combine = <B::Scalar as Scalar>::combine;
+        let Self { side, subspace, v_squared, tail, has_tail, sigma_tail } = self;
+        let Subspace { u, mut w, scale, norm_squared, one_sweep, .. } = subspace;
+
+        // ||O||^2 = ||tail||^2 + sigma_tail^2 ||V||^2, or ||M||^2 where the map is the identity.
+        let shrunk = combine(Mul, &combine(Mul, &sigma_tail, &sigma_tail)?, &v_squared)?;
+        let no_tail = combine(Sub, &workspace.backend().scalar(1.0)?, &has_tail)?;
+        let kept = combine(Mul, &no_tail, &norm_squared)?;
+        let norm_squared = combine(Add, &combine(Add, &tail, &shrunk)?, &kept)?;
+
+        // W <- W - sigma_tail V, or 0 where the map is the identity (sigma_tail is 0 there).
+        w.scale_add(Coefficient::device(1.0 / scale, &has_tail), Coefficient::device(-1.0, &sigma_tail), v)?;
+        let correction = Some(if side == Side::Left { (u, w) } else { (w, u) });
+        Ok(Shaped { correction, norm_squared, sigma_tail, one_sweep })
+    }
 }

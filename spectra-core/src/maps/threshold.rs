@@ -112,6 +112,7 @@ impl Threshold {
     ) -> Result<Info> {
         self.validate()?;
         check_same("threshold", x, out)?;
+        let _scope = workspace.scope();
         let (m, n) = x.shape();
         if m == 0 || n == 0 {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });
@@ -122,7 +123,7 @@ impl Threshold {
                 return self.decomposed(x, out, workspace);
             }
             let info = clip.apply(x, 2.0 * b * radius, out, workspace)?;
-            scale(out, 1.0 / (2.0 * b), workspace)?;
+            out.scale_add((1.0 / (2.0 * b)).into(), Coefficient::ZERO, x)?;
             return Ok(info);
         }
         let t = match *self {
@@ -136,7 +137,7 @@ impl Threshold {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });
         }
         if range == 1.0 {
-            let parts = separate(x, t, tolerance, clip.slack, workspace)?;
+            let parts = separate(x, t, tolerance, clip.slack, out, workspace)?;
             let (info, complete) = (parts.info, parts.complete);
             if complete {
                 // The rest is zero after the map, up to the slack of the certificate.
@@ -222,13 +223,4 @@ fn bang_bang<B: Backend>(
         workspace.give(matrix);
     }
     Ok(first.and(second).and(Info { products: 2, ..Info::default() }))
-}
-
-/// `out = f out`
-fn scale<B: Backend>(out: &mut B::Matrix, f: f64, workspace: &mut Workspace<B>) -> Result<()> {
-    let mut scaled = workspace.take_like(out, out.shape().1)?;
-    scaled.scale_add(Coefficient::ZERO, f.into(), out)?;
-    core::mem::swap(out, &mut scaled);
-    workspace.give(scaled);
-    Ok(())
 }

@@ -39,6 +39,11 @@ impl PreClip {
         rule == Rule::Spectral || (self.all && rule == Rule::Elementwise)
     }
 
+    /// A bound of the clipped gradient's Frobenius norm: no singular value of `rank` is above c. Twice that, for rounding.
+    pub fn largest_norm(&self, rank: usize, factor: f64) -> f64 {
+        2.0 * self.threshold * factor * libm::sqrt(rank as f64)
+    }
+
     /// The clipped gradient `H_c(G)`, `c = threshold factor`, in a temporary of the workspace.
     ///
     /// # Errors
@@ -49,6 +54,7 @@ impl PreClip {
         factor: f64,
         workspace: &mut Workspace<B>,
     ) -> Result<B::Matrix> {
+        let _scope = workspace.scope();
         let (rows, cols) = gradient.shape();
         let mut clipped = workspace.take_like(gradient, cols)?;
         let c = self.threshold * factor;

@@ -1,54 +1,53 @@
 //! What happens to the gradients of a step before any parameter is updated: checks, pre-clip, norm clip.
 
-use super::Optimizer;
+use super::model::Member;
 use super::plan::Rule;
-use crate::backend::{Backend, Error, ErrorKind, Matrix, Result, Scalar, ScalarOp, check_shape};
+use super::range::non_finite;
+use super::{Config, Optimizer};
+use crate::backend::{Backend, Coefficient, Matrix, Result, Scalar, ScalarOp, check_shape};
+use crate::linalg::{UnitNorm, Workspace, norm_unit, squares_suffice};
 use alloc::vec::Vec;
 
 /// Gradients that were checked, and the factor of the global norm clip; valid for one step.
 #[derive(Debug)]
 pub struct Prepared<B: Backend> {
-    /// The gradients that the pre-clip changed, by parameter index.
-    pub(super) clipped: Vec<(usize, B::Matrix)>,
-    pub(super) scale: Option<(B::Scalar, B::Scalar)>,
+    /// What takes the place of the caller's gradients, by parameter index: the result of the pre-clip, or gradients divided
+    /// by the unit of their norm.
+    pub(super) replaced: Vec<(usize, B::Matrix)>,
+    /// The factor of the norm clip.
+    pub(super) scale: Option<B::Scalar>,
 }
 
 impl<B: Backend> Prepared<B> {
-    /// The pre-clipped gradient of parameter `index`, if there is one.
-    pub(super) fn clipped(&self, index: usize) -> Option<&B::Matrix> {
-        find(&self.clipped, index)
+    /// What takes the place of the gradient of parameter `index`, if anything does.
+    pub(super) fn replaced(&self, index: usize) -> Option<&B::Matrix> {
+        find(&self.replaced, index)
     }
 }
 
-fn find<M>(clipped: &[(usize, M)], index: usize) -> Option<&M> {
-    clipped.iter().find(|(i, _)| *i == index).map(|(_, matrix)| matrix)
+/// A matrix of NaN with the shape of a gradient that holds one or an infinity.
+fn not_a_number<B: Backend>(gradient: &B::Matrix, workspace: &mut Workspace<B>) -> Result<B::Matrix> {
+    let mut matrix = workspace.take_like(gradient, gradient.shape().1)?;
+    matrix.scale_add(Coefficient::ZERO, f64::NAN.into(), gradient)?;
+    Ok(matrix)
 }
 
-/// The factor `min(1, limit / (||G|| + 1e-6))` of the global norm clip, and its square, from `||G||^2`. Does not wait.
-///
-/// # Errors
-/// Those of the backend.
-pub fn norm_clip_factor<B: Backend>(
-    backend: &B,
-    norm_squared: &B::Scalar,
-    limit: f64,
-) -> Result<(B::Scalar, B::Scalar)> {
-    let combine = <B::Scalar as Scalar>::combine;
-    let norm = combine(ScalarOp::Add, &norm_squared.sqrt()?, &backend.scalar(1e-6)?)?;
-    let factor = combine(ScalarOp::Div, &backend.scalar(limit)?, &norm)?;
-    let factor = combine(ScalarOp::Min, &factor, &backend.scalar(1.0)?)?;
-    let squared = combine(ScalarOp::Mul, &factor, &factor)?;
-    Ok((factor, squared))
+fn find<M>(replaced: &[(usize, M)], index: usize) -> Option<&M> {
+    replaced.iter().find(|(i, _)| *i == index).map(|(_, matrix)| matrix)
 }
 
 impl<B: Backend> Optimizer<B> {
     /// Checks the gradients `(parameter index, G)` of a step, and computes the factor of the norm clip. Nothing
-    /// is changed. Frozen parameters are ignored; a parameter may be absent (it had no gradient).
+    /// is changed. Frozen parameters are ignored; a parameter may be absent (it had no gradient), though not all of them, nor any
+    /// under [`Config::require_gradients`](super::Config::require_gradients).
     ///
-    /// Waits for the device once if [`Config::check_finite`](super::Config::check_finite) is set.
+    /// Waits for the device once if [`Config::check_finite`] is set; more often where entries are so large that their squares
+    /// or the state may leave the range of the element type.
     ///
     /// # Errors
-    /// Shapes, an unknown index, a NaN or an infinity: each names the parameter.
+    /// Shapes, an unknown index, memory for the state; with [`Config::check_finite`] a NaN or an infinity, and a gradient that is
+    /// too large for its rule ([`Recipe::check_gradient`](super::Recipe::check_gradient)): each names the parameter. A gradient that
+    /// is missing; an earlier step that is [not whole](Self::check_whole).
     pub fn prepare<'g>(
         &mut self,
         gradients: impl Iterator<Item = (usize, &'g B::Matrix)> + Clone,
@@ -56,69 +55,202 @@ impl<B: Backend> Optimizer<B> {
     where
         B::Matrix: 'g,
     {
+        self.check_whole("prepare")?;
+        let _scope = self.workspace.scope();
         for (index, gradient) in gradients.clone() {
             let spec = self.spec(index)?;
             check_shape("prepare", (spec.rows, spec.cols), gradient.shape())
                 .map_err(|error| error.for_parameter(&spec.name))?;
         }
-        let mut square = None;
-        if self.config.check_finite {
-            let sum = self.squared_norm(gradients.clone())?;
-            if !sum.read()?.is_finite() {
-                return Err(self.find_non_finite(gradients)?);
+        self.check_present(gradients.clone().map(|(index, _)| index))?;
+        let Self { config, members, workspace, pre_clip_factor, spare, .. } = self;
+        let (members, replaced) = (&members[..], core::mem::take(spare));
+        let live = gradients.clone().filter(|(index, _)| members[*index].spec.rule != Rule::Frozen);
+        let mut step = Preparation { config, members, pre_clip_factor: *pre_clip_factor, workspace, replaced };
+        let scale = step.run(live);
+        let replaced = step.replaced;
+        match scale.and_then(|scale| self.reserve(gradients).map(|()| scale)) {
+            Ok(scale) => Ok(Prepared { replaced, scale }),
+            Err(error) => {
+                self.take_back(replaced);
+                Err(error)
             }
-            square = Some(sum);
         }
-        let mut clipped = core::mem::take(&mut self.spare);
-        if let Some(clip) = self.config.pre_clip {
-            for (index, gradient) in gradients.clone() {
-                let spec = &self.members[index].spec;
-                if clip.concerns(spec.rule) {
-                    let matrix = clip.apply(gradient, self.pre_clip_factor, &mut self.workspace);
-                    clipped.push((index, matrix.map_err(|error| error.for_parameter(&spec.name))?));
-                }
+    }
+
+    /// Keeps what a step has used for the next.
+    pub(super) fn take_back(&mut self, mut replaced: Vec<(usize, B::Matrix)>) {
+        for (_, matrix) in replaced.drain(..) {
+            self.workspace.give(matrix);
+        }
+        self.spare = replaced;
+    }
+}
+
+/// The part of an optimizer that looks at the gradients of a step. None of them is frozen.
+struct Preparation<'a, B: Backend> {
+    config: &'a Config,
+    members: &'a [Member<B>],
+    pre_clip_factor: f64,
+    workspace: &'a mut Workspace<B>,
+    replaced: Vec<(usize, B::Matrix)>,
+}
+
+impl<B: Backend> Preparation<'_, B> {
+    /// The factor of the norm clip, if there is one.
+    fn run<'g>(
+        &mut self,
+        gradients: impl Iterator<Item = (usize, &'g B::Matrix)> + Clone,
+    ) -> Result<Option<B::Scalar>>
+    where
+        B::Matrix: 'g,
+    {
+        let Config { clip_norm, check_finite, .. } = *self.config;
+        let (mut squares, mut norm) = (None, f64::INFINITY);
+        if check_finite {
+            let sum = self.squares(gradients.clone())?;
+            let value = sum.read()?;
+            if value.is_finite() {
+                norm = libm::sqrt(value);
+            } else {
+                self.check_entries(gradients.clone())?;
             }
-            square = None;
+            squares = Some((sum, Some(value)));
         }
-        let scale = match self.config.clip_norm {
+        if self.config.pre_clip.is_some() {
+            self.pre_clip(gradients.clone())?;
+            squares = None;
+        }
+        let scale = match clip_norm {
             Some(limit) => {
-                let square = match square {
-                    Some(square) => square,
-                    None => self.squared_norm(gradients.map(|(i, g)| (i, find(&clipped, i).unwrap_or(g))))?,
+                let (sum, value) = match squares {
+                    Some(squares) => squares,
+                    None => {
+                        let sum = self.squares(gradients.clone())?;
+                        let value = sum.known();
+                        (sum, value)
+                    }
                 };
-                Some(norm_clip_factor(self.workspace.backend(), &square, limit)?)
+                let norm = self.norm(gradients.clone(), sum, value)?;
+                Some(norm.clip_factor(limit, 1e-6, self.workspace.backend())?)
             }
             None => None,
         };
-        Ok(Prepared { clipped, scale })
+        if check_finite {
+            self.check_range(gradients, norm, scale.as_ref())?;
+        }
+        Ok(scale)
     }
 
-    /// The sum over all parameters that are not frozen of `||G||_F^2`.
-    fn squared_norm<'g>(&self, gradients: impl Iterator<Item = (usize, &'g B::Matrix)>) -> Result<B::Scalar>
+    fn pre_clip<'g>(&mut self, gradients: impl Iterator<Item = (usize, &'g B::Matrix)>) -> Result<()>
+    where
+        B::Matrix: 'g,
+    {
+        let Some(clip) = &self.config.pre_clip else { return Ok(()) };
+        for (index, gradient) in gradients {
+            let spec = &self.members[index].spec;
+            if clip.concerns(spec.rule) {
+                let matrix = match clip.apply(gradient, self.pre_clip_factor, self.workspace) {
+                    // As in a step: nobody asked for the check, and the clip of what is not finite is NaN.
+                    Err(error) if !self.config.check_finite && error.is_non_finite() => {
+                        not_a_number(gradient, self.workspace)
+                    }
+                    outcome => outcome,
+                };
+                self.replaced.push((index, matrix.map_err(|error| error.for_parameter(&spec.name))?));
+            }
+        }
+        Ok(())
+    }
+
+    /// The sum of the squares of all entries.
+    fn squares<'g>(&self, gradients: impl Iterator<Item = (usize, &'g B::Matrix)>) -> Result<B::Scalar>
     where
         B::Matrix: 'g,
     {
         let mut sum = self.workspace.backend().scalar(0.0)?;
         for (index, gradient) in gradients {
-            if self.spec(index)?.rule != Rule::Frozen {
-                sum = <B::Scalar as Scalar>::combine(ScalarOp::Add, &sum, &gradient.dot(gradient)?)?;
-            }
+            let gradient = find(&self.replaced, index).unwrap_or(gradient);
+            sum = B::Scalar::combine(ScalarOp::Add, &sum, &gradient.dot(gradient)?)?;
         }
         Ok(sum)
     }
 
-    /// The error that names the first parameter with a non-finite gradient.
-    fn find_non_finite<'g>(&self, gradients: impl Iterator<Item = (usize, &'g B::Matrix)>) -> Result<Error>
+    /// The norm of all gradients from the sum of their squares, whose value the host may have looked at. Where that does not
+    /// suffice all are replaced by themselves divided by the norm's unit.
+    fn norm<'g>(
+        &mut self,
+        gradients: impl Iterator<Item = (usize, &'g B::Matrix)> + Clone,
+        squares: B::Scalar,
+        value: Option<f64>,
+    ) -> Result<UnitNorm<B::Scalar>>
     where
         B::Matrix: 'g,
     {
-        let error = Error::new("prepare", ErrorKind::NonFinite { what: "gradient (or its norm)" });
+        let combine = <B::Scalar as Scalar>::combine;
+        let (mut entries, mut is_wide) = (0, true);
+        for (_, gradient) in gradients.clone() {
+            entries += gradient.shape().0 * gradient.shape().1;
+            is_wide &= gradient.has_wide_dot();
+        }
+        let backend = self.workspace.backend();
+        if squares_suffice::<B::Element>(value, entries, is_wide) {
+            return UnitNorm::plain(squares, backend);
+        }
+        let mut largest = backend.scalar(0.0)?;
+        for (index, gradient) in gradients.clone() {
+            let gradient = find(&self.replaced, index).unwrap_or(gradient);
+            largest = combine(ScalarOp::Max, &largest, &gradient.max_abs()?)?;
+        }
+        let unit = norm_unit(&largest, backend)?;
+        let inverse = combine(ScalarOp::Div, &backend.scalar(1.0)?, &unit)?;
+        let mut sum = backend.scalar(0.0)?;
         for (index, gradient) in gradients {
-            let spec = self.spec(index)?;
-            if spec.rule != Rule::Frozen && !gradient.dot(gradient)?.read()?.is_finite() {
-                return Ok(error.for_parameter(&spec.name));
+            let place = self.replaced.iter().position(|(i, _)| *i == index);
+            let source = place.map_or(gradient, |at| &self.replaced[at].1);
+            let mut divided = self.workspace.take_like(source, source.shape().1)?;
+            divided.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), source)?;
+            sum = combine(ScalarOp::Add, &sum, &divided.dot(&divided)?)?;
+            match place {
+                Some(at) => self.workspace.give(core::mem::replace(&mut self.replaced[at].1, divided)),
+                None => self.replaced.push((index, divided)),
             }
         }
-        Ok(error)
+        Ok(UnitNorm::in_units(unit, sum))
+    }
+
+    /// An error that names the first parameter with a non-finite gradient. (Their sum of squares may have overflown.)
+    fn check_entries<'g>(&self, gradients: impl Iterator<Item = (usize, &'g B::Matrix)>) -> Result<()>
+    where
+        B::Matrix: 'g,
+    {
+        for (index, gradient) in gradients {
+            if !gradient.max_abs()?.read()?.is_finite() {
+                return Err(non_finite().for_parameter(&self.members[index].spec.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// An error that names the first parameter whose gradient is too large for its rule. `norm`: that of all gradients before
+    /// the clips, or infinity.
+    fn check_range<'g>(
+        &self,
+        gradients: impl Iterator<Item = (usize, &'g B::Matrix)>,
+        norm: f64,
+        scale: Option<&B::Scalar>,
+    ) -> Result<()>
+    where
+        B::Matrix: 'g,
+    {
+        for (index, gradient) in gradients {
+            let Member { spec, state } = &self.members[index];
+            let rank = spec.rows.min(spec.cols);
+            let bound = self.config.gradient_bound(spec.rule, rank, self.pre_clip_factor, norm);
+            let gradient = find(&self.replaced, index).unwrap_or(gradient);
+            let checked = state.recipe.check_gradient(gradient, scale, bound);
+            checked.map_err(|error| error.for_parameter(&spec.name))?;
+        }
+        Ok(())
     }
 }

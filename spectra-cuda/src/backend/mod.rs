@@ -13,7 +13,7 @@ pub use scalar::CudaScalar;
 use crate::checked::{Device, Tally};
 use crate::error::{At, CudaError};
 use cudarc::driver::{CudaContext, CudaStream};
-use spectra_core::backend::{Backend, Gradient, Result};
+use spectra_core::backend::{Backend, Entrywise, Gradient, Matrix, Result, composed};
 use spectra_core::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace};
 use std::fmt;
 use std::marker::PhantomData;
@@ -96,6 +96,26 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
 
     fn scalar(&self, value: f64) -> Result<Self::Scalar> {
         Ok(CudaScalar::constant(value))
+    }
+
+    fn entrywise_add<const N: usize>(
+        mut matrices: [&mut Self::Matrix; N],
+        (beta, alpha): (f64, f64),
+        rule: Entrywise,
+        gradient: &Gradient<'_, Self::Matrix>,
+        workspace: &mut Workspace<Self>,
+    ) -> Result<()> {
+        rule.check(&matrices.each_ref().map(|x| x.shape()), gradient.values.shape())?;
+        let weights = (beta.into(), alpha.into());
+        match (rule, matrices.as_mut_slice()) {
+            (Entrywise::Adam { betas, eps, slow: None }, [out, first, second]) => {
+                out.adam(weights, [first, second], gradient, betas, eps, None)
+            }
+            (Entrywise::Adam { betas, eps, slow: Some((b3, a)) }, [out, first, second, slow]) => {
+                out.adam(weights, [first, second], gradient, betas, eps, Some((slow, b3, a)))
+            }
+            _ => composed::entrywise_add(matrices, (beta, alpha), rule, gradient, workspace),
+        }
     }
 
     fn power_iteration(

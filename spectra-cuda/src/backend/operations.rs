@@ -45,6 +45,27 @@ impl<E: CudaElement> CudaMatrix<E> {
         self.device.elementwise(f, self.region, !beta.is_zero(), &c, x.region, y, eps)
     }
 
+    /// Adam's pass; `slow`: S with b3 and its weight.
+    pub(super) fn adam(
+        &mut self,
+        (beta, alpha): (Coef<'_, Self>, Coef<'_, Self>),
+        [first, second]: [&mut Self; 2],
+        gradient: &Gradient<'_, Self>,
+        betas: (f64, f64),
+        eps: f64,
+        slow: Option<(&mut Self, f64, f64)>,
+    ) -> Result<()> {
+        const NAME: &str = "adam_add";
+        self.check_operands(NAME, &[first, second, gradient.values])?;
+        if let Some((slow, ..)) = &slow {
+            self.check_operands(NAME, &[slow])?;
+        }
+        let c = coefficients(NAME, &self.device, [beta, alpha, gradient.scale, Coefficient::ONE])?;
+        let operands = (first.region, second.region, gradient.values.region);
+        let slow = slow.map(|(slow, b3, a)| (slow.region, b3, a));
+        self.device.adam_add(self.region, !beta.is_zero(), &c, operands, betas, eps, slow)
+    }
+
     fn check_len(&self, operation: &'static str, len: usize) -> Result<()> {
         let (rows, cols) = self.region.shape();
         if rows * cols == len {
@@ -123,6 +144,10 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
         self.device.gemm_symmetric(self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
     }
 
+    fn has_wide_dot(&self) -> bool {
+        true
+    }
+
     fn dot(&self, x: &Self) -> Result<CudaScalar> {
         check_same("dot", self, x)?;
         self.check_operands("dot", &[x])?;
@@ -145,16 +170,11 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
         alpha: Coef<'_, Self>,
         first: &mut Self,
         second: &mut Self,
-        gradient: &Gradient<'_, Self>,
-        (b1, b2): (f64, f64),
+        gradient: &Self,
+        betas: (f64, f64),
         eps: f64,
     ) -> Result<()> {
-        const NAME: &str = "adam_add";
-        self.check_operands(NAME, &[first, second, gradient.values])?;
-        let of = [beta, alpha, gradient.scale.times(1.0 - b1), gradient.square.times(1.0 - b2)];
-        let c = coefficients(NAME, &self.device, of)?;
-        let operands = (first.region, second.region, gradient.values.region);
-        self.device.adam_add(self.region, !beta.is_zero(), &c, operands, (b1, b2), eps)
+        self.adam((beta, alpha), [first, second], &Gradient::new(gradient), betas, eps, None)
     }
 
     fn low_rank_add(

@@ -48,7 +48,7 @@ pub(super) fn iterate<E: CudaElement>(
         squares = Some(normalize(&w, v)?);
     }
     qr.release(workspace);
-    Ok(Subspace { u: p, w, scale: 1.0, norm_squared, one_sweep: false, squares })
+    Ok(Subspace { u: p, w, scale: 1.0, norm_squared, blind: false, one_sweep: false, squares })
 }
 
 /// `orthonormalize` in six launches, whatever the columns.
@@ -82,7 +82,7 @@ fn momentum<E: CudaElement>(
     let c = coefficients(NAME, &m.device, [mu, factor, Coefficient::ONE, Coefficient::ONE])?;
     let gradient = update.map(|(_, gradient)| gradient.values.region);
     CudaScalar::measured(&m.device, |place| {
-        m.device.momentum(m.region, gradient, &c, (v.region, seed), place)
+        m.device.momentum(m.region, !mu.is_zero(), gradient, &c, (v.region, seed), place)
     })
 }
 

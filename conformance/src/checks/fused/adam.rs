@@ -2,16 +2,16 @@
 
 use spectra_core::backend::{Backend, Matrix};
 
-use super::{Factor, wide_range_inputs};
+use super::wide_range_inputs;
 use crate::HostMatrix;
 use crate::distance::entrywise_distance;
 use crate::inputs::Input;
 use crate::suite::{Failure, Judge, Outcome, Subject, Weights};
 use crate::tolerance;
 
-/// The AdamW pass: both moments and the weights, with and without a device factor on the gradient.
+/// The AdamW pass: both moments and the weights.
 ///
-/// Finds: moments exchanged, a factor of the gradient that is not squared, `1 - beta` taken of the other beta or
+/// Finds: moments exchanged, `1 - beta` taken of the other beta or
 /// computed in low precision, eps inside the root, the weights updated with the old moments.
 pub fn adam_add<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
@@ -52,32 +52,27 @@ fn adam_cases<B: Backend>(subject: &Subject<B>, input: &Input) -> Result<Vec<Vec
 
     let mut cases = Vec::new();
     for weights in Weights::all(subject)? {
-        for factor in [1.0, 0.3] {
-            let scale = Factor::new(subject, factor)?;
-            let (mut x, mut m, mut v) =
-                (subject.upload(&old)?, subject.upload(&first)?, subject.upload(&second)?);
-            let g = subject.upload(&input.matrix)?;
-            let gradient = scale.gradient(&g);
-            x.adam_add(weights.beta(), weights.alpha(), &mut m, &mut v, &gradient, (b1, b2), eps)?;
+        let (mut x, mut m, mut v) =
+            (subject.upload(&old)?, subject.upload(&first)?, subject.upload(&second)?);
+        let gradient = subject.upload(&input.matrix)?;
+        x.adam_add(weights.beta(), weights.alpha(), &mut m, &mut v, &gradient, (b1, b2), eps)?;
 
-            let (beta, alpha) = (weights.beta_value(), weights.alpha_value());
-            let first_exact = first.zip(&input.matrix, |m, g| b1 * m + (1.0 - b1) * factor * g);
-            let first_scale =
-                first.zip(&input.matrix, |m, g| (b1 * m).abs() + ((1.0 - b1) * factor * g).abs());
-            let second_exact = second.zip(&input.matrix, |v, g| b2 * v + (1.0 - b2) * (factor * g).powi(2));
-            let updated = |old: &HostMatrix, first: &HostMatrix, alpha: f64, beta: f64| {
-                let step = first.zip(&second_exact, |m, v| alpha * m / (v.sqrt() + eps));
-                old.zip(&step, |old, step| beta * old + step)
-            };
-            let weights_exact = updated(&old, &first_exact, alpha, beta);
-            let weights_scale = updated(&old.map(f64::abs), &first_scale, alpha.abs(), beta.abs());
-            let name = |what| format!("{what}, {weights}, factor {factor}");
-            cases.push(vec![
-                (name("first moment"), subject.download(&m)?, first_exact, first_scale),
-                (name("second moment"), subject.download(&v)?, second_exact.clone(), second_exact.clone()),
-                (name("weights"), subject.download(&x)?, weights_exact, weights_scale),
-            ]);
-        }
+        let (beta, alpha) = (weights.beta_value(), weights.alpha_value());
+        let first_exact = first.zip(&input.matrix, |m, g| b1 * m + (1.0 - b1) * g);
+        let first_scale = first.zip(&input.matrix, |m, g| (b1 * m).abs() + ((1.0 - b1) * g).abs());
+        let second_exact = second.zip(&input.matrix, |v, g| b2 * v + (1.0 - b2) * g.powi(2));
+        let updated = |old: &HostMatrix, first: &HostMatrix, alpha: f64, beta: f64| {
+            let step = first.zip(&second_exact, |m, v| alpha * m / (v.sqrt() + eps));
+            old.zip(&step, |old, step| beta * old + step)
+        };
+        let weights_exact = updated(&old, &first_exact, alpha, beta);
+        let weights_scale = updated(&old.map(f64::abs), &first_scale, alpha.abs(), beta.abs());
+        let name = |what| format!("{what}, {weights}");
+        cases.push(vec![
+            (name("first moment"), subject.download(&m)?, first_exact, first_scale),
+            (name("second moment"), subject.download(&v)?, second_exact.clone(), second_exact.clone()),
+            (name("weights"), subject.download(&x)?, weights_exact, weights_scale),
+        ]);
     }
     Ok(cases)
 }

@@ -26,7 +26,7 @@ pub fn empty_fused<B: Backend>(subject: &Subject<B>) -> Outcome {
             judge.require(holds, format_args!("entrywise_add: {rows} x {cols} stays empty"))?;
         }
         let rule = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: None };
-        before.step(subject, rule, (0.7, 1.1, 0.3), adam)?;
+        before.step(subject, rule, (0.7, 1.1, 1.0), adam)?;
         for k in [0, 2] {
             let (left, right) =
                 (subject.upload(&HostMatrix::zeros(rows, k))?, subject.upload(&HostMatrix::zeros(cols, k))?);

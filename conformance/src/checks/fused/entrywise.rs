@@ -88,7 +88,8 @@ pub fn adam_add_large<B: Backend>(subject: &Subject<B>) -> Outcome {
         let before = beside_zeros(subject, shape);
         for betas in [(0.9, 0.999), (0.0, 0.99), (0.9, 0.0)] {
             let rule = Entrywise::Adam { betas, eps: 1e-8, slow: None };
-            let numbers = WEIGHTS[index % WEIGHTS.len()];
+            let (beta, alpha, _) = WEIGHTS[index % WEIGHTS.len()];
+            let numbers = (beta, alpha, 1.0);
             let computed = before.step(subject, rule, numbers, adam)?;
             let what = format!("adam_add, {betas:?} with {numbers:?} on {} x {}", shape.0, shape.1);
             before.compare(&mut judge, subject, (rule, numbers), &what, &computed, None)?;

@@ -5,7 +5,7 @@ use spectra_core::backend::{Backend, Gradient, Matrix};
 use crate::suite::{Failure, Subject};
 
 /// A number that a gradient is multiplied with; none for 1.
-pub(crate) struct Factor<S>(Option<(S, S)>);
+pub(crate) struct Factor<S>(Option<S>);
 
 impl<S> Factor<S> {
     /// 1.
@@ -15,14 +15,13 @@ impl<S> Factor<S> {
 
     /// On the device.
     pub(crate) fn new<B: Backend<Scalar = S>>(subject: &Subject<B>, value: f64) -> Result<Self, Failure> {
-        let on_device = || Ok::<_, Failure>((subject.scalar(value)?, subject.scalar(value * value)?));
-        Ok(Self(if value == 1.0 { None } else { Some(on_device()?) }))
+        Ok(Self(if value == 1.0 { None } else { Some(subject.scalar(value)?) }))
     }
 
     /// The gradient of these values.
     pub(crate) fn gradient<'a, M: Matrix<Scalar = S>>(&'a self, values: &'a M) -> Gradient<'a, M> {
         match &self.0 {
-            Some((factor, square)) => Gradient::scaled(values, factor, square),
+            Some(factor) => Gradient::scaled(values, factor),
             None => Gradient::new(values),
         }
     }

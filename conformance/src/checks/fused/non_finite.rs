@@ -35,7 +35,7 @@ pub fn adam_add_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     for betas in [(0.9, 0.999), (0.0, 0.99), (0.9, 0.0)] {
         let rule = Entrywise::Adam { betas, eps: 1e-8, slow: None };
-        for numbers in [(0.0, -1.0 / 3.0, 0.3), (1.0, -0.5, 1.0), (0.7, 1.1, 0.3)] {
+        for numbers in [(0.0, -1.0 / 3.0, 1.0), (0.7, 1.1, 1.0)] {
             steps(&mut judge, subject, "adam_add", rule, numbers, adam)?;
         }
     }

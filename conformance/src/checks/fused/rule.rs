@@ -211,18 +211,18 @@ pub(crate) fn entrywise<B: Backend>(
     }
 }
 
-/// [`Matrix::adam_add`].
+/// [`Matrix::adam_add`], whose gradient has no factor.
 pub(super) fn adam<B: Backend>(
     _: &Subject<B>,
     matrices: &mut [B::Matrix],
     (beta, alpha): (f64, f64),
     rule: Entrywise,
     values: &B::Matrix,
-    factor: &Factor<B::Scalar>,
+    _: &Factor<B::Scalar>,
 ) -> CoreResult<()> {
     match (matrices, rule) {
         ([x, m, v], Entrywise::Adam { betas, eps, .. }) => {
-            x.adam_add(beta.into(), alpha.into(), m, v, &factor.gradient(values), betas, eps)
+            x.adam_add(beta.into(), alpha.into(), m, v, values, betas, eps)
         }
         _ => unreachable!("weights and two moments"),
     }

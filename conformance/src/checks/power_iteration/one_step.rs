@@ -213,12 +213,12 @@ pub fn power_iteration_update<B: Backend>(subject: &Subject<B>) -> Outcome {
         let (rows, cols) = input.matrix.shape();
         let k = input.matrix.min_extent().min(2);
         let values = subject.random("gradient", rows, cols);
-        let (scale, square) = (subject.scalar(factor)?, subject.scalar(factor * factor)?);
+        let scale = subject.scalar(factor)?;
         let v0 = start(subject, &input.matrix, k);
         for iterations in [1, 2] {
             let what = format!("{iterations} iterations after an update on {}", input.name);
             let g = subject.upload(&values)?;
-            let gradient = Gradient::scaled(&g, &scale, &square);
+            let gradient = Gradient::scaled(&g, &scale);
             let (mut m, mut v) = (subject.upload(&input.matrix)?, subject.upload(&v0)?);
             let workspace = &mut subject.workspace();
             let form = SubspaceForm::ColumnNorms;

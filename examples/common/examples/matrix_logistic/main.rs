@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use spectra_examples::{Failure, pictures, report, write_whole};
+use spectra_examples::{Failure, Folder, pictures, report};
 
 /// Synthetic experiments of the spectral clip paper.
 #[derive(Parser)]
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    std::fs::create_dir_all(&arguments.out).map_err(Failure::input)?;
+    let out = Folder::take(&arguments.out)?;
     let (steps, seeds) = if arguments.quick { (50, 1) } else { (500, 3) };
     let mut tables = String::new();
     let studies = [("constrained", None), ("spikes", Some(0.0)), ("spikes_momentum", Some(0.9))];
@@ -48,9 +48,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         tables += &table;
         tables += "\n";
         let picture = pictures::curves(&panels, 3)?;
-        write_whole(&arguments.out.join(format!("{name}.png")), &picture)?;
+        out.write(&format!("{name}.png"), &picture)?;
     }
-    write_whole(&arguments.out.join("tables.txt"), tables.as_bytes())?;
+    out.write("tables.txt", tables.as_bytes())?;
     println!("Pictures and tables: {}", arguments.out.display());
     Ok(())
 }

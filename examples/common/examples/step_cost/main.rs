@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use measure::Report;
 use spectra_core::faer::FaerElement;
-use spectra_examples::{Failure, pictures, report, write_whole};
+use spectra_examples::{Failure, Folder, pictures, report};
 
 /// Times the operations of an optimizer step.
 #[derive(Parser)]
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn run<E: FaerElement>(arguments: &Arguments) -> Result<(), Failure> {
-    std::fs::create_dir_all(&arguments.out).map_err(Failure::input)?;
+    let out = Folder::take(&arguments.out)?;
     let mut report = Report::new::<E>().map_err(Failure::run)?;
     let shapes: &[_] =
         if arguments.quick { &[(256, 768)] } else { &[(1024, 3072), (4096, 4096), (4096, 14336)] };
@@ -52,10 +52,9 @@ fn run<E: FaerElement>(arguments: &Arguments) -> Result<(), Failure> {
     }
     let panels = scaling::table::<E>(&mut report, arguments.quick).map_err(Failure::run)?;
     models::table::<E>(&mut report, arguments.quick).map_err(Failure::run)?;
-    let write = |name: &str, bytes: &[u8]| write_whole(&arguments.out.join(name), bytes);
-    write("cost.png", &pictures::curves(&panels, 2)?)?;
-    write("measured.csv", report.csv().as_bytes())?;
-    write("tables.txt", report.text().as_bytes())?;
+    out.write("measured.csv", report.csv().as_bytes())?;
+    out.write("tables.txt", report.text().as_bytes())?;
+    out.write("cost.png", &pictures::curves(&panels, 2)?)?;
     println!("Tables and picture: {}", arguments.out.display());
     Ok(())
 }

@@ -42,14 +42,13 @@ impl ModelSizes {
         if let Some((flag, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(Failure::input(format!("{flag} is 0; pass at least 1")));
         }
-        if !self.width.is_multiple_of(2 * self.heads) {
-            return Err(Failure::input(format!(
-                "--width {} does not divide into --heads {} of even width; pass a multiple of {}",
-                self.width,
-                self.heads,
-                2 * self.heads
-            )));
+        match self.heads.checked_mul(2) {
+            Some(least) if self.width.is_multiple_of(least) => Ok(()),
+            Some(least) => Err(Failure::input(format!(
+                "--width {} does not divide into --heads {} of even width; pass a multiple of {least}",
+                self.width, self.heads
+            ))),
+            None => Err(Failure::input(format!("--heads {} is more than any --width has", self.heads))),
         }
-        Ok(())
     }
 }

@@ -102,7 +102,7 @@ fn entrywise_step<B: Backend>(
     [x, m, v, s]: [&mut B::Matrix; 4],
     g: &B::Matrix,
 ) {
-    let half = &Gradient { scale: 0.5.into(), square: 0.25.into(), ..Gradient::new(g) };
+    let half = &Gradient { scale: 0.5.into(), ..Gradient::new(g) };
     let workspace = &mut Workspace::new(backend);
     match rule.matrices() {
         2 => B::entrywise_add([x, m], weights, rule, half, workspace),

@@ -23,8 +23,7 @@ fn sweep<X>(
 where
     X: Matrix<Scalar = f64>,
 {
-    let (scale, square) = (0.5, 0.25);
-    let gradient = Gradient::scaled(&g, &scale, &square);
+    let gradient = Gradient::scaled(&g, &0.5);
     let update = mu.map(|mu| (mu, &gradient));
     let square = m.power_sweep(update, alpha, &v, &mut p, &mut gram, &mut z).unwrap();
     Swept { m, p, gram, z, square }

@@ -42,8 +42,7 @@ pub(super) fn clip<B: Backend>(
     let Some(mut info) = info else {
         return Err(Error::new("soft_clip", ErrorKind::NonFinite { what: "Gram matrix" }));
     };
-    scaled.scale_add(zero, (scale * wanted / c).into(), out)?;
-    core::mem::swap(out, &mut scaled);
+    out.scale_add((scale * wanted / c).into(), zero, &scaled)?;
     workspace.give(scaled);
     info.bound = info.bound.map(|b| b * scale);
     Ok(info)

@@ -123,6 +123,7 @@ impl SoftClip {
         check_threshold("soft_clip", c)?;
         self.validate()?;
         check_same("soft_clip", x, out)?;
+        let _scope = workspace.scope();
         let (m, n) = x.shape();
         if m == 0 || n == 0 {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });
@@ -153,6 +154,7 @@ impl SoftClip {
     ) -> Result<Info> {
         check_threshold("soft_clip", c)?;
         check_same("soft_clip", x, out)?;
+        let _scope = workspace.scope();
         vector::clip(self.vectors, x, c, out, workspace)
     }
 }

@@ -29,7 +29,10 @@ pub(super) fn clip<B: Backend>(
     let r = a.shape().0;
     let mut z = workspace.take(r, r)?;
     let mut z_next = workspace.take(r, r)?;
-    let mut next = workspace.take_like(x, x.shape().1)?;
+    let mut other = workspace.take_like(x, x.shape().1)?;
+    // X moves to the other matrix with every step, then once more: it must end in the caller's.
+    let (mut now, mut next) =
+        if steps.is_multiple_of(2) { (&mut other, &mut *out) } else { (&mut *out, &mut other) };
     let mut products = 2;
     let mut polynomials = plan.peekable();
     let mut first = true;
@@ -39,7 +42,7 @@ pub(super) fn clip<B: Backend>(
             b.scale_add(p.c.into(), p.b.into(), &a)?;
             let inverse = lower / c;
             next.scale_add(zero, (p.a * inverse).into(), x)?;
-            multiply(gram.wide, &mut next, inverse, &b, x)?;
+            multiply(gram.wide, next, inverse, &b, x)?;
             let identity = workspace.identity(r)?;
             z.scale_add(zero, (p.a * lower).into(), &identity)?;
             workspace.give_identity(identity);
@@ -48,11 +51,11 @@ pub(super) fn clip<B: Backend>(
         } else {
             let (left, right) =
                 if gram.wide { (Op::Plain, Op::Transposed) } else { (Op::Transposed, Op::Plain) };
-            a.gemm_symmetric(zero, one, out, left, out, right)?;
+            a.gemm_symmetric(zero, one, now, left, now, right)?;
             a.gemm_symmetric(one, one, &z, Op::Plain, &z, Op::Plain)?;
             products += 3 + add_polynomial(&mut b, &p, &a)?;
-            next.scale_add(zero, p.a.into(), out)?;
-            multiply(gram.wide, &mut next, 1.0, &b, out)?;
+            next.scale_add(zero, p.a.into(), now)?;
+            multiply(gram.wide, next, 1.0, &b, now)?;
             if polynomials.peek().is_some() {
                 z_next.scale_add(zero, p.a.into(), &z)?;
                 z_next.gemm_symmetric(one, one, &b, Op::Plain, &z, Op::Plain)?;
@@ -60,13 +63,12 @@ pub(super) fn clip<B: Backend>(
                 products += 1;
             }
         }
-        core::mem::swap(out, &mut next);
+        core::mem::swap(&mut now, &mut next);
         first = false;
     }
     // The iteration ends at H / c.
-    next.scale_add(zero, c.into(), out)?;
-    core::mem::swap(out, &mut next);
-    for matrix in [a, b, z, z_next, next] {
+    next.scale_add(zero, c.into(), now)?;
+    for matrix in [a, b, z, z_next, other] {
         workspace.give(matrix);
     }
     let accuracy = Some(error + B::Element::EPSILON * (2.0 + 0.3 * libm::sqrt(alpha)));

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::Plan;
 use super::defaults::{default_rule, matrix_view};
 use super::entry::{Entry, Reason, Rule};
+use super::last_fc::name_last_fc;
 use super::pattern::matches;
 use crate::backend::{Error, ErrorKind, Result};
 
@@ -17,11 +18,12 @@ const OPERATION: &str = "plan";
 pub struct PlanBuilder {
     rules: Vec<(Box<str>, Rule)>,
     convolutions: Rule,
+    strict: bool,
 }
 
 impl Default for PlanBuilder {
     fn default() -> Self {
-        Self { rules: Vec::new(), convolutions: Rule::Spectral }
+        Self { rules: Vec::new(), convolutions: Rule::Spectral, strict: false }
     }
 }
 
@@ -35,10 +37,28 @@ impl PlanBuilder {
         self
     }
 
-    /// The default rule of parameters with three dimensions and more; spectral, as `out x (the rest)`, unless set.
+    /// The default rule of convolutions that are not depthwise; spectral, as `out x (the rest)`, unless set.
     #[must_use]
     pub fn convolutions(mut self, rule: Rule) -> Self {
         self.convolutions = rule;
+        self
+    }
+
+    /// Refuses a parameter that takes the elementwise rule only because nothing tells what it is, [`Reason::Unknown`], or
+    /// because it holds many matrices, [`Reason::Experts`]: each needs a [rule](Self::rule) then.
+    ///
+    /// ```
+    /// use spectra_core::optimizer::plan::{Plan, Rule};
+    ///
+    /// let parameters = [("mlp.experts.w1", [8, 64, 256])];
+    /// assert_eq!(Plan::builder().build(parameters)?.entries()[0].rule(), Rule::Elementwise);
+    /// assert!(Plan::builder().strict().build(parameters).is_err());
+    /// Plan::builder().strict().rule("*.experts.*", Rule::Elementwise).build(parameters)?;
+    /// # Ok::<(), spectra_core::backend::Error>(())
+    /// ```
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
         self
     }
 
@@ -48,6 +68,7 @@ impl PlanBuilder {
     /// * a name that is empty or given twice;
     /// * a pattern that is empty or matches no name (overridden by a later one is fine);
     /// * a pattern that makes a vector, a scalar or an empty parameter spectral;
+    /// * under [`strict`](Self::strict), a parameter that no rule of yours and no default fits;
     /// * a shape with more than `isize::MAX` elements.
     pub fn build<N, S>(&self, parameters: impl IntoIterator<Item = (N, S)>) -> Result<Plan>
     where
@@ -67,6 +88,7 @@ impl PlanBuilder {
         if let Some(((pattern, _), _)) = self.rules.iter().zip(used).find(|(_, used)| !used) {
             return Err(refuse(pattern, "matches no parameter's name"));
         }
+        name_last_fc(&mut entries);
         let mut names = BTreeSet::new();
         match entries.iter().find(|entry| !names.insert(entry.name())) {
             Some(twice) => Err(refuse(twice.name(), "is the name of two parameters")),
@@ -97,6 +119,15 @@ impl PlanBuilder {
             Some((pattern, rule)) => (rule, Reason::Pattern(pattern.clone())),
             None => default_rule(name, shape, view, self.convolutions),
         };
+        match reason {
+            Reason::Experts if self.strict => {
+                return Err(refuse(name, "is a stack of experts, not one matrix: give it a rule"));
+            }
+            Reason::Unknown if self.strict => {
+                return Err(refuse(name, "is nothing that its name or its shape tells: give it a rule"));
+            }
+            _ => {}
+        }
         Ok(Entry { name: name.into(), shape: shape.into(), rule, view, reason })
     }
 }

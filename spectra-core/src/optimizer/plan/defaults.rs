@@ -1,7 +1,7 @@
 //! The default rule of a parameter, and the matrix seen in it.
 
 use super::entry::{Reason, Rule};
-use super::names::kind_by_name;
+use super::names::Name;
 use crate::backend::{Error, Result};
 
 /// The matrix view of a shape: see [`Entry::view`](super::Entry::view).
@@ -28,25 +28,46 @@ fn too_large(shape: &[usize]) -> Error {
     Error::argument("plan", "elements", elements, "at most the largest isize")
 }
 
-/// The first row of the table of the [module](super) that fits; `convolutions` is the rule of the last row.
+/// A convolution's kernel in one dimension is at most this long; a longer last dimension of three is features.
+const LONGEST_KERNEL: usize = 16;
+
+/// The first row of the table of the [module](super) that fits; `convolutions` is the rule of convolutions.
 pub(super) fn default_rule(
     name: &str,
     shape: &[usize],
-    view: (usize, usize),
+    (rows, cols): (usize, usize),
     convolutions: Rule,
 ) -> (Rule, Reason) {
-    let (rows, cols) = view;
-    if rows == 0 {
-        (Rule::Frozen, Reason::Empty)
-    } else if let Some(kind) = kind_by_name(name) {
-        (Rule::Elementwise, kind)
-    } else if rows * cols == 1 {
-        (Rule::Elementwise, Reason::Scalar)
-    } else if rows == 1 {
-        (Rule::Elementwise, Reason::Vector)
-    } else if shape.len() > 2 {
-        (convolutions, Reason::Convolution { rows, cols })
-    } else {
-        (Rule::Spectral, Reason::Matrix)
+    let lower = name.to_ascii_lowercase();
+    let name = Name::new(&lower);
+    // No table has four dimensions: that is how images and sounds are embedded, by a convolution.
+    let kind = name.kind().filter(|kind| *kind != Reason::Embedding || shape.len() < 4);
+    let reason = match kind {
+        _ if rows == 0 => Reason::Empty,
+        Some(kind) => kind,
+        None if rows * cols == 1 => Reason::Scalar,
+        None if rows == 1 => Reason::Vector,
+        None => by_shape(&name, shape, (rows, cols)),
+    };
+    let rule = match reason {
+        Reason::Empty => Rule::Frozen,
+        Reason::Matrix => Rule::Spectral,
+        Reason::Convolution { .. } => convolutions,
+        _ => Rule::Elementwise,
+    };
+    (rule, reason)
+}
+
+/// What a parameter is whose name tells nothing, or only that it holds experts.
+fn by_shape(name: &Name<'_>, shape: &[usize], (rows, cols): (usize, usize)) -> Reason {
+    if name.stacks_experts(shape.len() > 2) {
+        return Reason::Experts;
+    }
+    match *shape {
+        [_, _] => Reason::Matrix,
+        [_, 1, length] if length <= LONGEST_KERNEL || name.is_convolution() => Reason::Depthwise,
+        [_, 1, _, _] | [_, 1, _, _, _] => Reason::Depthwise,
+        [_, _, ..=LONGEST_KERNEL] | [_, _, _, _] | [_, _, _, _, _] => Reason::Convolution { rows, cols },
+        _ => Reason::Unknown,
     }
 }

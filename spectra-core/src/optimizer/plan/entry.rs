@@ -40,21 +40,31 @@ pub enum Reason {
     Norm,
     /// An embedding by its name.
     Embedding,
-    /// An output head by its name.
+    /// An output head by its name, or `fc` at the end of a model.
     Head,
+    /// A factor of a low-rank adapter by its name (LoRA's `lora_A`).
+    LowRank,
+    /// Coefficients of a recurrence by their name (Mamba's `A_log`): two dimensions, but no map between features.
+    Recurrence,
     /// It has one element.
     Scalar,
     /// It has one row or one column.
     Vector,
     /// It has two dimensions.
     Matrix,
-    /// It has more than two dimensions: the first against all others.
+    /// A convolution: its first dimension against all others.
     Convolution {
         /// The first dimension.
         rows: usize,
         /// The product of the others.
         cols: usize,
     },
+    /// A convolution each of whose outputs sees one channel: no map between channels.
+    Depthwise,
+    /// Several experts in one tensor by its name: many matrices, not one.
+    Experts,
+    /// Neither its name nor its shape tells what it is.
+    Unknown,
 }
 
 impl fmt::Display for Reason {
@@ -66,12 +76,17 @@ impl fmt::Display for Reason {
             Reason::Norm => f.write_str("norm by name"),
             Reason::Embedding => f.write_str("embedding by name"),
             Reason::Head => f.write_str("head by name"),
+            Reason::LowRank => f.write_str("low-rank factor by name"),
+            Reason::Recurrence => f.write_str("recurrence by name"),
             Reason::Scalar => f.write_str("scalar"),
             Reason::Vector => f.write_str("vector"),
             Reason::Matrix => f.write_str("matrix"),
             Reason::Convolution { rows, cols } => {
                 write!(f, "convolution flattened {rows} x {cols}")
             }
+            Reason::Depthwise => f.write_str("depthwise convolution"),
+            Reason::Experts => f.write_str("stacked experts"),
+            Reason::Unknown => f.write_str("not told by name and shape"),
         }
     }
 }
@@ -107,7 +122,7 @@ impl Entry {
 
     /// Rows and columns of the parameter's row-major numbers as a matrix, `rows * cols` of them.
     ///
-    /// A matrix is itself, a convolution `out x (the rest)`; vectors, columns and scalars are one row, so that a step
+    /// A matrix is itself, anything of more dimensions `out x (the rest)`; vectors, columns and scalars are one row, so that a step
     /// scale `sqrt(max(1, rows / cols))` is 1 for them. A parameter without elements is `0 x 0`.
     #[must_use]
     pub fn view(&self) -> (usize, usize) {

@@ -8,27 +8,36 @@
 //! | no elements                                                                            | frozen       | `empty`               |
 //! | `bias`, `bias_ih_l0`, `relative_attention_bias.weight`, ...                            | elementwise  | `bias by name`        |
 //! | `norm`, `input_layernorm`, `q_norm`, `ln_1`, `ln_f`, `bn2`, ...                        | elementwise  | `norm by name`        |
-//! | `wte`, `wpe`, `embed_tokens`, `tok_embeddings`, `pos_emb`, `embedding`, `embed_out`, ...| elementwise  | `embedding by name`   |
-//! | `lm_head` anywhere; `head`, `output`, `classifier`, `score`, `logits` outside numbered layers | elementwise | `head by name`    |
+//! | `lora_A`, `lora_B.default`, `lora_down`, `to_q_lora.up`, ...                           | elementwise  | `low-rank factor by name` |
+//! | `A_log`, `time_decay`, ...                                                             | elementwise  | `recurrence by name`  |
+//! | `lm_head`, `embed_out`, `cls.predictions.decoder`, ... anywhere; `head`, `mlm_head`, `output`, `classifier`, `score`, `logits`, ... outside numbered layers; `proj_out` and nothing around it; `fc` as the last matrix of the model | elementwise | `head by name` |
+//! | `wte`, `embed_tokens`, `tok_embeddings`, `pos_emb`, ... with at most three dimensions; `tok`, `token_type`, `vocab`, `position`, T5's `shared`, ... outside numbered layers | elementwise | `embedding by name` |
 //! | one element                                                                            | elementwise  | `scalar`              |
 //! | one row or one column                                                                  | elementwise  | `vector`              |
+//! | `experts` and no index behind it, or three dimensions and a name with `experts`        | elementwise  | `stacked experts`     |
 //! | two dimensions                                                                         | spectral     | `matrix`              |
-//! | three dimensions and more                                                              | spectral     | `convolution flattened 64 x 27` |
+//! | three to five, the second 1                                                            | elementwise  | `depthwise convolution` |
+//! | three dimensions, the last at most 16; four or five                                    | spectral     | `convolution flattened 64 x 27` |
+//! | all others                                                                             | elementwise  | `not told by name and shape` |
 //!
 //! Why: the spectral rules are about the singular values of a linear map between hidden features. Embeddings and heads map
-//! to or from single tokens, whose rows are updated at very different rates, and vectors have one singular value.
+//! to or from single tokens, whose rows are updated at very different rates; a vector, or a channel of a depthwise convolution,
+//! has one singular value; the map of a low-rank adapter is the product of its two factors and neither of them; and a tensor of
+//! several matrices has the singular values of none.
 //!
-//! **How names are read.** A name is split at `.` and `/`; segments that are numbers are layer indices. Only the last two other
-//! segments count (`model.layers.3.self_attn.q_proj.weight`: `q_proj` and `weight`), in lower case, each split into words
-//! at `_` and `-`. `output` behind a layer index is an attention's or a block's projection and no head. This covers
-//! the names of Hugging Face's and Meta's LLaMA, GPT-2, candle and burn; [`PlanBuilder::rule`] is for all others.
+//! **How names are read.** A name is split at `.` and `/`; segments that are numbers are layer indices. But for the rows that
+//! say *anywhere*, LoRA and experts only the last two other segments count (`model.layers.3.self_attn.q_proj.weight`: `q_proj` and
+//! `weight`), in lower case, each split into words at `_` and `-`. `output` behind a layer index is an attention's or a block's
+//! projection and no head; a segment with a word like `proj` names a map from an embedding and no table (`time_emb_proj`). All
+//! names are in the tables of `names.rs`; tests hold them against twenty public architectures in the names of Hugging Face and of
+//! their authors. [`PlanBuilder::rule`] is for all others.
+//!
+//! **What is not told is not guessed.** A tensor that neither name nor shape explains, and one that holds several matrices, are
+//! updated elementwise, with that reason in the table. [`PlanBuilder::strict`] makes them an error that names them.
 //!
 //! **Orientation.** A shape is `out x in`, rows are output features. GPT-2's `Conv1D` and burn's `Linear` store `in x out`. The
 //! maps of this crate commute with transposition, so their singular values come out the same; what changes is a step scale
 //! that depends on the ratio of rows to columns, and the side on which tail shrink caches its subspace.
-//!
-//! **Stacked matrices.** Three dimensions are taken for a convolution, `out x (the rest)`. Experts stacked as `experts x in x out` are
-//! not one: give them a rule of their own, or store them one by one.
 //!
 //! ```
 //! use spectra_core::optimizer::Config;
@@ -57,6 +66,7 @@ mod cost;
 mod defaults;
 mod entry;
 mod groups;
+mod last_fc;
 pub mod models;
 mod names;
 mod pattern;

@@ -1,4 +1,4 @@
-//! `out = beta out + alpha f(x, y)` and AdamW, entry by entry: `kernels/elementwise.cu`.
+//! `out = beta out + alpha f(x, y)` and Adam, entry by entry: `kernels/elementwise.cu`.
 
 use super::{flat, launch};
 use crate::checked::launch::{config, grid};
@@ -89,7 +89,7 @@ impl Device {
         Ok(())
     }
 
-    /// AdamW's pass; coefficients: beta, alpha, the gradient's factor and that of its square, with `1 - b1`, `1 - b2`.
+    /// Adam's pass, with a slow part if there are `(slow, b3, a)`; coefficients: beta, alpha, the gradient's factor.
     pub(crate) fn adam_add(
         &self,
         out: Region,
@@ -98,28 +98,35 @@ impl Device {
         (first, second, gradient): (Region, Region, Region),
         (b1, b2): (f64, f64),
         eps: f64,
+        slow: Option<(Region, f64, f64)>,
     ) -> Result<()> {
         const NAME: &str = "adam_add";
-        for operand in [first, second, gradient] {
+        let (third, b3, a) = slow.unwrap_or((first, 0.0, 0.0));
+        for operand in [first, second, third, gradient] {
             check_shape(NAME, out.shape(), operand.shape())?;
         }
         if out.is_empty() {
             return Ok(());
         }
-        let (rows, cols) = flat(&[out, first, second, gradient]);
-        let (m, n, keep_old) = (rows as i64, cols as i64, i32::from(keep));
-        let views = (out.view(), first.view(), second.view(), gradient.view());
+        let (rows, cols) = flat(&[out, first, second, third, gradient]);
+        let (m, n, keep_old, has_slow) =
+            (rows as i64, cols as i64, i32::from(keep), i32::from(slow.is_some()));
+        let (o, s, g): (View, View, View) = (out.view(), third.view(), gradient.view());
         let kernel = &self.kernels.adam_add;
         launch!(
             self,
             kernel,
             config(grid(rows, cols)),
-            (views.0, views.1, views.2, views.3, m, n, keep_old, b1, b2, eps, *c)
+            (o, first.view(), second.view(), s, g, m, n, keep_old, has_slow, b1, b2, b3, a, eps, *c)
         )
         .at(NAME)?;
-        self.count_bytes(&[first, second, gradient], &[first, second, out]);
-        if keep {
-            self.count_bytes(&[out], &[]);
+        self.count_bytes(&[gradient], &[first, second, out]);
+        let old = [(out, keep), (first, b1 != 0.0), (second, b2 != 0.0), (third, b3 != 0.0)];
+        for (region, _) in old.into_iter().filter(|(_, is_read)| *is_read) {
+            self.count_bytes(&[region], &[]);
+        }
+        if slow.is_some() {
+            self.count_bytes(&[], &[third]);
         }
         Ok(())
     }

@@ -20,11 +20,12 @@ impl Device {
         Ok(())
     }
 
-    /// `m = mu m + factor g` (coefficients 0 and 1) if there is a gradient, `*result = ||m||_F^2`, and random numbers for
+    /// `m = mu m + factor g` (coefficients 0 and 1) if there is a gradient, without reading m unless `keep`; `*result = ||m||_F^2`, and random numbers for
     /// the zero columns of `v`. `m` and `v` are not empty.
     pub(crate) fn momentum(
         &self,
         m: Region,
+        keep: bool,
         g: Option<Region>,
         c: &Coefficients,
         (v, seed): (Region, u64),
@@ -39,6 +40,8 @@ impl Device {
         let (x, y) = grid(rows, cols);
         let blocks = x * y + groups(v.cols);
         let (rows, cols, update) = (rows as i64, cols as i64, i32::from(g.is_some()));
+        let keep = keep || g.is_none();
+        let keep_old = i32::from(keep);
         let (n, k) = (v.rows as i64, v.cols as i64);
         let (partials, counter) = (self.partials.pointer(), self.counter.pointer());
         let kernel = &self.kernels.momentum;
@@ -52,6 +55,7 @@ impl Device {
                 rows,
                 cols,
                 update,
+                keep_old,
                 x,
                 y,
                 v.view(),
@@ -66,8 +70,11 @@ impl Device {
         )
         .at(NAME)?;
         match g {
-            Some(gradient) => self.count_bytes(&[m, gradient, v], &[m]),
-            None => self.count_bytes(&[m, v], &[]),
+            Some(gradient) => self.count_bytes(&[gradient, v], &[m]),
+            None => self.count_bytes(&[v], &[]),
+        }
+        if keep {
+            self.count_bytes(&[m], &[]);
         }
         Ok(())
     }

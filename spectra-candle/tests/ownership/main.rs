@@ -1,6 +1,8 @@
 //! Nobody's tensor changes but the one that is meant to.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod outputs;
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{host, random};

@@ -1,0 +1,87 @@
+//! The start of the power iteration: a randomized range finder.
+
+use super::{PowerIteration, Subspace, SubspaceForm, Workspace, orthonormalize, safe_scale};
+use crate::backend::{Backend, Coefficient, Gradient, Matrix, Op, Result, Scalar};
+
+/// Iterations of the bootstrap: the error of the subspace is about
+/// `(sigma_{k+1} / sigma_k)^16` of the random start's.
+const BOOTSTRAP_ITERATIONS: usize = 8;
+
+impl PowerIteration {
+    /// A first `V` (n x k) for `m`, and its subspace: a randomized range finder with power iterations (Halko,
+    /// Martinsson, Tropp 2011, Algorithm 4.4, without oversampling) from uniform random columns of this
+    /// [`seed`](Self::seed). The paper's `SVD_LOWRANK` is unspecified; this is ours. `update` as in
+    /// [`iterate`](Self::iterate).
+    ///
+    /// # Errors
+    /// Those of the backend, and [`ErrorKind::NonFinite`](crate::backend::ErrorKind::NonFinite).
+    pub fn bootstrap<B: Backend>(
+        &self,
+        m: &mut B::Matrix,
+        update: Option<(f64, &Gradient<'_, B::Matrix>)>,
+        rank: usize,
+        workspace: &mut Workspace<B>,
+    ) -> Result<(B::Matrix, Subspace<B>)> {
+        let _scope = workspace.scope();
+        let mut v = workspace.backend().zeros(m.shape().1, rank, None)?;
+        v.seed_zero_columns(self.seed, &mut workspace.scratch)?;
+        let subspace = self.find(m, update, &mut v, workspace)?;
+        Ok((v, subspace))
+    }
+
+    /// [`bootstrap`](Self::bootstrap) in the place of a `v` (n x k) that is of no use, whatever it holds; through the host.
+    pub(crate) fn restart<B: Backend>(
+        &self,
+        m: &mut B::Matrix,
+        v: &mut B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Subspace<B>> {
+        write_random(v, self.seed, workspace)?;
+        self.find(m, None, v, workspace)
+    }
+
+    /// The iterations of the bootstrap, from random columns: all but the last only turn the subspace, for which any
+    /// orthonormal basis will do; the last one finds the singular vectors in it.
+    fn find<B: Backend>(
+        &self,
+        m: &mut B::Matrix,
+        update: Option<(f64, &Gradient<'_, B::Matrix>)>,
+        v: &mut B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Subspace<B>> {
+        let (zero, (n, k)) = (Coefficient::ZERO, v.shape());
+        if let Some((mu, gradient)) = update {
+            m.scale_add(mu.into(), gradient.scale, gradient.values)?;
+        }
+        let norm_squared = m.dot(m)?.known();
+        let scale = safe_scale::<B::Element>(norm_squared)?;
+        if norm_squared != Some(0.0) {
+            let mut p = workspace.take_like(m, k)?;
+            let mut w = workspace.take(n, k)?;
+            for _ in 1..BOOTSTRAP_ITERATIONS {
+                p.gemm(zero, scale.into(), m, Op::Plain, v, Op::Plain)?;
+                orthonormalize(&mut p, workspace)?;
+                w.gemm(zero, scale.into(), m, Op::Transposed, &p, Op::Plain)?;
+                orthonormalize(&mut w, workspace)?;
+                v.copy_from(&w)?;
+            }
+            workspace.give(p);
+            workspace.give(w);
+        }
+        let last = Self { iterations: 1, form: SubspaceForm::Exact, ..*self };
+        last.iterate(m, None, v, workspace)
+    }
+}
+
+/// Random columns, those of [`Matrix::seed_zero_columns`], in the place of everything.
+pub(crate) fn write_random<B: Backend>(
+    v: &mut B::Matrix,
+    seed: u64,
+    workspace: &mut Workspace<B>,
+) -> Result<()> {
+    let (n, k) = v.shape();
+    let (random, _) = workspace.scratch.slices(n * k, 0);
+    random.fill(num_traits::Zero::zero());
+    super::seed_zero_columns(k, random, seed);
+    v.write(random)
+}
