@@ -9,7 +9,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, Zip};
 use spectra_conformance::suite::{self, Report, Subject};
 use spectra_core::backend::{
-    Backend, Coef, Element, Error, Matrix, Op, Result, check_gemm, check_same, check_shape,
+    Backend, Coef, Element, Error, Matrix, Op, Result, check_gemm, check_memory, check_same, check_shape,
 };
 
 /// The device: the host's memory, with arithmetic in `E`.
@@ -32,6 +32,8 @@ impl<E: Element> Backend for NdArray<E> {
     type Matrix = NdMatrix<E>;
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&NdMatrix<E>>) -> Result<NdMatrix<E>> {
+        // `ndarray` panics where this is an error.
+        check_memory::<E>("zeros", rows, cols)?;
         Ok(NdMatrix(Array2::zeros((rows, cols))))
     }
 
@@ -158,8 +160,8 @@ spectra_conformance::suite!(
 
 fn main() -> ExitCode {
     let reports: [Report; 2] = [
-        suite::run(&Subject::new(NdArray::<f32>::new()), &[]),
-        suite::run(&Subject::new(NdArray::<f64>::new()), &[]),
+        suite::run(&Subject::new(NdArray::<f32>::new()).with_second_handle(Clone::clone).on_threads(), &[]),
+        suite::run(&Subject::new(NdArray::<f64>::new()).with_second_handle(Clone::clone).on_threads(), &[]),
     ];
     reports.iter().for_each(|report| println!("{report}\n"));
     if reports.iter().all(Report::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -20,11 +20,11 @@ macro_rules! both {
     ($name:literal, |$element:ident| $make:expr) => {{
         let single = Candidate::new($name, || {
             type $element = f32;
-            Ok(Subject::new($make).with_second_handle(Clone::clone))
+            Ok(Subject::new($make).with_second_handle(Clone::clone).on_threads())
         });
         let double = Candidate::new($name, || {
             type $element = f64;
-            Ok(Subject::new($make).with_second_handle(Clone::clone))
+            Ok(Subject::new($make).with_second_handle(Clone::clone).on_threads())
         });
         [single, double]
     }};

@@ -29,6 +29,19 @@ pub fn elementwise(precision: Precision, operations: usize) -> f64 {
     precision.unit_roundoff() * accumulated(operations + 1)
 }
 
+/// What the coefficients of `beta self + alpha f` add to an entry, relative to the sum of its parts' absolute values:
+/// the host's factor, the device's number and the product of both are rounded.
+#[must_use]
+pub fn coefficients(precision: Precision) -> f64 {
+    3.0 * precision.unit_roundoff()
+}
+
+/// A sum of `terms` products, relative to the sum of their absolute values, held against a sum of doubles in another order.
+#[must_use]
+pub fn product_by_doubles(precision: Precision, terms: usize) -> f64 {
+    product(precision, terms) + product(Precision::F64, terms)
+}
+
 /// A sum of `terms` products, relative to the sum of their absolute values.
 ///
 /// Each product and each addition rounds once; two more roundings scale the sum and add the old value.

@@ -118,7 +118,11 @@ pub fn copies_are_independent<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn second_handles_are_untouched<B: Backend>(subject: &Subject<B>) -> Outcome {
     match subject.second_handle() {
         Some(second_handle) => independent(subject, |original| Ok(second_handle(original))),
-        None => Err(Failure::Suite { reason: "the subject has no way to make a second handle".to_owned() }),
+        None => {
+            let reason = "no second handle to a matrix was given: whether operations change what another handle sees is unknown. \
+                Give `second_handle = ...`; if users have no way to hold a matrix twice, skip = [second_handles_are_untouched]";
+            Err(Failure::Suite { reason: reason.to_owned() })
+        }
     }
 }
 

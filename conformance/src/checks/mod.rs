@@ -3,6 +3,8 @@
 //! Every check is a function of a [`Subject`](crate::suite::Subject) that answers with the error it measured or the
 //! reason for its refusal. The comment of each names the defects it exists to find.
 
+pub(crate) mod bench;
+pub mod calls;
 pub mod directions;
 pub mod elementwise;
 pub mod frank_wolfe;
@@ -26,4 +28,5 @@ pub mod soft_clip;
 pub mod storage;
 pub mod tail_shrink;
 pub mod tail_shrink_rests;
+pub mod threads;
 pub mod threshold;

@@ -32,6 +32,23 @@ pub fn orthonormalize_extreme<B: Backend>(subject: &Subject<B>) -> Outcome {
     on_inputs(subject, subject.extreme_inputs()?, |_| true)
 }
 
+/// Tall columns, as many as the paper's k of 61, and 67: no tile or block divides the extents.
+///
+/// Finds: rows left out of the Gram matrix or of the product with its factor, more columns than a tile holds.
+pub fn orthonormalize_large<B: Backend>(subject: &Subject<B>) -> Outcome {
+    let mut judge = Judge::new();
+    let mut workspace = subject.workspace();
+    for (m, k) in [(300, 67), (1100, 61), (5003, 7), (65_537, 2)] {
+        judge.at(m, k);
+        let p = subject.random("tall", m, k);
+        let mut device = subject.upload(&p)?;
+        orthonormalize(&mut device, &mut workspace)?;
+        let u = subject.download(&device)?;
+        compare_basis(&mut judge, subject, &format!("{k} columns of length {m}"), &p, &u)?;
+    }
+    judge.finish()
+}
+
 fn ordinary<B: Backend>(subject: &Subject<B>) -> Vec<&'static Input> {
     subject.ordinary_inputs().filter(|input| input.family != Family::Extreme).collect()
 }

@@ -1,10 +1,9 @@
 //! Operands that do not fit are refused, and nothing is changed.
 
-use spectra_core::backend::{
-    Backend, Coefficient, Element, Entrywise, Error, ErrorKind, Gradient, Matrix, Op,
-};
-use spectra_core::linalg::{Scratch, SmallFactor};
+use spectra_core::backend::{Backend, Coefficient, Element, Error, ErrorKind, Gradient, Matrix, Op};
+use spectra_core::linalg::{PowerIteration, Scratch, SmallFactor};
 
+use super::fused::{Factor, RULES, entrywise};
 use crate::HostMatrix;
 use crate::distance::same_bits;
 use crate::suite::{Failure, Judge, Outcome, Subject};
@@ -12,7 +11,6 @@ use crate::suite::{Failure, Judge, Outcome, Subject};
 const M: usize = 3;
 const N: usize = 4;
 const K: usize = 2;
-const ADAM: Entrywise = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: None };
 
 /// Shapes that an M x N operand must not have; two of them have as many entries.
 const NOT_M_BY_N: [(usize, usize); 5] = [(M, N + 1), (M - 1, N), (N, M), (M * N, 1), (0, 0)];
@@ -82,34 +80,27 @@ pub fn shape_errors_of_fused<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut refuse = Refusals { subject, judge: &mut judge };
     let (half, one) = (Coefficient::from(0.5), Coefficient::ONE);
 
-    for bad in NOT_M_BY_N {
-        let good = (M, N);
-        refuse.call("low_rank_add", &[good], &[bad, (M, K), (N, K)], |out, x| {
-            out[0].low_rank_add(half, one, &x[0], &x[1], &x[2])
-        })?;
-        for (outputs, gradient) in [([good, bad, good], good), ([good, good, bad], good), ([good; 3], bad)] {
-            refuse.call("adam_add", &outputs, &[gradient], |out, x| {
-                let [weights, first, second] = out else { unreachable!("three outputs") };
-                weights.adam_add(half, one, first, second, &x[0], (0.9, 0.99), 1e-8)
+    // An output that is not read has to be right as well.
+    for beta in [half, Coefficient::ZERO] {
+        for bad in NOT_M_BY_N {
+            let good = (M, N);
+            refuse.call("low_rank_add", &[good], &[bad, (M, K), (N, K)], |out, x| {
+                out[0].low_rank_add(beta, one, &x[0], &x[1], &x[2])
             })?;
-            refuse.call("entrywise_add", &outputs, &[gradient], |out, x| {
-                let [weights, first, second] = out else { unreachable!("three outputs") };
-                let (matrices, gradient) = ([weights, first, second], &Gradient::new(&x[0]));
-                B::entrywise_add(matrices, (0.5, 1.0), ADAM, gradient, &mut subject.workspace())
+            for (outputs, gradient) in
+                [([good, bad, good], good), ([good, good, bad], good), ([good; 3], bad)]
+            {
+                refuse.call("adam_add", &outputs, &[gradient], |out, x| {
+                    let [weights, first, second] = out else { unreachable!("three outputs") };
+                    weights.adam_add(beta, one, first, second, &x[0], (0.9, 0.99), 1e-8)
+                })?;
+            }
+        }
+        for (left, right) in [((N, K), (N, K)), ((M, K), (M, K)), ((M, K), (N, K + 1)), ((K, M), (K, N))] {
+            refuse.call("low_rank_add", &[(M, N)], &[(M, N), left, right], |out, x| {
+                out[0].low_rank_add(beta, one, &x[0], &x[1], &x[2])
             })?;
         }
-    }
-
-    refuse.call("entrywise_add with a matrix too few", &[(M, N); 2], &[(M, N)], |out, x| {
-        let [weights, first] = out else { unreachable!("two outputs") };
-        let (matrices, gradient) = ([weights, first], &Gradient::new(&x[0]));
-        B::entrywise_add(matrices, (0.5, 1.0), ADAM, gradient, &mut subject.workspace())
-    })?;
-
-    for (left, right) in [((N, K), (N, K)), ((M, K), (M, K)), ((M, K), (N, K + 1)), ((K, M), (K, N))] {
-        refuse.call("low_rank_add", &[(M, N)], &[(M, N), left, right], |out, x| {
-            out[0].low_rank_add(half, one, &x[0], &x[1], &x[2])
-        })?;
     }
 
     // self, P, gram, Z and then V, gradient; each list has one shape that does not fit.
@@ -134,7 +125,41 @@ pub fn shape_errors_of_fused<B: Backend>(subject: &Subject<B>) -> Outcome {
             m.power_sweep(Some((0.5, &Gradient::new(&x[1]))), 1.0, &x[0], p, gram, z).map(drop)
         })?;
     }
+    for (v, gradient) in [((N + 1, K), (M, N)), ((M, K), (M, N)), ((N, K), (N, M)), ((N, K), (M + 1, N))] {
+        refuse.call("power_iteration", &[(M, N), v], &[gradient], |out, x| {
+            let [m, v] = out else { unreachable!("two outputs") };
+            let update = Some((0.5, &Gradient::new(&x[0])));
+            PowerIteration::default().iterate(m, update, v, &mut subject.workspace()).map(drop)
+        })?;
+    }
+    judge.finish()
+}
 
+/// Every entrywise rule with one matrix of a wrong shape, and with other numbers of matrices: no matrix has changed.
+///
+/// Finds: a state that has advanced before the next one's shape is looked at, a rule that checks less than the others.
+pub fn shape_errors_of_rules<B: Backend>(subject: &Subject<B>) -> Outcome {
+    let mut judge = Judge::new();
+    let mut refuse = Refusals { subject, judge: &mut judge };
+    for (rule, beta) in RULES.into_iter().flat_map(|rule| [(rule, 0.5), (rule, 0.0)]) {
+        let (name, count) = (format!("entrywise_add, {rule:?}, beta = {beta}"), rule.matrices());
+        let mut call = |outputs: &[(usize, usize)], gradient: (usize, usize)| {
+            refuse.call(&name, outputs, &[gradient], |out, x| {
+                entrywise(subject, out, (beta, 1.0), rule, &x[0], &Factor::none())
+            })
+        };
+        for (bad, position) in NOT_M_BY_N.into_iter().flat_map(|bad| (0..count).map(move |at| (bad, at))) {
+            let mut outputs = vec![(M, N); count];
+            outputs[position] = bad;
+            call(&outputs, (M, N))?;
+        }
+        for bad in NOT_M_BY_N {
+            call(&vec![(M, N); count], bad)?;
+        }
+        for wrong in (0..=5).filter(|wrong| *wrong != count) {
+            call(&vec![(M, N); wrong], (M, N))?;
+        }
+    }
     judge.finish()
 }
 

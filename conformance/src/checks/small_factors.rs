@@ -3,14 +3,13 @@
 use spectra_core::backend::{Backend, Matrix};
 use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo, uniform};
 
-use crate::HostMatrix;
 use crate::distance::{relative_distance, relative_error, same_bits};
 use crate::inputs::{Family, gaussian, generator, with_spectrum};
-use crate::oracle::{orthonormal_basis, product, product_tn};
+use crate::oracle::{column_condition, orthonormal_basis, product, product_tn};
 use crate::suite::{Failure, Judge, Outcome, Subject};
-use crate::tolerance;
+use crate::{HostMatrix, Precision, tolerance};
 
-const ORDERS: [usize; 7] = [1, 2, 3, 5, 8, 13, 61];
+const ORDERS: [usize; 10] = [1, 2, 3, 5, 8, 13, 17, 33, 61, 67];
 
 /// Singular values of the columns whose Gram matrix is factored: from 1 down to this.
 const SMALLEST: f64 = 0.25;
@@ -180,7 +179,7 @@ pub fn small_factor_dead_columns<B: Backend>(subject: &Subject<B>) -> Outcome {
 pub fn gram_schmidt<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let precision = subject.precision();
-    for (m, k) in [(1, 1), (9, 1), (13, 13), (129, 8), (65, 61)] {
+    for (m, k) in [(1, 1), (9, 1), (13, 13), (129, 8), (65, 61), (1100, 61), (5003, 7)] {
         judge.at(m, k);
         let well_conditioned =
             with_spectrum("thin", Family::Flat, (m, k), |index| 1.0 / (1 + index % 2) as f64);
@@ -205,7 +204,30 @@ pub fn gram_schmidt<B: Backend>(subject: &Subject<B>) -> Outcome {
     let defect = relative_distance(&product_tn(&q, &q), &HostMatrix::identity(k), 1.0);
     let tolerance = tolerance::orthonormality(precision, (m, k));
     judge.compare(format_args!("gram_schmidt of nearly parallel columns: orthonormal"), defect, tolerance)?;
+    // Lengths whose squares leave the range of the elements: only directions matter.
+    let (m, k) = (19, 6);
+    judge.at(m, k);
+    let columns = gaussian(m, k, rng).rounded(precision);
+    let (small, large) = ends_of_range(precision);
+    let powers = [1.0, small, large, small, 1.0, large];
+    let q = gram_schmidt_of(subject, &columns.scaled_columns(&powers))?;
+    let exact = orthonormal_basis(&columns)?;
+    let allowed = tolerance::orthonormality(precision, (m, k)) * column_condition(&columns)?;
+    let error = relative_distance(&q, &exact, (k as f64).sqrt());
+    judge.compare(
+        format_args!("gram_schmidt of columns of lengths {small:e} to {large:e}: Q of QR"),
+        error,
+        allowed,
+    )?;
     judge.finish()
+}
+
+/// Powers of two that are numbers of the precision and whose squares are not.
+fn ends_of_range(precision: Precision) -> (f64, f64) {
+    match precision {
+        Precision::F32 => (f64::exp2(-100.0), f64::exp2(100.0)),
+        Precision::F64 => (f64::exp2(-700.0), f64::exp2(700.0)),
+    }
 }
 
 fn gram_schmidt_of<B: Backend>(subject: &Subject<B>, matrix: &HostMatrix) -> Result<HostMatrix, Failure> {
@@ -242,17 +264,27 @@ pub fn gram_schmidt_dependent<B: Backend>(subject: &Subject<B>) -> Outcome {
 
 /// Zero columns get the numbers of the generator, exactly; other columns keep theirs.
 ///
-/// Finds: another generator, a generator that depends on the shape or the column's place among the zero ones.
+/// Finds: another generator, a generator that depends on the shape or the column's place among the zero ones; a live column
+/// taken for a zero one, because its squares or its sum vanish or its one entry is the last.
 pub fn seed_zero_columns<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
-    for (n, k) in [(1, 1), (7, 3), (129, 5), (3, 65)] {
+    let (small, _) = ends_of_range(subject.precision());
+    for (n, k) in [(1, 1), (7, 3), (129, 5), (3, 65), (300, 61), (5003, 13), (65_537, 7)] {
+        judge.at(n, k);
         let mut matrix = subject.random("partly zero", n, k);
         let is_zero = |col: usize| col % 3 != 1;
         for (index, entry) in matrix.data.iter_mut().enumerate() {
-            if is_zero(index % k) {
-                *entry = if index % 2 == 0 { 0.0 } else { -0.0 };
-            }
+            let (row, col) = (index / k, index % k);
+            *entry = match col {
+                _ if is_zero(col) => [0.0, -0.0][index % 2],
+                4 => *entry * small,
+                // Two entries that cancel, and a single one at the end.
+                7 => *[1.5, -1.5].get(row).unwrap_or(&0.0),
+                10 if row + 1 < n => 0.0,
+                _ => *entry,
+            };
         }
+        let matrix = matrix.rounded(subject.precision());
         for seed in [0, 2602, u64::MAX] {
             let mut device = subject.upload(&matrix)?;
             device.seed_zero_columns(seed, &mut Scratch::new())?;

@@ -29,17 +29,25 @@ pub fn denormal(shape: (usize, usize), precision: Precision) -> Input {
     Input::new("denormal", Family::Denormal, matrix)
 }
 
-/// Twelve inputs of normal entries with a NaN, an infinity or a negative infinity in one of the four corners.
+/// What is not finite. The negative NaN is what x86 makes of 0 / 0: its bits, as a whole number, are below those of every
+/// number.
+pub const NON_FINITE: [(&str, f64); 4] = [
+    ("NaN", f64::NAN),
+    ("negative NaN", -f64::NAN),
+    ("infinity", f64::INFINITY),
+    ("negative infinity", f64::NEG_INFINITY),
+];
+
+/// Sixteen inputs of normal entries with one that is [not finite](NON_FINITE) in one of the four corners.
 #[must_use]
 pub fn non_finite((rows, cols): (usize, usize)) -> Vec<Input> {
     let corners = [(0, 0), (0, cols - 1), (rows - 1, 0), (rows - 1, cols - 1)];
-    let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-    let mut inputs = Vec::with_capacity(corners.len() * values.len());
+    let mut inputs = Vec::with_capacity(corners.len() * NON_FINITE.len());
     for corner in corners {
-        for value in values {
+        for (name, value) in NON_FINITE {
             let mut matrix = flat((rows, cols)).matrix;
             matrix.data[corner.0 * cols + corner.1] = value;
-            inputs.push(Input::new(&format!("{value} at {corner:?}"), Family::NonFinite, matrix));
+            inputs.push(Input::new(&format!("{name} at {corner:?}"), Family::NonFinite, matrix));
         }
     }
     inputs
@@ -75,7 +83,7 @@ mod tests {
     #[test]
     fn each_corner_has_each_value_once() {
         let inputs = non_finite((5, 3));
-        assert_eq!(inputs.len(), 12);
+        assert_eq!(inputs.len(), 16);
         for input in &inputs {
             assert_eq!(
                 input.matrix.data.iter().filter(|entry| !entry.is_finite()).count(),
@@ -87,7 +95,7 @@ mod tests {
         }
         let corners = [0, 2, 12, 14];
         for corner in corners {
-            assert_eq!(inputs.iter().filter(|input| !input.matrix.data[corner].is_finite()).count(), 3);
+            assert_eq!(inputs.iter().filter(|input| !input.matrix.data[corner].is_finite()).count(), 4);
         }
     }
 }

@@ -8,14 +8,16 @@ mod catalogue;
 mod extreme;
 mod input;
 mod random;
+mod shapes;
 mod spectrum;
 mod structured;
 mod threshold;
 
 pub use catalogue::{SIZES_AROUND_BLOCKS, squares_in_range, standard};
-pub use extreme::{denormal, mixed_magnitude, non_finite, scaled};
+pub use extreme::{NON_FINITE, denormal, mixed_magnitude, non_finite, scaled};
 pub use input::{Condition, Family, Input};
 pub use random::{gaussian, generator, orthonormal};
+pub use shapes::{LARGE, Product, every_remainder, every_short_row, large_factors, large_products};
 pub use spectrum::{clustered, flat, graded, rank_deficient, repeated, spiked, with_spectrum};
 pub use structured::{hilbert, single_entry, zero};
 pub use threshold::around_threshold;

@@ -6,7 +6,8 @@ use super::{Failure, Subject};
 
 /// A pair `beta`, `alpha` of an operation `self = beta self + alpha f(operands)`, on host and device.
 ///
-/// All numbers are short binary fractions, exact in every precision.
+/// Six are short binary fractions, exact in every precision: their results need no allowance. The others are not: a
+/// coefficient that passes through half the width shows.
 #[derive(Debug)]
 pub struct Weights<S> {
     beta: Weight<S>,
@@ -33,23 +34,49 @@ impl<S> Weight<S> {
 }
 
 impl<S> Weights<S> {
-    /// Six pairs: a beta of zero, of one and of neither; numbers of the host, of the device, and products of both.
+    /// Nine pairs: a beta of zero, of one and of neither; numbers of the host, of the device, and products of both.
     ///
     /// # Errors
     /// The backend's.
     pub fn all<B: Backend<Scalar = S>>(subject: &Subject<B>) -> Result<Vec<Self>, Failure> {
-        let host = |factor| Ok::<_, Failure>(Weight { factor, device: None });
-        let device = |factor, value| {
-            Ok::<_, Failure>(Weight { factor, device: Some((value, subject.scalar(value)?)) })
-        };
+        let short = [
+            ((0.0, None), (1.0, None)),
+            ((1.0, None), (-0.5, None)),
+            ((-1.5, None), (2.0, Some(0.375))),
+            ((0.5, Some(1.25)), (1.0, None)),
+            ((1.0, Some(0.75)), (-1.0, Some(0.5))),
+            ((0.0, None), (3.0, Some(0.25))),
+        ];
+        let mut all = Self::few(subject)?;
+        for (beta, alpha) in short {
+            all.push(Self::pair(subject, beta, alpha)?);
+        }
+        Ok(all)
+    }
+
+    /// The three of them that are no short fractions, for what takes long: output unread, beta of the host, of the device.
+    ///
+    /// # Errors
+    /// The backend's.
+    pub fn few<B: Backend<Scalar = S>>(subject: &Subject<B>) -> Result<Vec<Self>, Failure> {
         Ok(vec![
-            Self { beta: host(0.0)?, alpha: host(1.0)? },
-            Self { beta: host(1.0)?, alpha: host(-0.5)? },
-            Self { beta: host(-1.5)?, alpha: device(2.0, 0.375)? },
-            Self { beta: device(0.5, 1.25)?, alpha: host(1.0)? },
-            Self { beta: device(1.0, 0.75)?, alpha: device(-1.0, 0.5)? },
-            Self { beta: host(0.0)?, alpha: device(3.0, 0.25)? },
+            Self::pair(subject, (0.0, None), (-1.0 / 3.0, None))?,
+            Self::pair(subject, (0.7, None), (1.1, Some(-0.3)))?,
+            Self::pair(subject, (0.9, Some(1.0 / 7.0)), (0.6, None))?,
         ])
+    }
+
+    /// beta and alpha, each the host's factor and the device's number.
+    fn pair<B: Backend<Scalar = S>>(
+        subject: &Subject<B>,
+        beta: (f64, Option<f64>),
+        alpha: (f64, Option<f64>),
+    ) -> Result<Self, Failure> {
+        let weight = |(factor, value): (f64, Option<f64>)| {
+            let device = value.map(|value| Ok::<_, Failure>((value, subject.scalar(value)?))).transpose()?;
+            Ok::<_, Failure>(Weight { factor, device })
+        };
+        Ok(Self { beta: weight(beta)?, alpha: weight(alpha)? })
     }
 
     /// beta, as operations take it.

@@ -2,6 +2,8 @@
 
 mod check;
 mod coefficients;
+#[doc(hidden)]
+pub mod detect;
 mod failure;
 mod judge;
 mod point;

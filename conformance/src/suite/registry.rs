@@ -12,24 +12,34 @@ use super::Check;
 macro_rules! __with_all_checks {
     ([$($callback:tt)+]) => {
         $($callback)+! {
-            storage { write_then_read values_may_be_reused zeros empty_matrices }
+            storage { write_then_read values_may_be_reused zeros empty_matrices large_transfers impossible_sizes }
             scalars { scalar_round_trip scalar_combine scalar_sqrt }
             elementwise {
                 scale_add product_add quotient_add sign_add copy_from
+                scale_add_large product_add_large quotient_add_large sign_add_large copy_from_large
                 elementwise_non_finite elementwise_same_operand denormals_exact_or_zero
             }
-            products { gemm gemm_long_inner gemm_empty_inner gemm_non_finite gemm_same_operand gemm_symmetric }
-            reductions { dot dot_overflow max_abs max_abs_non_finite repeated_calls_agree }
-            fused { adam_add entrywise_add power_sweep low_rank_add }
+            products {
+                gemm gemm_long_inner gemm_empty_inner gemm_non_finite gemm_same_operand gemm_large gemm_every_remainder
+                gemm_symmetric gemm_symmetric_operands gemm_symmetric_non_finite gemm_symmetric_large gemm_symmetric_every_remainder
+            }
+            reductions { dot dot_overflow dot_non_finite dot_large max_abs max_abs_non_finite max_abs_large repeated_calls_agree }
+            fused {
+                adam_add adam_add_non_finite adam_add_large entrywise_add entrywise_add_non_finite entrywise_add_large
+                power_sweep power_sweep_non_finite power_sweep_large power_sweep_every_rank
+                low_rank_add low_rank_add_non_finite low_rank_add_large low_rank_add_every_rank empty_fused
+            }
             small_factors {
                 cholesky_inverse column_normalizer diagonalizer small_factor_dead_columns
                 gram_schmidt gram_schmidt_dependent seed_zero_columns
             }
-            shapes { shape_errors shape_errors_of_fused length_errors }
+            shapes { shape_errors shape_errors_of_fused shape_errors_of_rules length_errors }
             handles { copies_are_independent second_handles_are_untouched }
-            orthonormalize { orthonormalize_basis orthonormalize_ill_conditioned orthonormalize_extreme orthonormalize_dependent }
+            calls { repeated_calls }
+            threads { two_threads }
+            orthonormalize { orthonormalize_basis orthonormalize_ill_conditioned orthonormalize_extreme orthonormalize_dependent orthonormalize_large }
             power_iteration {
-                power_iteration_paper power_iteration_exact power_iteration_ill_conditioned
+                power_iteration_paper power_iteration_large power_iteration_exact power_iteration_ill_conditioned
                 power_iteration_extreme power_iteration_composes power_iteration_update power_iteration_as_its_default
                 power_iteration_convergence power_iteration_bootstrap power_iteration_drift
                 power_iteration_deficient power_iteration_zero power_iteration_deterministic

@@ -77,7 +77,7 @@ impl fmt::Display for Report {
             match status {
                 Status::Passed(measured) => writeln!(f, "{group:16} {name:34} passed   {measured}")?,
                 Status::Failed(failure) => writeln!(f, "{group:16} {name:34} FAILED   {failure}")?,
-                Status::Skipped => writeln!(f, "{group:16} {name:34} skipped")?,
+                Status::Skipped => writeln!(f, "{group:16} {name:34} skipped{}", unknown_without(name))?,
             }
         }
         let failed = self.failures().count();
@@ -93,11 +93,28 @@ pub fn minimum_executed(total: usize) -> usize {
     total - total / 4
 }
 
-/// The check that needs a second handle to a matrix.
-const NEEDS_SECOND_HANDLE: &str = "second_handles_are_untouched";
+/// What remains unknown of a subject that does not say what a check needs to be told.
+fn unknown_without(check: &str) -> &'static str {
+    match check {
+        "second_handles_are_untouched" => {
+            ": whether operations change what another handle sees is unknown (Subject::with_second_handle)"
+        }
+        "two_threads" => ": whether two threads may use the backend is unknown (Subject::on_threads)",
+        _ => "",
+    }
+}
 
-/// Runs every check on `subject`, but for those named in `skip` and, if the subject has no second handles, the one that
-/// needs them.
+/// Whether the subject lacks what the check needs to be told.
+fn lacks<B: Backend>(subject: &Subject<B>, check: &str) -> bool {
+    match check {
+        "second_handles_are_untouched" => subject.second_handle().is_none(),
+        "two_threads" => subject.threads().is_none(),
+        _ => false,
+    }
+}
+
+/// Runs every check on `subject`, but for those named in `skip` and those that need to be told what the subject does not tell:
+/// `second_handles_are_untouched` without [`Subject::with_second_handle`], `two_threads` without [`Subject::on_threads`].
 ///
 /// A panic inside a check is a failure of the backend.
 ///
@@ -122,8 +139,7 @@ pub fn run_observed<B: Backend>(
         assert!(checks.iter().any(|check| check.name == *name), "there is no check {name:?} to skip");
     }
     let run_one = |check: Check<B>| {
-        let lacks_handle = check.name == NEEDS_SECOND_HANDLE && subject.second_handle().is_none();
-        let status = if lacks_handle || skip.contains(&check.name) {
+        let status = if lacks(subject, check.name) || skip.contains(&check.name) {
             Status::Skipped
         } else {
             match run_guarded(check, subject) {

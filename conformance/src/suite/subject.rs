@@ -3,25 +3,33 @@
 use spectra_core::backend::{Backend, Element, Matrix, Scalar};
 use spectra_core::linalg::Workspace;
 
-use super::Failure;
-use crate::inputs::{self, Family, Input};
+use super::{Failure, Outcome};
+use crate::checks::threads;
+use crate::inputs::{self, Family, Input, NON_FINITE};
 use crate::{HostMatrix, Precision, RequiredOnly};
 
 /// Gives a second handle to a matrix, as a user of the framework could hold one.
 pub type SecondHandle<M> = fn(&M) -> M;
 
 /// A backend under test.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Subject<B: Backend> {
     backend: B,
     second_handle: Option<SecondHandle<B::Matrix>>,
+    threads: Option<fn(&Subject<B>) -> Outcome>,
+}
+
+impl<B: Backend> Clone for Subject<B> {
+    fn clone(&self) -> Self {
+        Self { backend: self.backend.clone(), ..*self }
+    }
 }
 
 impl<B: Backend> Subject<B> {
     /// The backend, without a way to make a second handle.
     #[must_use]
     pub fn new(backend: B) -> Self {
-        Self { backend, second_handle: None }
+        Self { backend, second_handle: None, threads: None }
     }
 
     /// The same with a function that gives a second handle to a matrix, as a user of the framework would hold one:
@@ -29,6 +37,27 @@ impl<B: Backend> Subject<B> {
     #[must_use]
     pub fn with_second_handle(self, second_handle: SecondHandle<B::Matrix>) -> Self {
         Self { second_handle: Some(second_handle), ..self }
+    }
+
+    /// The same, to be used from two threads at once. Handles to a backend that is `Send` can meet on two threads, whoever made
+    /// them; nothing else is needed, since each thread has matrices of its own. (The optimizer's `par_step` also wants
+    /// matrices and scalars that are `Send` and `Sync`.)
+    #[must_use]
+    pub fn on_threads(self) -> Self
+    where
+        B: Send,
+    {
+        Self { threads: Some(threads::race::<B>), ..self }
+    }
+
+    /// The same, whose backend is not `Send`: the compiler keeps it on one thread.
+    pub(crate) fn on_one_thread(self) -> Self {
+        Self { threads: Some(threads::on_one::<B>), ..self }
+    }
+
+    /// The check on two threads, if something is known of the backend's type.
+    pub(crate) fn threads(&self) -> Option<fn(&Self) -> Outcome> {
+        self.threads
     }
 
     /// The backend.
@@ -113,12 +142,12 @@ impl<B: Backend> Subject<B> {
         Ok(self.backend.upload(matrix.rows, matrix.cols, &values)?)
     }
 
-    /// A device matrix whose entries are all NaN: what an operation must not read.
+    /// A device matrix whose entries are NaN of both signs and infinities: what an operation must not read.
     ///
     /// # Errors
     /// The backend's.
     pub fn unreadable(&self, rows: usize, cols: usize) -> Result<B::Matrix, Failure> {
-        self.upload(&HostMatrix::from_fn(rows, cols, |_, _| f64::NAN))
+        self.upload(&HostMatrix::from_fn(rows, cols, |row, col| NON_FINITE[(row + col) % NON_FINITE.len()].1))
     }
 
     /// The values of a device matrix.

@@ -20,11 +20,17 @@ use super::{Outcome, Subject, checks, minimum_executed};
 ///
 /// The tests are `dense::f32::scale_add`, `dense::f64::scale_add` and so on.
 ///
+/// * The name becomes a module where the macro stands. It must be none of a crate that the same file names: `suite!(dense, ..)`
+///   beside `use dense::Dense` of a crate `dense` is an error of ambiguity (E0659), or of a path that is not found in the module.
+///   `conformance` is a name that fits everywhere.
 /// * The closure makes the backend; it is called once for each test. Where the backend's type depends on the
 ///   element type, leave it to be inferred.
 /// * `elements`: any of `f32`, `f64`.
 /// * `second_handle` (optional): a function that gives a second handle to a matrix, as a user of the framework
-///   could hold one; `Clone::clone` where the matrix has it. Without it the checks that need it are ignored.
+///   could hold one. Without it `Clone::clone` is taken; where matrices are not `Clone`, the check
+///   `second_handles_are_untouched` fails until a function is given or the check is skipped.
+/// * A backend that is `Send` is used from two threads at once by the check `two_threads`: the macro sees it. One that is
+///   not passes by its type.
 /// * `skip` (optional): checks that the backend cannot pass by its nature. Their tests are `#[ignore]`d, so they are
 ///   listed as ignored and never as passed. At most a quarter may be skipped.
 #[macro_export]
@@ -44,8 +50,8 @@ macro_rules! suite {
         $(, skip = [$($skip:ident),* $(,)?])? $(,)?
     ) => {
         $crate::__suite! {
-            ($) $suite [$($element)+] [second_handles_are_untouched $($($skip)*)?] $make;
-            |subject| subject
+            ($) $suite [$($element)+] [$($($skip)*)?] $make;
+            |subject| (&$crate::suite::detect::Types::of(&subject)).with_handles(subject)
         }
     };
 }
@@ -57,7 +63,7 @@ macro_rules! __suite {
     (
         ($d:tt) $suite:ident [$($element:ident)+] [$($skip:ident)*] $make:expr; |$subject:ident| $prepare:expr
     ) => {
-        #[allow(clippy::redundant_closure, reason = "the closure is the caller's")]
+        #[allow(clippy::redundant_closure, clippy::needless_borrow, reason = "the closure is the caller's")]
         mod $suite {
             macro_rules! register {
                 $(($skip $d test:item) => { #[test] #[ignore = "declared as skipped"] $d test };)*
@@ -80,7 +86,12 @@ macro_rules! __suite {
                 ) -> $crate::suite::Subject<B> {
                     $crate::suite::Subject::new(make())
                 }
+                #[allow(unused_imports, reason = "one of each pair, and none where a second handle is given")]
+                use $crate::suite::detect::{
+                    Cloneable as _, NotCloneable as _, NotSendable as _, Sendable as _,
+                };
                 let $subject = of_element($make);
+                let $subject = (&$crate::suite::detect::Types::of(&$subject)).with_threads($subject);
                 $prepare
             }
 

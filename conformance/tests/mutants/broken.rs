@@ -3,7 +3,7 @@
 use spectra_core::backend::{
     Backend, Coef, Coefficient, Element, Entrywise, Gradient, Matrix, Op, Result, Scalar, ScalarOp, composed,
 };
-use spectra_core::dense::DenseMatrix;
+use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo, Workspace};
 
 use crate::hooks::{Bug, Number};
@@ -29,13 +29,17 @@ impl<E: Element> Backend for Broken<E> {
         Ok(BrokenScalar(value, self.0))
     }
     fn entrywise_add<const N: usize>(
-        matrices: [&mut Self::Matrix; N],
+        mut matrices: [&mut Self::Matrix; N],
         weights: (f64, f64),
         rule: Entrywise,
         gradient: &Gradient<'_, Self::Matrix>,
         workspace: &mut Workspace<Self>,
     ) -> Result<()> {
         let bug = gradient.values.1;
+        let mut values: Vec<&mut DenseMatrix<E>> = matrices.iter_mut().map(|matrix| &mut matrix.0).collect();
+        if let Some(result) = bug.entrywise(&mut values, weights, rule, &inner(gradient)) {
+            return result;
+        }
         let rule = bug.entrywise_add(rule);
         let Some(square) = bug.factor_of_squares(number(gradient.scale).value()) else {
             return composed::entrywise_add(matrices, weights, rule, gradient, workspace);
@@ -80,7 +84,7 @@ impl<E: Element> Matrix for BrokenMatrix<E> {
         self.0.shape()
     }
     fn read(&self, out: &mut [E]) -> Result<()> {
-        self.0.read(out)
+        self.1.read(&self.0, out)
     }
     fn write(&mut self, values: &[E]) -> Result<()> {
         self.1.write(&mut self.0, values)
@@ -123,6 +127,9 @@ impl<E: Element> Matrix for BrokenMatrix<E> {
     }
     fn max_abs(&self) -> Result<BrokenScalar<E>> {
         self.1.max_abs(&self.0).map(|value| BrokenScalar(value, self.1))
+    }
+    fn copy_from(&mut self, x: &Self) -> Result<()> {
+        self.1.copy_from(&mut self.0, &x.0)
     }
     fn gemm_symmetric(
         &mut self,
@@ -199,6 +206,36 @@ pub(crate) fn accumulate<E: Element>(
     for (index, out) in out.values_mut().iter_mut().enumerate() {
         let old = if beta.is_zero() { 0.0 } else { beta.value() * out.widen() };
         *out = E::narrow(old + alpha.value() * f(index));
+    }
+}
+
+/// A step of the portable backend.
+pub(crate) fn sound_step<E: Element>(
+    matrices: &mut [&mut DenseMatrix<E>],
+    weights: (f64, f64),
+    rule: Entrywise,
+    gradient: &Gradient<'_, DenseMatrix<E>>,
+) -> Result<()> {
+    let workspace = &mut Workspace::new(Dense::new());
+    match matrices {
+        [x, m] => Dense::entrywise_add([x, m], weights, rule, gradient, workspace),
+        [x, m, v] => Dense::entrywise_add([x, m, v], weights, rule, gradient, workspace),
+        [x, m, v, s] => Dense::entrywise_add([x, m, v, s], weights, rule, gradient, workspace),
+        _ => rule.check(&vec![(1, 1); matrices.len()], (1, 1)),
+    }
+}
+
+/// Puts old values back where `lost` says so of a row and a column.
+pub(crate) fn keep<E: Element>(
+    out: &mut DenseMatrix<E>,
+    old: &DenseMatrix<E>,
+    lost: impl Fn(usize, usize) -> bool,
+) {
+    let cols = out.shape().1;
+    for (index, (entry, old)) in out.values_mut().iter_mut().zip(old.values()).enumerate() {
+        if lost(index / cols, index % cols) {
+            *entry = *old;
+        }
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod signatures {
     pub(crate) use crate::hooks::{Bug, Number};
 }
 
-/// A defect of one operation, written as what takes its place.
+/// A defect of one operation, written as what takes its place; with numbers that say from where on, or how often.
 macro_rules! bug {
     ($name:ident, $defect:literal, $operation:ident, |$($argument:pat_param),+| $body:expr) => {
         #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,20 @@ macro_rules! bug {
             #[allow(unused_imports, reason = "what the signatures name")]
             use $crate::bug::signatures::*;
             impl<E: Element> Bug<E> for $name {
+                fn defect(&self) -> &'static str {
+                    $defect
+                }
+                $crate::bug::operation!($operation $($argument),+ => $body);
+            }
+        };
+    };
+    ($name:ident<$($param:ident),+>, $defect:literal, $operation:ident, |$($argument:pat_param),+| $body:expr) => {
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $name<$(const $param: usize),+>;
+        const _: () = {
+            #[allow(unused_imports, reason = "what the signatures name")]
+            use $crate::bug::signatures::*;
+            impl<E: Element, $(const $param: usize),+> Bug<E> for $name<$($param),+> {
                 fn defect(&self) -> &'static str {
                     $defect
                 }
@@ -47,6 +61,27 @@ macro_rules! operation {
     };
     (write $out:pat_param, $values:pat_param => $body:expr) => {
         fn write(&self, $out: &mut DenseMatrix<E>, $values: &[E]) -> Result<()> {
+            $body
+        }
+    };
+    (read $x:pat_param, $out:pat_param => $body:expr) => {
+        fn read(&self, $x: &DenseMatrix<E>, $out: &mut [E]) -> Result<()> {
+            $body
+        }
+    };
+    (copy_from $out:pat_param, $x:pat_param => $body:expr) => {
+        fn copy_from(&self, $out: &mut DenseMatrix<E>, $x: &DenseMatrix<E>) -> Result<()> {
+            $body
+        }
+    };
+    (entrywise $matrices:pat_param, $weights:pat_param, $rule:pat_param, $gradient:pat_param => $body:expr) => {
+        fn entrywise(
+            &self,
+            $matrices: &mut [&mut DenseMatrix<E>],
+            $weights: (f64, f64),
+            $rule: Entrywise,
+            $gradient: &Gradient<'_, DenseMatrix<E>>,
+        ) -> Option<Result<()>> {
             $body
         }
     };

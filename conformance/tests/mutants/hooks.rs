@@ -12,7 +12,7 @@ use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
 pub(crate) type Number<'a> = Coefficient<'a, f64>;
 
 /// A defect: overrides one operation of the portable backend.
-pub(crate) trait Bug<E: Element>: Debug {
+pub(crate) trait Bug<E: Element>: Debug + Sync {
     /// What is wrong, in words.
     fn defect(&self) -> &'static str;
 
@@ -27,6 +27,22 @@ pub(crate) trait Bug<E: Element>: Debug {
     }
     fn write(&self, out: &mut DenseMatrix<E>, values: &[E]) -> Result<()> {
         out.write(values)
+    }
+    fn read(&self, x: &DenseMatrix<E>, out: &mut [E]) -> Result<()> {
+        x.read(out)
+    }
+    fn copy_from(&self, out: &mut DenseMatrix<E>, x: &DenseMatrix<E>) -> Result<()> {
+        self.scale_add(out, Coefficient::ZERO, Coefficient::ONE, x)
+    }
+    /// A step in place of the one that is composed of the other operations.
+    fn entrywise(
+        &self,
+        _: &mut [&mut DenseMatrix<E>],
+        _: (f64, f64),
+        _: Entrywise,
+        _: &Gradient<'_, DenseMatrix<E>>,
+    ) -> Option<Result<()>> {
+        None
     }
     fn scale_add(
         &self,

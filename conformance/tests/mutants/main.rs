@@ -5,6 +5,7 @@
 
 mod broken;
 mod bug;
+mod calls;
 mod elementwise;
 mod fused;
 mod gradient_range;
@@ -13,7 +14,9 @@ mod products;
 mod reductions;
 mod scalars;
 mod sharing;
+mod sizes;
 mod small_factors;
+mod special;
 mod storage;
 
 use broken::Broken;
@@ -48,7 +51,7 @@ impl<E: Element> Bug<E> for Sound {
 
 #[test]
 fn the_wrapper_is_sound() {
-    let report = suite::run(&broken::<f64>(&Sound).with_second_handle(Clone::clone), &[]);
+    let report = suite::run(&broken::<f64>(&Sound).with_second_handle(Clone::clone).on_threads(), &[]);
     assert!(report.passed(), "{report}");
 }
 
@@ -183,6 +186,150 @@ mutants! {
     gram_schmidt_passes_once: small_factors::OnePass => small_factors::gram_schmidt, f32 f64;
     dependent_column_keeps_a_direction: small_factors::CompletedBasis => small_factors::gram_schmidt_dependent, f32 f64;
     random_columns_depend_on_the_shape: small_factors::OtherNumbers => small_factors::seed_zero_columns, f32 f64;
+}
+
+// From some size on, and in remainders: each by the check of the operation.
+mutants! {
+    scale_loses_rows_beyond_4096: sizes::ScaleRows::<4096> => elementwise::scale_add_large, f32 f64;
+    scale_loses_rows_beyond_16_bits: sizes::ScaleRows::<65_535> => elementwise::scale_add_large, f32 f64;
+    product_of_entries_loses_rows: sizes::ProductRows::<4096> => elementwise::product_add_large, f32 f64;
+    sign_loses_rows: sizes::SignRows::<4096> => elementwise::sign_add_large, f32 f64;
+    scale_loses_entries_beyond_16_bits: sizes::ScaleEntries::<65_536> => elementwise::scale_add_large, f32 f64;
+    scale_loses_entries_beyond_a_million: sizes::ScaleEntries::<1_000_000> => elementwise::scale_add_large, f32 f64;
+    scale_loses_its_last_vector_of_2: sizes::ScaleTail::<2, 65_536> => elementwise::scale_add_large, f32 f64;
+    scale_loses_its_last_vector_of_1024: sizes::ScaleTail::<1024, 1_000_000> => elementwise::scale_add_large, f32 f64;
+    scale_loses_the_rest_of_short_rows: sizes::ScaleTail::<16, 17> => elementwise::scale_add_large, f32 f64;
+    quotient_loses_its_last_vector: sizes::QuotientTail::<8, 65_536> => elementwise::quotient_add_large, f32 f64;
+    copy_loses_its_last_vector: sizes::CopyTail::<4, 65_536> => elementwise::copy_from_large, f32 f64;
+    write_loses_rows: sizes::WriteRows::<4096> => storage::large_transfers, f32 f64;
+    dot_loses_its_last_vector_of_4: sizes::DotTail::<4, 65_536> => reductions::dot_large, f32 f64;
+    dot_loses_its_last_vector_of_256: sizes::DotTail::<256, 1_000_000> => reductions::dot_large, f32 f64;
+    dot_loses_the_rest_of_short_rows: sizes::DotTail::<32, 33> => reductions::dot_large, f32 f64;
+    maximum_loses_its_last_vector: sizes::MaxTail::<8, 65_536> => reductions::max_abs_large, f32 f64;
+    maximum_loses_its_last_vector_beyond_a_million: sizes::MaxTail::<64, 1_000_000> => reductions::max_abs_large, f32 f64;
+
+    product_loses_rows_beyond_4096: sizes::GemmRows::<4096> => products::gemm_large, f32 f64;
+    product_loses_rows_beyond_16_bits: sizes::GemmRows::<65_535> => products::gemm_large, f32 f64;
+    product_loses_columns_beyond_4096: sizes::GemmCols::<4096> => products::gemm_large, f32 f64;
+    product_loses_its_last_tile: sizes::GemmTile::<64, 128> => products::gemm_large, f32 f64;
+    product_loses_the_rest_of_a_tile: sizes::GemmTile::<32, 64> => products::gemm_every_remainder, f32 f64;
+    long_product_loses_its_last_split: sizes::InnerTail::<16, 1024> => products::gemm_large, f32 f64;
+    long_product_loses_one_remainder: sizes::InnerTail::<2, 1024> => products::gemm_every_remainder, f32 f64;
+    remainder_of_1_is_lost: sizes::Remainder::<1> => products::gemm_every_remainder, f32 f64;
+    remainder_of_17_is_lost: sizes::Remainder::<17> => products::gemm_every_remainder, f32 f64;
+    remainder_of_31_is_lost: sizes::Remainder::<31> => products::gemm_every_remainder, f32 f64;
+    tail_of_a_transposed_factor: sizes::TransposedTail::<8> => products::gemm_every_remainder, f32 f64;
+    large_products_are_in_single_precision: sizes::SingleWhenLarge => products::gemm_large, f64;
+    symmetric_product_loses_its_last_tile: sizes::SymmetricTile::<64, 128> => products::gemm_symmetric_large, f32 f64;
+    symmetric_product_loses_the_rest_of_a_tile: sizes::SymmetricTile::<16, 64> => products::gemm_symmetric_every_remainder, f32 f64;
+    first_factor_of_a_symmetric_product_twice: special::FirstFactorTwice => products::gemm_symmetric_operands, f32 f64;
+
+    low_rank_is_capped_at_16: sizes::LowRankCap::<16> => fused::low_rank_add_large, f32 f64;
+    low_rank_is_capped_at_64: sizes::LowRankCap::<64> => fused::low_rank_add_large, f32 f64;
+    low_rank_is_capped_at_32: sizes::LowRankCap::<32> => fused::low_rank_add_every_rank, f32 f64;
+    low_rank_loses_rows: sizes::LowRankRows::<4096> => fused::low_rank_add_large, f32 f64;
+    sweep_is_capped_at_60: sizes::SweepCap::<60> => fused::power_sweep_large, f32 f64;
+    sweep_is_capped_at_64: sizes::SweepCap::<64> => fused::power_sweep_every_rank, f32 f64;
+    sweep_loses_rows: sizes::SweepRows::<4096> => fused::power_sweep_large, f32 f64;
+    weights_lose_rows: sizes::StateRows::<4096, 0> => fused::entrywise_add_large, f32 f64;
+    first_state_loses_rows: sizes::StateRows::<4096, 1> => fused::entrywise_add_large, f32 f64;
+    second_state_loses_rows: sizes::StateRows::<4096, 2> => fused::entrywise_add_large, f32 f64;
+    slow_state_loses_its_last_vector: sizes::StateTail::<8, 3> => fused::entrywise_add_large, f32 f64;
+    first_state_loses_its_last_vector: sizes::StateTail::<64, 1> => fused::entrywise_add_large, f32 f64;
+    seeding_loses_rows: sizes::SeedRows::<4096> => small_factors::seed_zero_columns, f32 f64;
+    extents_wrap_around: sizes::WrappedProduct => storage::impossible_sizes, f32 f64;
+}
+
+// NaN, zeros, unread states, refusals, empty matrices, narrow coefficients.
+mutants! {
+    maximum_drops_a_negative_nan: special::NegativeNanDropped => reductions::max_abs_non_finite, f32 f64;
+    sign_of_a_negative_nan: special::SignOfNegativeNan => elementwise::elementwise_non_finite, f32 f64;
+    scale_replaces_an_old_nan: special::OldNanOfScale => elementwise::elementwise_non_finite, f32 f64;
+    product_of_entries_replaces_an_old_nan: special::OldNanOfProduct => elementwise::elementwise_non_finite, f32 f64;
+    quotient_replaces_an_old_nan: special::OldNanOfQuotient => elementwise::elementwise_non_finite, f32 f64;
+    sign_replaces_an_old_nan: special::OldNanOfSign => elementwise::elementwise_non_finite, f32 f64;
+    product_replaces_an_old_nan: special::OldNanOfGemm => products::gemm_non_finite, f32 f64;
+    symmetric_product_replaces_an_old_nan: special::OldNanOfSymmetric => products::gemm_symmetric_non_finite, f32 f64;
+    low_rank_replaces_an_old_nan: special::OldNanOfLowRank => fused::low_rank_add_non_finite, f32 f64;
+    weights_replace_an_old_nan: special::OldNanOfState::<0> => fused::entrywise_add_non_finite, f32 f64;
+    first_state_replaces_an_old_nan: special::OldNanOfState::<1> => fused::entrywise_add_non_finite, f32 f64;
+    second_state_replaces_an_old_nan: special::OldNanOfState::<2> => fused::entrywise_add_non_finite, f32 f64;
+    slow_state_replaces_an_old_nan: special::OldNanOfState::<3> => fused::entrywise_add_non_finite, f32 f64;
+    sweep_replaces_an_old_nan: special::OldNanOfSweep => fused::power_sweep_non_finite, f32 f64;
+    zeros_of_the_first_factor_are_skipped: special::SkippedLeftZeros => products::gemm_non_finite, f32 f64;
+    zeros_of_a_sum_are_skipped: special::SkippedZerosOfDot => reductions::dot_non_finite, f32 f64;
+    squares_of_a_live_column_vanish: special::SquaresVanish => small_factors::seed_zero_columns, f32 f64;
+    sum_of_a_live_column_vanishes: special::SumIsZero => small_factors::seed_zero_columns, f32 f64;
+    squares_of_an_independent_column_vanish: special::TinyColumnIsDead => small_factors::gram_schmidt, f32 f64;
+    first_moment_is_read_for_a_memory_of_zero: special::ReadFirst => fused::entrywise_add, f32 f64;
+    second_moment_is_read_for_a_memory_of_zero: special::ReadSecond => fused::entrywise_add, f32 f64;
+    slow_momentum_is_read_for_a_memory_of_zero: special::ReadSlow => fused::entrywise_add, f32 f64;
+    sweep_reads_a_momentum_for_a_memory_of_zero: special::ReadMomentum => fused::power_sweep, f32 f64;
+    first_state_is_half_written: special::HalfWritten::<1> => shapes::shape_errors_of_rules, f32 f64;
+    second_state_is_half_written: special::HalfWritten::<2> => shapes::shape_errors_of_rules, f32 f64;
+    slow_state_is_half_written: special::HalfWritten::<3> => shapes::shape_errors_of_rules, f32 f64;
+    output_is_cleared_first: special::ClearedOutput => shapes::shape_errors_of_fused, f32 f64;
+    sweep_over_no_columns_forgets_the_update: special::NoColumns => fused::empty_fused, f32 f64;
+    rank_of_zero_leaves_the_output: special::NoRank => fused::low_rank_add_every_rank, f32 f64;
+    empty_rule_is_refused: special::EmptyRefused => fused::empty_fused, f32 f64;
+    alpha_has_16_bits: special::HalfAlpha => elementwise::scale_add, f32 f64;
+    alpha_has_32_bits: special::SingleAlpha => elementwise::scale_add, f64;
+    alpha_of_a_product_has_16_bits: special::HalfAlphaOfGemm => products::gemm, f32 f64;
+    alpha_of_a_product_has_32_bits: special::SingleAlphaOfGemm => products::gemm, f64;
+    alpha_of_a_low_rank_update_has_32_bits: special::SingleAlphaOfLowRank => fused::low_rank_add, f64;
+    alpha_of_a_sweep_has_16_bits: special::HalfAlphaOfSweep => fused::power_sweep, f32 f64;
+    memory_of_a_sweep_has_16_bits: special::HalfMemory => fused::power_sweep, f32 f64;
+    memories_have_16_bits: special::HalfBetas => fused::entrywise_add, f32 f64;
+    eps_has_32_bits: special::SingleEps => elementwise::quotient_add, f64;
+}
+
+// What was called before, or at the same time. The periods are those of nothing else.
+mutants! {
+    scale_changes_on_the_5th_call: calls::RestlessScale::<5> => calls::repeated_calls, f32 f64;
+    scale_changes_on_the_977th_call: calls::RestlessScale::<977> => calls::repeated_calls, f32 f64;
+    product_of_entries_changes: calls::RestlessProduct::<64> => calls::repeated_calls, f32 f64;
+    product_changes_on_the_100th_call: calls::RestlessGemm::<100> => calls::repeated_calls, f32 f64;
+    symmetric_product_changes: calls::RestlessSymmetric::<30> => calls::repeated_calls, f32 f64;
+    low_rank_changes: calls::RestlessLowRank::<501> => calls::repeated_calls, f32 f64;
+    dot_changes_on_the_third_call: calls::RestlessDot::<3> => calls::repeated_calls, f32 f64;
+    dot_changes_on_the_1000th_call: calls::RestlessDot::<1000> => calls::repeated_calls, f32 f64;
+    maximum_changes: calls::RestlessMaximum::<31> => calls::repeated_calls, f32 f64;
+    sweep_changes: calls::RestlessSweep::<60> => calls::repeated_calls, f32 f64;
+    factor_changes: calls::RestlessFactor::<29> => calls::repeated_calls, f32 f64;
+    state_changes: calls::RestlessStep::<90> => calls::repeated_calls, f32 f64;
+    scale_keeps_its_first_coefficient: calls::RecordedScale::<1> => calls::repeated_calls, f32 f64;
+    scale_keeps_its_50th_coefficient: calls::RecordedScale::<50> => calls::repeated_calls, f32 f64;
+    product_keeps_its_third_coefficient: calls::RecordedGemm::<3> => calls::repeated_calls, f32 f64;
+    low_rank_keeps_its_first_coefficient: calls::RecordedLowRank::<1> => calls::repeated_calls, f32 f64;
+    product_keeps_a_packed_factor: calls::PackedOnce => calls::repeated_calls, f32 f64;
+}
+
+/// Runs the check of two threads in both precisions.
+macro_rules! assert_race_is_found {
+    ($bug:expr) => {
+        assert_race_is_found!($bug, f32);
+        assert_race_is_found!($bug, f64);
+    };
+    ($bug:expr, $element:ident) => {
+        let subject = broken::<$element>(&$bug).on_threads();
+        assert_found(Bug::<$element>::defect(&$bug), checks::threads::two_threads(&subject));
+    };
+}
+
+#[test]
+fn alpha_is_shared_by_threads() {
+    assert_race_is_found!(calls::SharedAlpha);
+    assert_race_is_found!(calls::SharedAlphaOfGemm);
+}
+
+#[test]
+fn partial_sums_are_shared_by_threads() {
+    assert_race_is_found!(calls::SharedPartials);
+}
+
+#[test]
+fn temporaries_are_shared_by_threads() {
+    assert_race_is_found!(calls::SharedTemporary);
 }
 
 /// Runs one check in both precisions on a backend whose handles share storage.

@@ -16,7 +16,7 @@ pub use scalar::BurnScalar;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use matrix::{Values, check_len};
-use spectra_core::backend::{Backend, Entrywise, Gradient, Result, composed};
+use spectra_core::backend::{Backend, Entrywise, Gradient, Result, check_memory, composed};
 use spectra_core::linalg::Workspace;
 use std::fmt;
 use std::marker::PhantomData;
@@ -73,6 +73,8 @@ impl<E: BurnElement> Backend for BurnBackend<E> {
     type Matrix = BurnMatrix<E>;
 
     fn zeros(&self, rows: usize, cols: usize, rows_like: Option<&Self::Matrix>) -> Result<Self::Matrix> {
+        // Burn's own allocation aborts, or panics, where there is no memory.
+        check_memory::<E>("zeros", rows, cols)?;
         // Stored as its model is, so that entries that meet lie in the same order.
         if rows_like.is_some_and(BurnMatrix::is_transposed) {
             let storage = Tensor::zeros([cols, rows], (&self.device, E::DTYPE));

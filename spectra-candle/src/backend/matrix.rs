@@ -142,7 +142,7 @@ pub(super) fn at<T>(operation: &'static str, result: CandleResult<T>) -> Result<
 
 /// An error unless `len` numbers fill a matrix of `shape`.
 pub(super) fn check_len(operation: &'static str, (rows, cols): (usize, usize), len: usize) -> Result<()> {
-    if rows * cols == len {
+    if rows.checked_mul(cols) == Some(len) {
         return Ok(());
     }
     Err(Error::shape(operation, (rows, cols), (len.checked_div(cols).unwrap_or(0), cols)))

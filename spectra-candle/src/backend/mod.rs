@@ -16,7 +16,7 @@ pub use scalar::CandleScalar;
 
 use candle_core::{Device, Tensor};
 use matrix::at;
-use spectra_core::backend::{Backend, Entrywise, Gradient, Result, composed};
+use spectra_core::backend::{Backend, Entrywise, Gradient, Result, check_memory, check_size, composed};
 use spectra_core::linalg::Workspace;
 use std::fmt;
 use std::marker::PhantomData;
@@ -71,6 +71,12 @@ impl<E: CandleElement> Backend for CandleBackend<E> {
     type Matrix = CandleMatrix<E>;
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
+        // Candle's own allocation aborts, or panics, where there is no memory.
+        if self.device.is_cpu() {
+            check_memory::<E>("zeros", rows, cols)?;
+        } else {
+            check_size::<E>("zeros", rows, cols)?;
+        }
         let zeros = Tensor::zeros((rows, cols), E::DTYPE, &self.device);
         Ok(self.wrap(at("zeros", zeros)?, false, None))
     }

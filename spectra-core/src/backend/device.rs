@@ -21,7 +21,8 @@ pub trait Backend: Clone + core::fmt::Debug {
     /// replicated. May allocate; algorithms call it on the first step only.
     ///
     /// # Errors
-    /// When memory cannot be had.
+    /// When memory cannot be had, or `rows * cols` entries cannot be addressed; never a panic or an abort
+    /// (see [`check_memory`](super::check_memory)).
     fn zeros(&self, rows: usize, cols: usize, rows_like: Option<&Self::Matrix>) -> Result<Self::Matrix>;
 
     /// A host number as a scalar. Does not wait for the device.

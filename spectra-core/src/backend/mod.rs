@@ -8,6 +8,7 @@ mod entrywise;
 mod error;
 mod gradient;
 mod matrix;
+mod memory;
 mod scalar;
 
 pub use device::Backend;
@@ -17,4 +18,5 @@ pub(crate) use error::require;
 pub use error::{Error, ErrorKind, Result};
 pub use gradient::Gradient;
 pub use matrix::{Coef, Matrix, Op, check_gemm, check_same, check_shape};
+pub use memory::{check_memory, check_size};
 pub use scalar::{Coefficient, Scalar, ScalarOp};

@@ -3,7 +3,9 @@
 
 mod kernels;
 
-use crate::backend::{Backend, Coef, Element, Error, Matrix, Op, Result, check_gemm, check_same};
+use crate::backend::{
+    Backend, Coef, Element, Error, Matrix, Op, Result, check_gemm, check_memory, check_same,
+};
 use alloc::{vec, vec::Vec};
 use core::marker::PhantomData;
 
@@ -71,12 +73,8 @@ impl<E: Element> Backend for Dense<E> {
     type Matrix = DenseMatrix<E>;
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
-        let bytes = rows.checked_mul(cols).and_then(|count| count.checked_mul(core::mem::size_of::<E>()));
-        if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
-            let elements = rows as f64 * cols as f64;
-            return Err(Error::argument("zeros", "rows * cols", elements, "at most what can be addressed"));
-        }
-        Ok(DenseMatrix { rows, cols, values: vec![E::zero(); rows * cols] })
+        let count = check_memory::<E>("zeros", rows, cols)?;
+        Ok(DenseMatrix { rows, cols, values: vec![E::zero(); count] })
     }
 
     fn scalar(&self, value: f64) -> Result<f64> {

@@ -21,8 +21,10 @@ pub fn adam_add<B: Backend>(subject: &Subject<B>) -> Outcome {
         let defaults = adam_cases(&subject.required_only(), input)?;
         for (case, default) in cases.iter().zip(&defaults) {
             for ((what, computed, exact, scale), (_, default, ..)) in case.iter().zip(default) {
-                // The longest chain, that of the weights: both moments (4 each), root, eps, quotient, alpha, beta, sum.
-                let tolerance = tolerance::elementwise(subject.precision(), 14);
+                // The longest chain, that of the weights: both moments (4 each), root, eps, quotient, alpha, beta, sum; and the
+                // coefficients of the moments and of the weights.
+                let tolerance = tolerance::elementwise(subject.precision(), 14)
+                    + 2.0 * tolerance::coefficients(subject.precision());
                 let error = entrywise_distance(computed, exact, scale);
                 judge.compare(format_args!("adam_add on {}: {what}", input.name), error, tolerance)?;
                 let difference = entrywise_distance(computed, default, scale);

@@ -22,7 +22,8 @@ pub fn low_rank_add<B: Backend>(subject: &Subject<B>) -> Outcome {
             let defaults = low_rank_cases(&subject.required_only(), input, rank)?;
             for ((what, computed, exact, scale), (_, default, ..)) in cases.iter().zip(&defaults) {
                 let what = format!("low_rank_add on {}, k = {rank}, {what}", input.name);
-                let tolerance = tolerance::product(subject.precision(), rank + 1);
+                let tolerance = tolerance::product(subject.precision(), rank + 1)
+                    + tolerance::coefficients(subject.precision());
                 let error = relative_distance(computed, exact, *scale);
                 judge.compare(format_args!("{what}"), error, tolerance)?;
                 let difference = relative_distance(computed, default, *scale);

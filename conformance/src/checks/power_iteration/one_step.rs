@@ -10,7 +10,9 @@ use super::support::{
 use crate::HostMatrix;
 use crate::distance::{entrywise_distance, relative_distance, scalar_distance};
 use crate::inputs::Family;
-use crate::oracle::{Svd, column_condition, polar_values, product, product_nt, product_tn};
+use crate::oracle::{
+    Svd, column_condition, orthonormal_basis, polar_values, product, product_nt, product_tn,
+};
 use crate::suite::{Failure, Judge, Outcome, Subject};
 use crate::tolerance;
 
@@ -43,6 +45,25 @@ pub fn power_iteration_ill_conditioned<B: Backend>(subject: &Subject<B>) -> Outc
 /// Finds: norms that overflow or vanish, a scale that is not taken back.
 pub fn power_iteration_extreme<B: Backend>(subject: &Subject<B>) -> Outcome {
     on_inputs(subject, Difficulty::Extreme, &[SubspaceForm::ColumnNorms, SubspaceForm::Exact])
+}
+
+/// One iteration in the paper's form with the paper's k of 61, and with 67, on large matrices.
+///
+/// Finds: rows, columns or directions left out of a fused iteration in a last tile, block or thread.
+pub fn power_iteration_large<B: Backend>(subject: &Subject<B>) -> Outcome {
+    let mut judge = Judge::new();
+    for (rows, cols, k) in [(300, 1100, 61), (1100, 300, 67), (5003, 67, 5)] {
+        judge.at(rows, cols);
+        let m = subject.random("large", rows, cols);
+        let v0 = start(subject, &m, k);
+        let condition = column_condition(&product(&m, &v0))?;
+        let what = format!("power iteration on {rows} x {cols}, k = {k}");
+        let iterated = Iterated::run(subject, &m, &v0, 1, SubspaceForm::ColumnNorms)?;
+        compare_left_basis(&mut judge, subject, &what, &m, &v0, &iterated.u)?;
+        compare_projection(&mut judge, subject, &what, &m, condition, &iterated)?;
+        compare_triangle(&mut judge, subject, &what, &m, &v0, &iterated.u)?;
+    }
+    judge.finish()
 }
 
 /// The backend's iteration against the default one on its required methods: the same projection and the same norm.
@@ -135,8 +156,10 @@ fn compare_exact<B: Backend>(
     let condition = svd.sigma[0] / svd.sigma[k - 1];
     let tolerance = tolerance * condition * condition;
     if tolerance < 0.1 {
-        let projected = Svd::of(&product(u, &product_tn(u, m)))?;
-        let polar = projected.with_values(&polar_values(projected.sigma.len(), k));
+        // U U^T M = Q (R U^T M) with U = Q R: the polar factor is Q times that of a thin matrix.
+        let q = orthonormal_basis(u)?;
+        let thin = Svd::of(&product(&product_tn(&q, u), &product_tn(u, m)))?;
+        let polar = product(&q, &thin.with_values(&polar_values(thin.sigma.len(), k)));
         let error = relative_distance(&product_nt(u, v), &polar, (k as f64).sqrt());
         judge.compare(format_args!("{what}: U V^T is a polar factor"), error, tolerance)?;
     }

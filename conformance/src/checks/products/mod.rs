@@ -1,9 +1,15 @@
 //! Matrix products: `self = beta self + alpha op_a(A) op_b(B)`.
 
-use spectra_core::backend::{Backend, Coef, Coefficient, Matrix, Op, Result as CoreResult};
+mod large;
+mod non_finite;
+
+pub use large::{gemm_every_remainder, gemm_large, gemm_symmetric_every_remainder, gemm_symmetric_large};
+pub use non_finite::{gemm_non_finite, gemm_symmetric_non_finite};
+
+use spectra_core::backend::{Backend, Coef, Matrix, Op, Result as CoreResult};
 
 use crate::HostMatrix;
-use crate::distance::{relative_distance, same_bits, same_non_finite};
+use crate::distance::{relative_distance, same_bits};
 use crate::inputs::Family;
 use crate::oracle::{absolute_product, product};
 use crate::suite::{Failure, Judge, Outcome, Subject, Weights};
@@ -68,29 +74,6 @@ pub fn gemm_empty_inner<B: Backend>(subject: &Subject<B>) -> Outcome {
     judge.finish()
 }
 
-/// NaN and infinities reach every entry that they take part in, also through a factor of zero, and no other.
-///
-/// Finds: a shortcut for zeros, a padded block that multiplies an infinity by zero.
-pub fn gemm_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
-    let mut judge = Judge::new();
-    for input in subject.inputs().iter().filter(|input| input.family == Family::NonFinite) {
-        for op_a in [Op::Plain, Op::Transposed] {
-            let a = transposed_if(&input.matrix, op_a);
-            let mut b = subject.random("non-finite", a.cols, WIDTH);
-            b.data.iter_mut().step_by(WIDTH).for_each(|entry| *entry = 0.0);
-            let exact = HostMatrix::from_fn(a.rows, WIDTH, |row, col| {
-                (0..a.cols).map(|inner| a.at(row, inner) * b.at(inner, col)).sum()
-            });
-            let mut target = subject.unreadable(a.rows, WIDTH)?;
-            let (x, y) = (subject.upload(&input.matrix)?, subject.upload(&b)?);
-            target.gemm(Coefficient::ZERO, Coefficient::ONE, &x, op_a, &y, Op::Plain)?;
-            let holds = same_non_finite(&subject.download(&target)?, &exact);
-            judge.require(holds, format_args!("gemm, {op_a:?}: {} propagates as IEEE says", input.name))?;
-        }
-    }
-    judge.finish()
-}
-
 /// Both factors may be the same matrix.
 ///
 /// Finds: an operand consumed or packed over, a transposition applied to both.
@@ -132,12 +115,48 @@ pub fn gemm_symmetric<B: Backend>(subject: &Subject<B>) -> Outcome {
                 subject,
                 &format!("gemm_symmetric of {}, {op_a:?}", input.name),
                 (&a, &b),
-                |old| *old = old.zip(&old.transposed(), |x, y| x + y).map(|entry| entry / 2.0),
+                |old| *old = symmetric(old),
                 |target, beta, alpha| target.gemm_symmetric(beta, alpha, &x, op_a, &x, op_b),
             )?;
         }
     }
     judge.finish()
+}
+
+/// Two factors that are not the same, of which the caller knows that they commute: A and 2 A + 3 I.
+///
+/// Finds: the first factor used twice, a transposition of the wrong one.
+pub fn gemm_symmetric_operands<B: Backend>(subject: &Subject<B>) -> Outcome {
+    let mut judge = Judge::new();
+    for order in [1, 9, 33, 65, 131] {
+        judge.at(order, order);
+        let (a, b) = commuting(subject, order);
+        let (x, y) = (subject.upload(&a)?, subject.upload(&b)?);
+        for (op_a, op_b) in OPS {
+            accumulate(
+                &mut judge,
+                subject,
+                &format!("gemm_symmetric of two factors, {order} x {order}, {op_a:?}, {op_b:?}"),
+                (&a, &b),
+                |old| *old = symmetric(old),
+                |target, beta, alpha| target.gemm_symmetric(beta, alpha, &x, op_a, &y, op_b),
+            )?;
+        }
+    }
+    judge.finish()
+}
+
+/// A symmetric A and 2 A + 3 I, both exact in every precision.
+fn commuting<B: Backend>(subject: &Subject<B>, order: usize) -> (HostMatrix, HostMatrix) {
+    let a =
+        symmetric(&subject.random("commuting", order, order)).map(|entry| (entry * 1024.0).round() / 1024.0);
+    let b = a.zip(&HostMatrix::identity(order), |a, identity| 2.0 * a + 3.0 * identity);
+    (a, b)
+}
+
+/// `(A + A^T) / 2`
+fn symmetric(a: &HostMatrix) -> HostMatrix {
+    a.zip(&a.transposed(), |x, y| (x + y) / 2.0)
 }
 
 /// The factor as it enters the product.
@@ -195,7 +214,7 @@ fn accumulate<B: Backend>(
         judge.compare(
             format_args!("{what}, {weights}"),
             relative_distance(&subject.download(&target)?, &exact, scale),
-            tolerance::product(subject.precision(), a.cols),
+            tolerance::product(subject.precision(), a.cols) + tolerance::coefficients(subject.precision()),
         )?;
     }
     Ok(())

@@ -1,10 +1,14 @@
 //! Reductions of a matrix to one number.
 
+mod large;
+
+pub use large::{dot_large, max_abs_large};
+
 use spectra_core::backend::{Backend, Coefficient, Matrix, Op, Scalar};
 
 use crate::HostMatrix;
 use crate::distance::{same_bits, scalar_distance};
-use crate::inputs::Family;
+use crate::inputs::{Family, NON_FINITE};
 use crate::oracle::dot as exact_dot;
 use crate::suite::{Judge, Outcome, Subject};
 use crate::tolerance;
@@ -66,6 +70,40 @@ pub fn dot_overflow<B: Backend>(subject: &Subject<B>) -> Outcome {
     judge.finish()
 }
 
+/// NaN and infinities go where IEEE arithmetic puts them: through a factor of zero, and infinities of both signs to NaN.
+///
+/// Finds: a NaN dropped by a comparison or a shortcut for zeros, an infinity clamped.
+pub fn dot_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
+    let mut judge = Judge::new();
+    for input in subject.inputs().iter().filter(|input| input.family == Family::NonFinite) {
+        let (rows, cols) = input.matrix.shape();
+        let x = subject.upload(&input.matrix)?;
+        for (beside, value) in [("ones", 1.0), ("zeros", 0.0)] {
+            let y = HostMatrix::from_fn(rows, cols, |_, _| value);
+            let exact: f64 = input.matrix.data.iter().map(|entry| entry * value).sum();
+            let y = subject.upload(&y)?;
+            for computed in [x.dot(&y)?.read()?, y.dot(&x)?.read()?] {
+                let holds = computed == exact || (computed.is_nan() && exact.is_nan());
+                judge.require(
+                    holds,
+                    format_args!("dot of {} and {beside} is {exact}, not {computed}", input.name),
+                )?;
+            }
+        }
+    }
+    for (name, value) in NON_FINITE {
+        let mut opposite = HostMatrix::from_fn(9, 65, |_, _| 1.0);
+        (opposite.data[17], opposite.data[300]) = (value, -value);
+        let ones = subject.upload(&HostMatrix::from_fn(9, 65, |_, _| 1.0))?;
+        let computed = subject.upload(&opposite)?.dot(&ones)?.read()?;
+        judge.require(
+            computed.is_nan(),
+            format_args!("dot over {name} and its negative is NaN, not {computed}"),
+        )?;
+    }
+    judge.finish()
+}
+
 /// `max_ij |self_ij|` exactly; a denormal maximum may be zero.
 ///
 /// Finds: a maximum without absolute value, a corner left out, a maximum that starts from something else than zero.
@@ -106,14 +144,20 @@ pub fn max_abs_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
     for (nan_at, infinity_at) in
         [(0, 1), (1, 0), (0, 8384), (8384, 0), (4096, 4095), (4095, 4096), (4000, 8000)]
     {
-        let mut matrix = HostMatrix::zeros(129, 65);
-        (matrix.data[nan_at], matrix.data[infinity_at]) = (f64::NAN, f64::INFINITY);
-        let computed = subject.upload(&matrix)?.max_abs()?.read()?;
-        let holds = computed.is_nan();
-        judge.require(
-            holds,
-            format_args!("max_abs with NaN at {nan_at}, infinity at {infinity_at} is {computed}"),
-        )?;
+        for (nan, infinity) in [(f64::NAN, f64::INFINITY), (-f64::NAN, f64::NEG_INFINITY)] {
+            let mut matrix = HostMatrix::zeros(129, 65);
+            (matrix.data[nan_at], matrix.data[infinity_at]) = (nan, infinity);
+            let computed = subject.upload(&matrix)?.max_abs()?.read()?;
+            let what =
+                format_args!("max_abs with NaN at {nan_at}, {infinity} at {infinity_at} is {computed}");
+            judge.require(computed.is_nan(), what)?;
+        }
+    }
+    for (name, value) in NON_FINITE {
+        let matrix = subject.upload(&HostMatrix::from_fn(3, 5, |_, _| value))?;
+        let computed = matrix.max_abs()?.read()?;
+        let holds = computed == value.abs() || (computed.is_nan() && value.is_nan());
+        judge.require(holds, format_args!("max_abs of nothing but {name} is {computed}"))?;
     }
     judge.finish()
 }

@@ -1,5 +1,9 @@
 //! Operations entry by entry: `self = beta self + alpha f(operands)`.
 
+mod large;
+
+pub use large::{copy_from_large, product_add_large, quotient_add_large, scale_add_large, sign_add_large};
+
 use spectra_core::backend::{Backend, Coef, Coefficient, Matrix, Result as CoreResult};
 
 use crate::HostMatrix;
@@ -110,7 +114,8 @@ pub fn copy_from<B: Backend>(subject: &Subject<B>) -> Outcome {
 /// NaN and infinities appear in the results where IEEE arithmetic puts them and nowhere else, and old ones do not
 /// survive a beta of zero.
 ///
-/// Finds: a maximum or a clamp that swallows NaN, sign(NaN) = 0, an output that is multiplied by a beta of zero.
+/// Finds: a maximum or a clamp that swallows NaN, sign(NaN) = 0, a NaN told by its sign, an output that is multiplied by a
+/// beta of zero, an old NaN that is replaced where beta is not.
 pub fn elementwise_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
     let one = Coefficient::ONE;
@@ -142,25 +147,56 @@ pub fn elementwise_non_finite<B: Backend>(subject: &Subject<B>) -> Outcome {
         })?;
         check("sign_add", as_operand(&|y, x| y + sign(x)), &|target| target.sign_add(one, one, &special))?;
 
-        let mut old = subject.upload(&input.matrix)?;
-        old.scale_add(one, one, &plain)?;
-        let exact = input.matrix.zip(&plain_values, |x, y| x + y);
-        let holds = same_non_finite(&subject.download(&old)?, &exact);
-        judge.require(holds, format_args!("scale_add: {} in self survives a beta of one", input.name))?;
-        let mut old = subject.upload(&input.matrix)?;
-        old.scale_add(Coefficient::ZERO, one, &plain)?;
-        let holds = same_bits(&subject.download(&old)?, &plain_values);
-        judge.require(
-            holds,
-            format_args!("scale_add: {} in self does not survive a beta of zero", input.name),
-        )?;
+        let half = subject.scalar(0.5)?;
+        let betas =
+            [("one", one), ("a half", 0.5.into()), ("a half on the device", Coefficient::device(1.0, &half))];
+        for (operation, apply) in over_plain::<B>() {
+            for (beta_is, beta) in betas {
+                let mut old = subject.upload(&input.matrix)?;
+                apply(&mut old, beta, &plain)?;
+                // Finite numbers are added to it.
+                let holds = same_non_finite(&subject.download(&old)?, &input.matrix);
+                let what = format_args!("{operation}: {} in self survives a beta of {beta_is}", input.name);
+                judge.require(holds, what)?;
+            }
+            let mut old = subject.upload(&input.matrix)?;
+            apply(&mut old, Coefficient::ZERO, &plain)?;
+            let holds = subject.download(&old)?.is_finite();
+            let what = format_args!("{operation}: {} in self does not survive a beta of zero", input.name);
+            judge.require(holds, what)?;
+        }
     }
-    let zeros = subject.upload(&HostMatrix::zeros(3, 2))?;
-    let mut target = subject.upload(&HostMatrix::zeros(3, 2))?;
-    target.quotient_add(Coefficient::ZERO, one, &zeros, &zeros, 0.0)?;
-    let all_nan = subject.download(&target)?.data.iter().all(|entry| entry.is_nan());
-    judge.require(all_nan, format_args!("quotient_add: 0 / 0 is NaN"))?;
+    // x, y, x / sqrt(y)
+    let quotients = [
+        (0.0, 0.0, f64::NAN),
+        (1.0, 0.0, f64::INFINITY),
+        (-1.0, 0.0, f64::NEG_INFINITY),
+        (1.0, -4.0, f64::NAN),
+        (3.0, f64::INFINITY, 0.0),
+        (f64::INFINITY, 4.0, f64::INFINITY),
+    ];
+    for (x, y, exact) in quotients {
+        let mut target = subject.unreadable(3, 2)?;
+        let [x_values, y_values, exact] = [x, y, exact].map(|value| HostMatrix::from_fn(3, 2, |_, _| value));
+        let (numerator, denominator) = (subject.upload(&x_values)?, subject.upload(&y_values)?);
+        target.quotient_add(Coefficient::ZERO, one, &numerator, &denominator, 0.0)?;
+        let holds = same_non_finite(&subject.download(&target)?, &exact);
+        judge.require(holds, format_args!("quotient_add: {x} / sqrt({y}) is {}", exact.at(0, 0)))?;
+    }
     judge.finish()
+}
+
+/// An operation on a matrix with operands that are all the same matrix.
+type OverPlain<M> = fn(&mut M, Coef<'_, M>, &M) -> CoreResult<()>;
+
+/// The accumulating operations, with finite positive operands.
+fn over_plain<B: Backend>() -> [(&'static str, OverPlain<B::Matrix>); 4] {
+    [
+        ("scale_add", |t, beta, x| t.scale_add(beta, Coefficient::ONE, x)),
+        ("product_add", |t, beta, x| t.product_add(beta, Coefficient::ONE, x, x)),
+        ("quotient_add", |t, beta, x| t.quotient_add(beta, Coefficient::ONE, x, x, EPS)),
+        ("sign_add", |t, beta, x| t.sign_add(beta, Coefficient::ONE, x)),
+    ]
 }
 
 /// Both operands may be the same matrix.
@@ -198,7 +234,8 @@ pub fn elementwise_same_operand<B: Backend>(subject: &Subject<B>) -> Outcome {
     judge.finish()
 }
 
-/// A device may flush denormals to zero, but makes nothing else of them.
+/// Arithmetic may flush denormals to zero, but makes nothing else of them; transfers keep them, as
+/// [`write_then_read`](super::storage::write_then_read) checks.
 ///
 /// Finds: garbage, NaN or normal numbers in place of denormals.
 pub fn denormals_exact_or_zero<B: Backend>(subject: &Subject<B>) -> Outcome {
@@ -230,9 +267,7 @@ fn accumulate<B: Backend>(
     roundings: usize,
     apply: impl Fn(&mut B::Matrix, Coef<'_, B::Matrix>, Coef<'_, B::Matrix>) -> CoreResult<()>,
 ) -> Result<(), Failure> {
-    // Old values of the operand's size: neither side of the sum may hide the other.
-    let size = Some(f.max_abs()).filter(|size| *size > 0.0).unwrap_or(1.0);
-    let old = subject.random("old", f.rows, f.cols).map(|entry| entry * size).rounded(subject.precision());
+    let old = beside(f, subject);
     for weights in Weights::all(subject)? {
         let mut target = if weights.output_is_unread() {
             subject.unreadable(f.rows, f.cols)?
@@ -246,10 +281,24 @@ fn accumulate<B: Backend>(
         judge.compare(
             format_args!("{operation} on {}, {weights}", input.name),
             entrywise_distance(&subject.download(&target)?, &exact, &scale),
-            tolerance::elementwise(subject.precision(), roundings + 1),
+            allowed(subject, roundings),
         )?;
     }
     Ok(())
+}
+
+/// Old values, each of the size of its entry of f: neither side of a sum may hide the other.
+fn beside<B: Backend>(f: &HostMatrix, subject: &Subject<B>) -> HostMatrix {
+    let precision = subject.precision();
+    // What would not leave normal numbers is held beside 1.
+    let size = |f: f64| if f.abs() < precision.min_positive() * 1e3 { 1.0 } else { f.abs() };
+    subject.random("old", f.rows, f.cols).zip(f, |old, f| old * size(f)).rounded(precision)
+}
+
+/// The sum with the old value is one rounding more than f and alpha took.
+fn allowed<B: Backend>(subject: &Subject<B>, roundings: usize) -> f64 {
+    let precision = subject.precision();
+    tolerance::elementwise(precision, roundings + 1) + tolerance::coefficients(precision)
 }
 
 /// -1, 0, 1 or NaN; 0 for both zeros.

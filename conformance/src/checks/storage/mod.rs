@@ -1,5 +1,9 @@
 //! Values go to the device and come back.
 
+mod sizes;
+
+pub use sizes::{impossible_sizes, large_transfers};
+
 use spectra_core::backend::{Backend, Coefficient, Element, Matrix, Op, Scalar};
 
 use crate::HostMatrix;
