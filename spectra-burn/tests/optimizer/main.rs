@@ -1,6 +1,9 @@
 //! The optimizers of modules.
 
+mod clip_schedule;
 mod common;
+mod layouts;
+mod learner;
 mod model;
 mod on_device;
 mod peers;
