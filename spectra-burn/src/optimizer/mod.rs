@@ -1,5 +1,7 @@
 //! Burn's optimizer interface on the recipes of `spectra-core`.
 
+#[cfg(test)]
+mod broken;
 mod clip_schedule;
 mod clock;
 mod config;

@@ -10,3 +10,4 @@ mod peers;
 mod readme;
 mod refusals;
 mod resume;
+mod state_file;
