@@ -59,7 +59,7 @@ pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
 pub use optimizer::Optimizer;
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::directions::Slot;
-pub use spectra_core::optimizer::{Config, PreClip, Recipe, plan};
+pub use spectra_core::optimizer::{Config, Difference, PreClip, Recipe, Restored, plan};
 pub use spectra_core::schedules;
 
 /// The code of the project's README, compiled and run.

@@ -92,4 +92,4 @@ pub use cudarc;
 pub use error::CudaError;
 pub use optimizer::{Optimizer, Parameter, Source, Target};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
-pub use spectra_core::optimizer::{Config, Recipe, plan};
+pub use spectra_core::optimizer::{Config, Difference, Recipe, Restored, plan};

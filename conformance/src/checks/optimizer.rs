@@ -3,7 +3,7 @@
 use spectra_core::backend::{Backend, ErrorKind};
 use spectra_core::directions::Slot;
 use spectra_core::maps::{SpectralMap, TailShrink};
-use spectra_core::optimizer::{Config, Optimizer, PreClip, Recipe, StateHeader, plan::Rule};
+use spectra_core::optimizer::{Config, Optimizer, PreClip, Recipe, Restored, StateHeader, plan::Rule};
 
 use super::presets::{MODEL, gradients, initial, specs, take_step, upload_all};
 use crate::HostMatrix;
@@ -59,7 +59,7 @@ impl<B: Backend> Run<B> {
             .buffers()
             .map(|(name, slot, matrix)| Ok((name.to_owned(), slot, subject.download(matrix)?)))
             .collect::<Result<_, Failure>>()?;
-        Ok(Contents { header: self.optimizer.header(), weights, buffers })
+        Ok(Contents { header: self.optimizer.header()?, weights, buffers })
     }
 }
 
@@ -99,7 +99,7 @@ fn restore<B: Backend>(
     run: &mut Run<B>,
     header: &StateHeader,
     saved: &Contents,
-) -> spectra_core::backend::Result<()> {
+) -> spectra_core::backend::Result<Restored> {
     use spectra_core::backend::{Element, Error};
     run.optimizer.restore(header, |name, slot, _, _| {
         let missing = || Error::new("load", ErrorKind::State { reason: "a buffer is missing" });
@@ -138,6 +138,8 @@ pub fn saved_state_round_trip<B: Backend>(subject: &Subject<B>) -> Outcome {
         let saved = whole.contents(subject)?;
         let mut resumed = Run::new(subject, config)?;
         restore(subject, &mut resumed, &saved.header, &saved)?;
+        // Rates are the new run's.
+        resumed.optimizer.set_learning_rate(0.01)?;
         resumed.weights = upload_all(subject, &saved.weights)?;
         resumed.contents(subject)?.require_same(&mut judge, &format!("{name}, restored"), &saved)?;
         whole.steps(subject, 5..=7)?;
@@ -201,7 +203,7 @@ pub fn foreign_state_is_refused<B: Backend>(subject: &Subject<B>) -> Outcome {
     for (what, header, contents) in &attempts {
         let refused = match restore(subject, &mut target, header, contents) {
             Err(error) => matches!(error.kind(), ErrorKind::State { .. }),
-            Ok(()) => false,
+            Ok(_) => false,
         };
         judge.require(refused, format_args!("a saved state with {what} is refused as a state"))?;
         target.contents(subject)?.require_same(&mut judge, &format!("after refusing {what}"), &before)?;

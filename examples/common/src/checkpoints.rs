@@ -61,7 +61,8 @@ impl Checkpoints {
         older.iter().filter(|path| **path != finished).try_for_each(|path| self.discard(path))
     }
 
-    /// The newest checkpoint's folder and record, if there is one and it was made under `settings`.
+    /// The newest checkpoint's folder and record, if there is one and it was made under `settings`, and if every file in it is
+    /// the one that was written.
     pub fn latest(&self, settings: &Settings) -> Result<Option<(PathBuf, Record)>, Failure> {
         let Some(path) = self.list()?.pop() else { return Ok(None) };
         let made_under: Settings = self.parse(&path.join(SETTINGS))?;
@@ -76,6 +77,10 @@ impl Checkpoints {
         if let Some((name, _)) = expected.iter().find(|(name, expected)| found.get(*name) != Some(*expected))
         {
             return Err(unusable(&path.join(name), "it is missing or damaged"));
+        }
+        // Whatever is read from the folder is vouched for: a list that lacks one of its files is as good as none.
+        if let Some(name) = found.keys().find(|name| !expected.contains_key(*name)) {
+            return Err(unusable(&path.join(FINGERPRINTS), &format!("it does not list {name}")));
         }
         let record: Record = self.parse(&path.join(RECORD))?;
         Ok(Some((path, record)))
@@ -220,5 +225,39 @@ mod tests {
             let refused = checkpoints.latest(&settings());
             assert!(matches!(refused, Err(Failure::Input(line)) if line.contains(file)), "{file}");
         }
+    }
+
+    #[test]
+    fn a_file_that_no_fingerprint_vouches_for_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let checkpoints = Checkpoints::new(folder.path().into());
+        let model = |folder: &Path| write_whole(&folder.join("model"), b"weights");
+        checkpoints.save(&settings(), &record(1), model).expect("save");
+        let checkpoint = folder.path().join("step-00000001");
+        let list = checkpoint.join(FINGERPRINTS);
+        let whole = fs::read_to_string(&list).expect("a list");
+        let all: BTreeMap<String, String> = serde_json::from_str(&whole).expect("json");
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["model", RECORD, SETTINGS]);
+        // Nothing listed, or everything but one.
+        let mut lists = vec![BTreeMap::new()];
+        lists.extend(all.keys().map(|name| {
+            let mut fewer = all.clone();
+            fewer.remove(name);
+            fewer
+        }));
+        for fewer in lists {
+            fs::write(&list, serde_json::to_string(&fewer).expect("json")).expect("damage");
+            let refused = checkpoints.latest(&settings());
+            assert!(
+                matches!(&refused, Err(Failure::Input(line)) if line.contains(FINGERPRINTS)),
+                "{fewer:?}"
+            );
+        }
+        fs::write(&list, whole).expect("repair");
+        assert!(checkpoints.latest(&settings()).expect("whole").is_some());
+        fs::write(checkpoint.join("model"), b"others").expect("damage");
+        assert!(
+            matches!(checkpoints.latest(&settings()), Err(Failure::Input(line)) if line.contains("model"))
+        );
     }
 }

@@ -5,7 +5,7 @@ use spectra_core::backend::{Backend, Error, ErrorKind, Matrix};
 use spectra_core::dense::DenseMatrix;
 use spectra_core::optimizer::StateHeader;
 
-use crate::model::{state, step, trained};
+use crate::model::{config, state, step, trained};
 
 /// A header, and the buffers in the order in which they are asked for.
 #[derive(Deserialize, Serialize)]
@@ -29,7 +29,9 @@ pub fn restore(data: &[u8]) -> bool {
         Ok(matrix)
     });
     if restored.is_ok() {
-        assert_eq!(optimizer.header(), header);
+        let now = optimizer.header().expect("a restored optimizer is whole");
+        assert_eq!((now.steps, now.parameters), (header.steps, header.parameters));
+        assert_eq!(now.lr, config().expect("a sound preset").lr);
         let kept = optimizer.buffers().map(|(_, _, matrix)| matrix.clone()).collect::<Vec<_>>();
         assert_eq!(kept, given);
     } else {
@@ -46,7 +48,10 @@ pub fn restore_seed() -> String {
         let (rows, cols) = matrix.shape();
         (rows, cols, matrix.values().to_vec())
     });
-    let state = State { header: optimizer.header(), buffers: buffers.collect() };
+    let state = State {
+        header: optimizer.header().expect("a trained optimizer is whole"),
+        buffers: buffers.collect(),
+    };
     // The seed is one that a backend could have made.
     assert!(
         state

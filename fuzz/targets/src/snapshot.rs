@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use spectra_core::optimizer::{Snapshot, StateHeader};
+use spectra_core::optimizer::{Checksum, Snapshot, StateHeader};
 
 use crate::model::{state, step, trained};
 
@@ -24,10 +24,22 @@ fn load(snapshot: &Snapshot<f32>) -> bool {
     let mut optimizer = trained();
     let before = state(&optimizer);
     let accepted = optimizer.load_snapshot(snapshot).is_ok();
-    let expected = if accepted { snapshot } else { &before };
-    assert_eq!(&state(&optimizer), expected, "accepted: {accepted}");
+    let after = state(&optimizer);
+    if accepted {
+        // Counts and buffers are the snapshot's, everything else is the optimizer's, whatever version the snapshot has.
+        let (saved, now) = (parts(snapshot), parts(&after));
+        assert_eq!((saved.header.steps, saved.buffers), (now.header.steps, now.buffers));
+        assert_eq!(now.header.lr, before.header().lr);
+    } else {
+        assert_eq!(after, before);
+    }
     assert!(step(&mut optimizer).is_ok(), "the next step");
     accepted
+}
+
+fn parts(snapshot: &Snapshot<f32>) -> Parts {
+    let value = serde_json::to_value(snapshot).expect("finite numbers have a JSON form");
+    Parts::deserialize(&value).expect("the parts of a snapshot")
 }
 
 /// What the checksum covers.
@@ -37,7 +49,7 @@ struct Parts {
     buffers: Vec<Buffer>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 struct Buffer {
     parameter: String,
     slot: String,
@@ -45,23 +57,19 @@ struct Buffer {
 }
 
 impl Parts {
-    /// FNV-1a over header and numbers, as [`Snapshot`] computes it; the corpus' sound snapshot shows if they part ways.
+    /// As the documentation of [`Snapshot`] says; the corpus' sound snapshot shows if they part ways. That of version 1 is not
+    /// set right: mutations of its sound seed are refused for it.
     fn checksum(&self) -> u64 {
-        let mut sum = 0xcbf2_9ce4_8422_2325_u64;
-        let mut add = |bytes: &[u8]| {
-            for byte in bytes {
-                sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        };
-        add(format!("{:?}", self.header).as_bytes());
-        for buffer in &self.buffers {
-            add(buffer.parameter.as_bytes());
-            add(buffer.slot.as_bytes());
-            for value in &buffer.values {
-                add(&f64::from(*value).to_bits().to_le_bytes());
-            }
+        let mut sum = Checksum::new();
+        sum.bytes(b"spectra optimizer state");
+        self.header.add_to(&mut sum);
+        sum.word(self.buffers.len() as u64);
+        for Buffer { parameter, slot, values } in &self.buffers {
+            sum.bytes(parameter.as_bytes());
+            sum.bytes(slot.as_bytes());
+            sum.values(values);
         }
-        sum
+        sum.finish()
     }
 }
 

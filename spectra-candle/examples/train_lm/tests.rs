@@ -252,7 +252,7 @@ fn another_runs_results_are_left_alone() {
     let checkpoint = folder.path().join("out/adamw/step-00000006");
     for file in ["model_and_optimizer.safetensors", "fingerprints.json", "record.json", "settings.json"] {
         let whole = fs::read(checkpoint.join(file)).expect("a checkpoint");
-        for damaged in [&whole[..whole.len() / 2], b"", b"something else"] {
+        for damaged in [&whole[..whole.len() / 2], b"", b"something else", b"{}"] {
             fs::write(checkpoint.join(file), damaged).expect("damage");
             refused(folder.path(), "--steps 6 --resume", file);
         }

@@ -10,10 +10,11 @@ impl candle_nn::Optimizer for Optimizer {
     type Config = Config;
 
     /// Variables without names are called `var.0`, `var.1`, ... in this order, and get their rules by shape
-    /// alone: an embedding or a head is a matrix like any other here. Prefer
-    /// [`from_varmap`](Optimizer::from_varmap).
+    /// alone: an embedding or a head is a matrix like any other here. Their state cannot be saved, since
+    /// the order of `VarMap::all_vars` changes from process to process. Prefer [`from_varmap`](Optimizer::from_varmap).
     fn new(vars: Vec<Var>, config: Config) -> Result<Self> {
-        Self::from_named_vars(Variables::unnamed(vars), config, &Plan::builder()).map_err(Error::wrap)
+        let optimizer = Self::from_named_vars(Variables::unnamed(vars), config, &Plan::builder());
+        optimizer.map(|optimizer| Self { named: false, ..optimizer }).map_err(Error::wrap)
     }
 
     fn step(&mut self, grads: &GradStore) -> Result<()> {

@@ -1,9 +1,8 @@
 //! What a saved state says of itself: one JSON text with a checksum in front.
 
-use super::checksum::Checksum;
 use serde_json::{Value, json};
 use spectra_core::backend::{Error, ErrorKind, Result};
-use spectra_core::optimizer::StateHeader;
+use spectra_core::optimizer::{Checksum, StateHeader};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const FORMAT: &str = "spectra optimizer state";
@@ -61,7 +60,7 @@ impl Header {
             ("version", state.version.to_string()),
             ("element", state.element.clone()),
             ("recipes", rules.into_iter().collect::<Vec<_>>().join("; ")),
-            ("plan", plan.hex()),
+            ("plan", hex(&plan)),
             ("step", state.steps.to_string()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
@@ -72,5 +71,10 @@ impl Header {
 fn sum(bytes: &[u8]) -> String {
     let mut checksum = Checksum::new();
     checksum.bytes(bytes);
-    checksum.hex()
+    hex(&checksum)
+}
+
+/// Sixteen hexadecimal digits.
+pub(super) fn hex(checksum: &Checksum) -> String {
+    format!("{:016x}", checksum.finish())
 }

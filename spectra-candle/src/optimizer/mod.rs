@@ -1,7 +1,6 @@
 //! The optimizer that replaces `candle_nn::AdamW`.
 
 mod candle;
-mod checksum;
 mod header;
 mod state;
 mod typed;
@@ -9,7 +8,7 @@ mod variables;
 
 use candle_core::{Tensor, Var, backprop::GradStore};
 use candle_nn::VarMap;
-use spectra_core::backend::{Error, Result};
+use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::directions::Slot;
 use spectra_core::optimizer::Config;
 use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
@@ -22,12 +21,22 @@ use variables::Variables;
 /// supported. A step changes the variables in place, as `Var::set` does.
 ///
 /// Gradients are checked before anything changes: a NaN or an infinity is an error that names the parameter, and
-/// neither weights nor state have moved ([`Config::check_finite`] switches that off). A variable without a
-/// gradient is skipped, as by candle's own optimizers; [`missing_gradients`](Self::missing_gradients) tells.
+/// neither weights nor state have moved. [`Config::check_finite`] switches that off: such a step is then taken and
+/// counted, with NaN in the weights, and a state that holds a NaN is refused when it is to be saved.
+///
+/// A variable without a gradient is skipped, as by candle's own optimizers;
+/// [`missing_gradients`](Self::missing_gradients) tells, and [`Config::require_gradients`] makes it an error. A step in which no
+/// variable has one is always an error.
+///
+/// A step that is refused changes nothing. One that fails half-way (the memory of a device, a variable that cannot be written)
+/// cannot be taken back: the optimizer then refuses to step and to be saved, by an error that names the variable, until a
+/// state has been loaded; the weights have to be loaded with it.
 #[derive(Debug)]
 pub struct Optimizer {
     plan: Plan,
     vars: Vec<(String, Var)>,
+    /// Whether the variables' names are the user's, not places in a list.
+    named: bool,
     engine: Engine,
     missing: Vec<usize>,
     /// A learning rate that was set and is none; the next step refuses it.
@@ -51,12 +60,18 @@ macro_rules! with_core {
 }
 use with_core;
 
+/// What to look at when no variable has a gradient.
+const NO_GRADIENT: &str = "no variable of this optimizer has one. Is the loss computed from these variables? Is a tensor on the way \
+    detached, or made by an operation without a backward pass (ops::rms_norm, ops::layer_norm, ops::softmax_last_dim, \
+    rotary_emb::rope; ops::rms_norm_slow, ops::layer_norm_slow, ops::softmax, rotary_emb::rope_slow have one)?";
+
 impl Optimizer {
     /// An optimizer for all float variables of `varmap`, with the default rules for their names and shapes
     /// ([`plan`](spectra_core::optimizer::plan)).
     ///
     /// # Errors
-    /// An invalid setting; a variable under two names, on another device than the first, or of an 8-bit type.
+    /// An invalid setting; a variable under two names, on another device than the first, or of an 8-bit type; no variable that is
+    /// to be trained.
     pub fn from_varmap(varmap: &VarMap, config: Config) -> Result<Self> {
         Self::with_plan(varmap, config, &Plan::builder())
     }
@@ -101,24 +116,30 @@ impl Optimizer {
         } else {
             Engine::F32(Typed::new(&device, config, &plan)?)
         };
-        Ok(Self { plan, vars, engine, missing: Vec::new(), refused_lr: None })
+        Ok(Self { plan, vars, named: true, engine, missing: Vec::new(), refused_lr: None })
     }
 
     /// One step from the gradients of `loss.backward()`, with this library's error type; what
     /// [`candle_nn::Optimizer::step`] does. Returns how many variables had no gradient.
     ///
     /// # Errors
-    /// A NaN or an infinity in a gradient, a gradient of another shape or type, a learning rate that is none:
-    /// nothing has changed. An error of the device in the middle of the step leaves the parameters before the
-    /// one it names updated.
+    /// A NaN or an infinity in a gradient, a gradient of another shape or type, none at all, a learning rate that is none,
+    /// an earlier step that failed half-way: nothing has changed. Any other error (the device's, in the middle of the step) leaves
+    /// some variables updated, and every later step is refused until a state has been loaded.
     pub fn try_step(&mut self, grads: &GradStore) -> Result<usize> {
         if let Some(lr) = self.refused_lr {
             return Err(Error::argument("step", "learning rate", lr, "non-negative and finite"));
         }
-        self.missing = match &mut self.engine {
-            Engine::F32(engine) => engine.step(&self.plan, &self.vars, grads)?,
-            Engine::F64(engine) => engine.step(&self.plan, &self.vars, grads)?,
+        let stepped = match &mut self.engine {
+            Engine::F32(engine) => engine.step(&self.plan, &self.vars, grads),
+            Engine::F64(engine) => engine.step(&self.plan, &self.vars, grads),
         };
+        self.missing = stepped.map_err(|error| match error.kind() {
+            ErrorKind::MissingGradient { .. } if error.parameter().is_none() => {
+                Error::new("step", ErrorKind::MissingGradient { hint: NO_GRADIENT })
+            }
+            _ => error,
+        })?;
         Ok(self.missing.len())
     }
 

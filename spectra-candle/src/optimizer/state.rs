@@ -1,13 +1,13 @@
 //! Saving and restoring the state, as a file of its own or among the tensors of a checkpoint.
 
-use super::checksum::Checksum;
-use super::header::{Header, refuse};
+use super::header::{Header, hex, refuse};
 use super::{Engine, Optimizer, Typed, with_core};
 use crate::backend::CandleElement;
 use crate::files::{self, Content};
 use candle_core::{Device, Tensor};
-use spectra_core::backend::{Error, Result};
+use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::directions::Slot;
+use spectra_core::optimizer::{Checksum, Restored};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -24,20 +24,44 @@ impl Optimizer {
     /// temporary file `.NAME.*.tmp` behind.
     ///
     /// # Errors
-    /// Those of the file system and of the device; the old file is then untouched.
+    /// Variables without names; a NaN or an infinity in the state, naming the variable; an earlier step that failed half-way. Those
+    /// of the file system and of the device. The old file is then untouched.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.check_named("save")?;
         match &self.engine {
             Engine::F32(engine) => engine.save(path.as_ref()),
             Engine::F64(engine) => engine.save(path.as_ref()),
         }
     }
 
-    /// Restores what [`save`](Self::save) wrote; training continues with the same bits on the CPU. All or nothing: after an error the optimizer is as it was.
+    /// Restores what [`save`](Self::save) wrote, now or in release 0.1; under the same settings training continues with the same bits
+    /// on the CPU. All or nothing: after an error the optimizer is as it was.
+    ///
+    /// Step counts and buffers become the saved ones. Everything that is set stays as it is set here: learning rates, weight decay,
+    /// clips and the rest of the recipes; what was another in the saved run is returned. The factors of the clip thresholds become
+    /// the saved run's unless they have been set here. A schedule goes on at [`steps`](Self::steps).
+    ///
+    /// ```
+    /// # use candle_core::{DType, Device};
+    /// # use candle_nn::VarMap;
+    /// # use spectra_candle::{Config, Optimizer};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (varmap, folder) = (VarMap::new(), tempfile::tempdir()?);
+    /// # let path = folder.path().join("state.safetensors");
+    /// # varmap.get((4, 3), "w", candle_nn::init::ZERO, DType::F32, &Device::Cpu)?;
+    /// Optimizer::from_varmap(&varmap, Config::preset("spectra")?.lr(0.02))?.save(&path)?;
+    ///
+    /// let mut optimizer = Optimizer::from_varmap(&varmap, Config::preset("spectra")?.lr(0.01))?;
+    /// let restored = optimizer.load(&path)?;
+    /// assert!(restored.differences.iter().any(|d| d.to_string() == "lr was 0.02 and is now 0.01"));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::State`](spectra_core::backend::ErrorKind::State) for a corrupt or truncated file and for the
-    /// state of another model or recipe, naming the parameter where there is one; those of the file system.
-    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
+    /// [`ErrorKind::State`] for a corrupt or truncated file, for the state of another model or recipe, naming the
+    /// parameter where there is one, and for variables without names; those of the file system.
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<Restored> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|e| files::at("load", path, e))?;
         let damaged = |_| refuse("it is no safetensors file, or a truncated or damaged one");
@@ -75,8 +99,9 @@ impl Optimizer {
     /// ```
     ///
     /// # Errors
-    /// Those of the device.
+    /// As [`save`](Self::save), but for the file system's.
     pub fn state_tensors(&self) -> Result<HashMap<String, Tensor>> {
+        self.check_named("state_tensors")?;
         let header = match &self.engine {
             Engine::F32(engine) => engine.header()?,
             Engine::F64(engine) => engine.header()?,
@@ -90,17 +115,27 @@ impl Optimizer {
         Ok(tensors)
     }
 
-    /// Restores [`state_tensors`](Self::state_tensors); other tensors in the map are ignored. All or nothing.
+    /// Restores [`state_tensors`](Self::state_tensors) as [`load`](Self::load) does a file; other tensors in the map are ignored. All or
+    /// nothing.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn load_state_tensors(&mut self, tensors: &HashMap<String, Tensor>) -> Result<()> {
+    pub fn load_state_tensors(&mut self, tensors: &HashMap<String, Tensor>) -> Result<Restored> {
+        self.check_named("load")?;
         match &mut self.engine {
-            Engine::F32(engine) => engine.load(tensors)?,
-            Engine::F64(engine) => engine.load(tensors)?,
+            Engine::F32(engine) => engine.load(tensors),
+            Engine::F64(engine) => engine.load(tensors),
         }
-        self.refused_lr = None;
-        Ok(())
+    }
+
+    /// A state belongs to names. The place in a list is none: `VarMap::all_vars` has another order in every process.
+    fn check_named(&self, operation: &'static str) -> Result<()> {
+        if self.named {
+            return Ok(());
+        }
+        let reason = "the variables have no names, only places in a list, whose order may be another in the next process: \
+            make the optimizer by Optimizer::from_varmap, with_plan or from_named_vars";
+        Err(Error::new(operation, ErrorKind::State { reason }))
     }
 }
 
@@ -112,11 +147,15 @@ fn header_of(tensors: &HashMap<String, Tensor>) -> Result<Header> {
 
 impl<E: CandleElement> Typed<E> {
     fn header(&self) -> Result<Header> {
+        let state = self.0.header()?;
         let mut checksums = BTreeMap::new();
         for (name, slot, matrix) in self.0.buffers() {
-            checksums.insert(key(name, slot), matrix.with_values(checksum)?);
+            let finite = matrix
+                .with_values(|values| values.iter().all(|x| x.is_finite()).then(|| checksum(values)))?;
+            let error = || Error::new("save", ErrorKind::NonFinite { what: slot.name() }).for_parameter(name);
+            checksums.insert(key(name, slot), finite.ok_or_else(error)?);
         }
-        Ok(Header { state: self.0.header(), checksums })
+        Ok(Header { state, checksums })
     }
 
     fn save(&self, path: &Path) -> Result<()> {
@@ -129,7 +168,7 @@ impl<E: CandleElement> Typed<E> {
         files::save(path, &contents, header.metadata())
     }
 
-    fn load(&mut self, tensors: &HashMap<String, Tensor>) -> Result<()> {
+    fn load(&mut self, tensors: &HashMap<String, Tensor>) -> Result<Restored> {
         let header = header_of(tensors)?;
         let backend = self.0.backend().clone();
         self.0.restore(&header.state, |name, slot, rows, cols| {
@@ -151,5 +190,5 @@ impl<E: CandleElement> Typed<E> {
 fn checksum<E: CandleElement>(values: &[E]) -> String {
     let mut checksum = Checksum::new();
     checksum.values(values);
-    checksum.hex()
+    hex(&checksum)
 }

@@ -110,3 +110,84 @@ fn one_variable_under_two_names_is_refused() -> TestResult {
     assert!(error.to_string().contains("head.weight"), "{error}");
     Ok(())
 }
+
+#[test]
+fn a_model_without_variables_is_refused() -> TestResult {
+    let refused = |error: String| assert!(error.contains("parameters = 0"), "{error}");
+    refused(Optimizer::from_varmap(&VarMap::new(), config()?).expect_err("empty").to_string());
+    refused(Optimizer::empty(config()?).expect_err("empty").to_string());
+    let integers = VarMap::new();
+    integers.data().lock().unwrap().insert("ids".into(), Var::zeros(4, DType::U32, &Device::Cpu)?);
+    refused(Optimizer::from_varmap(&integers, config()?).expect_err("nothing to train").to_string());
+    let frozen = Plan::builder().rule("*", Rule::Frozen);
+    assert!(Optimizer::with_plan(&model(DType::F32)?, config()?, &frozen).is_err());
+    Ok(())
+}
+
+/// A loss of another model, of a detached tensor, or through an operation that has no backward pass.
+#[test]
+fn a_loss_that_reaches_no_variable_is_refused() -> TestResult {
+    let (varmap, other) = (model(DType::F32)?, model(DType::F32)?);
+    let mut optimizer = Optimizer::from_varmap(&varmap, config()?)?;
+    let before = weights(&varmap)?;
+    let (up, norm) = (&vars(&varmap)["layers.0.mlp.up.weight"], &vars(&varmap)["layers.0.norm.weight"]);
+    let losses = [
+        vars(&other)["layers.0.mlp.up.weight"].sqr()?.sum_all()?,
+        up.detach().sqr()?.sum_all()?,
+        candle_nn::ops::rms_norm(up, norm, 1e-5)?.sqr()?.sum_all()?,
+    ];
+    for loss in losses {
+        let error = optimizer.backward_step(&loss).expect_err("no gradient").to_string();
+        assert!(error.contains("no gradient") && error.contains("rms_norm_slow"), "{error}");
+        assert_eq!((optimizer.steps(), weights(&varmap)?), (0, before.clone()));
+    }
+    // The form with a backward pass reaches both.
+    optimizer.backward_step(&candle_nn::ops::rms_norm_slow(up, norm, 1e-5)?.sqr()?.sum_all()?)?;
+    assert_eq!((optimizer.steps(), optimizer.missing_gradients().len()), (1, 4));
+    Ok(())
+}
+
+#[test]
+fn a_single_missing_gradient_is_an_error_where_all_are_required() -> TestResult {
+    let varmap = model(DType::F32)?;
+    let mut optimizer = Optimizer::from_varmap(&varmap, config()?.require_gradients(true))?;
+    let mut grads = gradients(&varmap, 0)?;
+    optimizer.step(&grads)?;
+    grads.remove(&vars(&varmap)["layers.1.conv.weight"]);
+    let before = weights(&varmap)?;
+    let error = optimizer.try_step(&grads).expect_err("required");
+    assert_eq!(error.parameter(), Some("layers.1.conv.weight"), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::MissingGradient { .. }), "{error}");
+    assert_eq!((optimizer.steps(), weights(&varmap)?), (1, before));
+    optimizer.step(&gradients(&varmap, 1)?)?;
+    // A frozen variable needs none.
+    let frozen = Plan::builder().rule("layers.1.conv.weight", Rule::Frozen);
+    let mut optimizer = Optimizer::with_plan(&varmap, config()?.require_gradients(true), &frozen)?;
+    optimizer.step(&grads)?;
+    Ok(())
+}
+
+/// Without the check a NaN is what the user asked for: the step is taken and counted.
+#[test]
+fn without_the_check_a_nan_is_stepped_and_counted() -> TestResult {
+    for preset in ["spectra", "spectra-adamw", "muon", "frank-wolfe", "adamw"] {
+        for dtype in [DType::F32, DType::BF16] {
+            let varmap = model(dtype)?;
+            let mut optimizer = Optimizer::from_varmap(&varmap, Config::preset(preset)?.check_finite(false))?;
+            let name = "layers.1.mlp.down.weight";
+            let mut grads = gradients(&varmap, 0)?;
+            let var = &vars(&varmap)[name];
+            grads.insert(var, (var.as_tensor() * f64::NAN)?);
+            let before = weights(&varmap)?;
+            optimizer.step(&grads)?;
+            optimizer.step(&gradients(&varmap, 1)?)?;
+            assert_eq!(optimizer.steps(), 2);
+            for (other, values) in weights(&varmap)? {
+                let nan = values.iter().any(|x| f64::from_bits(*x).is_nan());
+                assert_eq!(nan, other == name, "{preset}: {other}");
+                assert_ne!(values, before[&other], "{preset}: {other}");
+            }
+        }
+    }
+    Ok(())
+}

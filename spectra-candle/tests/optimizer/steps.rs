@@ -172,7 +172,6 @@ fn variables_without_names() -> TestResult {
     );
     assert_eq!((entries[2].name(), entries[2].rule()), ("var.2", Rule::Elementwise));
     optimizer.step(&gradients(&named, 0)?)?;
-    assert_eq!(Optimizer::empty(config()?)?.plan().entries().len(), 0);
     Ok(())
 }
 

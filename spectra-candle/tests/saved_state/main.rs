@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod refusals;
+mod release_0_1;
 mod resume;
 
 use candle_core::{DType, Device, Tensor};

@@ -11,13 +11,13 @@ fn training_goes_on_with_the_same_bits() -> TestResult {
             let resumed = model(dtype)?;
             copy_weights(&first.varmap, &resumed)?;
             let mut optimizer = Optimizer::from_varmap(&resumed, config()?)?;
-            optimizer.set_learning_rate(9.0);
-            if by_file {
-                optimizer.load(first.path())?;
+            let restored = if by_file {
+                optimizer.load(first.path())?
             } else {
-                optimizer.load_state_tensors(&tensors)?;
-            }
+                optimizer.load_state_tensors(&tensors)?
+            };
             assert_eq!((optimizer.steps(), optimizer.learning_rate()), (2, 0.02));
+            assert_eq!((restored.steps, restored.differences), (2, vec![]));
             let twin = model(dtype)?;
             copy_weights(&first.varmap, &twin)?;
             let mut uninterrupted = Optimizer::from_varmap(&twin, config()?)?;
@@ -113,8 +113,55 @@ fn the_file_describes_itself() -> TestResult {
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)?;
     let metadata = header.metadata().clone().ok_or("no metadata")?;
     assert_eq!(metadata["format"], "spectra optimizer state");
-    assert_eq!((metadata["version"].as_str(), metadata["step"].as_str()), ("1", "2"));
+    assert_eq!((metadata["version"].as_str(), metadata["step"].as_str()), ("2", "2"));
     assert_eq!(metadata["recipes"], "adam + identity; momentum + tail shrink");
     assert_eq!(metadata["plan"].len(), 16);
+    Ok(())
+}
+
+/// The example: a configured rate of 0.5 must not become the file's.
+#[test]
+fn rates_are_those_of_the_new_run_and_what_differs_is_told() -> TestResult {
+    let trained = Trained::new(DType::F32)?;
+    let moved = |config: Config, set: Option<f64>| -> Result<_, Failure> {
+        let varmap = model(DType::F32)?;
+        let mut optimizer = Optimizer::from_varmap(&varmap, config)?;
+        if let Some(lr) = set {
+            optimizer.set_learning_rate(lr);
+        }
+        let restored = optimizer.load(trained.path())?;
+        assert_eq!(optimizer.learning_rate(), set.unwrap_or(config.lr));
+        optimizer.step(&gradients(&varmap, 2)?)?;
+        Ok((weights(&varmap)?, restored.differences.iter().map(ToString::to_string).collect::<Vec<_>>()))
+    };
+    let (expected, told) = moved(config()?.lr(0.5), None)?;
+    assert_eq!(told, ["learning rate was 0.02 and is now 0.5", "lr was 0.02 and is now 0.5"]);
+    // The elementwise rate is configured by itself: 0.01 in both.
+    let (by_schedule, told) = moved(config()?.elementwise_lr(0.01 * 0.02 / 0.5), Some(0.5))?;
+    assert_eq!(told.len(), 2, "{told:?}");
+    let up = "layers.0.mlp.up.weight";
+    assert_eq!(by_schedule[up], expected[up]);
+    for other in [config()?, config()?.lr(0.5).elementwise_lr(0.02), config()?.lr(0.5).weight_decay(0.3)] {
+        assert_ne!(moved(other, None)?.0, expected);
+    }
+    Ok(())
+}
+
+#[test]
+fn factors_of_thresholds_go_on_unless_they_are_set() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("state");
+    let varmap = model(DType::F32)?;
+    let config = Config::preset("spectra-adamw")?;
+    let mut saved = Optimizer::from_varmap(&varmap, config)?;
+    saved.set_clip_factor(0.25)?;
+    saved.save(&path)?;
+    let mut optimizer = Optimizer::from_varmap(&varmap, config)?;
+    assert_eq!(optimizer.load(&path)?.clip_factor, 0.25);
+    let mut set = Optimizer::from_varmap(&varmap, config)?;
+    set.set_clip_factor(0.5)?;
+    let restored = set.load(&path)?;
+    assert_eq!(restored.clip_factor, 0.5);
+    assert_eq!(restored.to_string(), "restored at step 0; clip factor was 0.25 and is now 0.5");
     Ok(())
 }

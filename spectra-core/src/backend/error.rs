@@ -43,6 +43,13 @@ pub enum ErrorKind {
         /// What does not fit.
         reason: &'static str,
     },
+    /// An earlier step failed after something had changed: weights and state are of two different steps. Restore both.
+    NeedsRestore,
+    /// A gradient that has to be there is not.
+    MissingGradient {
+        /// Which, and what may have happened.
+        hint: &'static str,
+    },
     /// Something this backend does not offer.
     Unsupported {
         /// What was asked for.
@@ -101,6 +108,11 @@ impl Error {
         &self.kind
     }
 
+    /// Whether it is an [`ErrorKind::NonFinite`].
+    pub(crate) fn is_non_finite(&self) -> bool {
+        matches!(self.kind, ErrorKind::NonFinite { .. })
+    }
+
     /// The operation that refused.
     pub fn operation(&self) -> &'static str {
         self.operation
@@ -128,6 +140,11 @@ impl fmt::Display for Error {
             }
             ErrorKind::Name { name, reason } => write!(f, "`{name}` {reason}"),
             ErrorKind::State { reason } => write!(f, "saved state refused: {reason}"),
+            ErrorKind::NeedsRestore => f.write_str(
+                "an earlier step failed here after it had begun, so weights and state belong to two different steps: \
+                 restore both from a checkpoint",
+            ),
+            ErrorKind::MissingGradient { hint } => write!(f, "no gradient: {hint}"),
             ErrorKind::Unsupported { what } => write!(f, "{what} is not supported by this backend"),
             ErrorKind::Device(source) => write!(f, "{source}"),
         }

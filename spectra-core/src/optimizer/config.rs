@@ -33,6 +33,10 @@ pub struct Config {
     /// Refuse a step if any gradient holds a NaN or an infinity, before anything has changed. On a device this
     /// reads one number per step, that is, it **waits**.
     pub check_finite: bool,
+    /// Refuse a step in which a parameter that is not frozen has no gradient, before anything has changed. Off: it is left
+    /// alone, and told by the framework's `missing_gradients`. A step in which no parameter has one is always refused.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub require_gradients: bool,
 }
 
 impl Config {
@@ -48,6 +52,7 @@ impl Config {
             clip_norm: None,
             pre_clip: None,
             check_finite: true,
+            require_gradients: false,
         }
     }
 
@@ -107,6 +112,13 @@ impl Config {
     #[must_use]
     pub fn check_finite(mut self, check: bool) -> Self {
         self.check_finite = check;
+        self
+    }
+
+    /// Sets [`require_gradients`](Self::require_gradients).
+    #[must_use]
+    pub fn require_gradients(mut self, require: bool) -> Self {
+        self.require_gradients = require;
         self
     }
 

@@ -1,6 +1,8 @@
 //! The optimizer: recipes, presets, the plan of who gets which, and the step.
 
+mod checksum;
 mod config;
+mod header;
 mod model;
 #[cfg(feature = "faer")]
 mod parallel;
@@ -9,19 +11,24 @@ pub mod plan;
 mod pre_clip;
 mod prepare;
 mod presets;
+mod progress;
 mod recipe;
+mod restored;
 mod saved;
 mod scale;
 #[cfg(feature = "serde")]
 mod snapshot;
+mod step;
 
+pub use checksum::Checksum;
 pub use config::Config;
+pub use header::{OLDEST_STATE_VERSION, STATE_VERSION, SavedParameter, SavedRun, StateHeader};
 pub use model::{Optimizer, ParameterSpec};
 pub use parameter::{ParameterState, Rates, StepInfo};
 pub use pre_clip::PreClip;
 pub use prepare::{Prepared, norm_clip_factor};
 pub use recipe::Recipe;
-pub use saved::{STATE_VERSION, SavedParameter, StateHeader};
+pub use restored::{Difference, Restored, Setting, differences, settings_of};
 pub use scale::StepScale;
 #[cfg(feature = "serde")]
 pub use snapshot::Snapshot;

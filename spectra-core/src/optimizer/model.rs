@@ -1,8 +1,9 @@
 //! The optimizer of a whole model: checks, norm clip, and one state per parameter.
 
 use super::plan::Rule;
-use super::{Config, ParameterState, Prepared, Rates, Recipe, StepInfo};
-use crate::backend::{Backend, Error, ErrorKind, Gradient, Matrix, Result, check_shape, require};
+use super::progress::Progress;
+use super::{Config, ParameterState, Recipe};
+use crate::backend::{Backend, Error, ErrorKind, Result, require};
 use crate::linalg::Workspace;
 use alloc::{boxed::Box, vec::Vec};
 
@@ -30,14 +31,20 @@ pub(super) struct Member<B: Backend> {
 ///
 /// A framework calls [`prepare`](Self::prepare) with all gradients, then [`update`](Self::update) for each
 /// parameter, then [`finish`](Self::finish); [`step`](Self::step) does the three.
+///
+/// A step that is refused changes nothing. One that fails after its first update has begun, which takes an error of the device
+/// (memory, a driver), cannot be taken back: the optimizer then refuses to step and to be saved, by an error that names the
+/// parameter ([`check_whole`](Self::check_whole)), until a state has been [restored](Self::restore).
 #[derive(Debug)]
 pub struct Optimizer<B: Backend> {
     pub(super) config: Config,
     pub(super) members: Vec<Member<B>>,
     pub(super) workspace: Workspace<B>,
     pub(super) steps: u64,
-    rates: ModelRates,
+    pub(super) progress: Progress,
+    pub(super) rates: ModelRates,
     pub(super) pre_clip_factor: f64,
+    pub(super) factors_set: FactorsSet,
     /// An empty vector that keeps its capacity between steps.
     pub(super) spare: Vec<(usize, B::Matrix)>,
     /// One for each thread that updates small parameters beside others.
@@ -47,17 +54,24 @@ pub struct Optimizer<B: Backend> {
 
 /// The rates of a step, by rule.
 #[derive(Debug, Clone, Copy)]
-struct ModelRates {
-    lr: f64,
-    elementwise_ratio: f64,
-    clip_factor: f64,
+pub(super) struct ModelRates {
+    pub(super) lr: f64,
+    pub(super) elementwise_ratio: f64,
+    pub(super) clip_factor: f64,
+}
+
+/// Which factors of thresholds somebody has set; a restored state brings the others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct FactorsSet {
+    pub(super) clip: bool,
+    pub(super) pre_clip: bool,
 }
 
 impl<B: Backend> Optimizer<B> {
     /// An optimizer for these parameters; state is allocated on the first step.
     ///
     /// # Errors
-    /// An invalid setting, or a name given twice.
+    /// An invalid setting, a name given twice, or no parameter that is not frozen.
     pub fn new(
         backend: B,
         config: Config,
@@ -73,6 +87,10 @@ impl<B: Backend> Optimizer<B> {
             let recipe = if spec.rule == Rule::Spectral { config.spectral } else { config.elementwise };
             members.push(Member { spec, state: ParameterState::new(recipe)? });
         }
+        if members.iter().all(|member| member.spec.rule == Rule::Frozen) {
+            let requirement = "at least one that is not frozen: there is nothing to train";
+            return Err(Error::argument("optimizer", "parameters", members.len() as f64, requirement));
+        }
         let elementwise_ratio = match config.elementwise_lr {
             Some(lr) if config.lr > 0.0 => lr / config.lr,
             Some(_) | None => 1.0,
@@ -83,8 +101,10 @@ impl<B: Backend> Optimizer<B> {
             members,
             workspace,
             steps: 0,
+            progress: Progress::Whole,
             rates: ModelRates { lr: config.lr, elementwise_ratio, clip_factor: 1.0 },
             pre_clip_factor: 1.0,
+            factors_set: FactorsSet::default(),
             spare: Vec::new(),
             #[cfg(feature = "faer")]
             beside: Vec::new(),
@@ -145,7 +165,8 @@ impl<B: Backend> Optimizer<B> {
         Ok(())
     }
 
-    /// Sets the factor of the clip threshold, `c_t = c factor`, from its schedule; 1 at first.
+    /// Sets the factor of the clip threshold, `c_t = c factor`, from its schedule; 1 at first, or where a
+    /// [restored](Self::restore) run had left it.
     ///
     /// # Errors
     /// Not positive, or non-finite.
@@ -158,10 +179,11 @@ impl<B: Backend> Optimizer<B> {
             "positive and finite",
         )?;
         self.rates.clip_factor = factor;
+        self.factors_set.clip = true;
         Ok(())
     }
 
-    /// Sets the factor of the pre-clip's threshold from its own schedule; 1 at first.
+    /// Sets the factor of the pre-clip's threshold from its own schedule; 1 at first, or where a restored run had left it.
     ///
     /// # Errors
     /// Not positive, or non-finite.
@@ -169,65 +191,8 @@ impl<B: Backend> Optimizer<B> {
         let operation = "set_pre_clip_factor";
         require(factor > 0.0 && factor.is_finite(), operation, "factor", factor, "positive and finite")?;
         self.pre_clip_factor = factor;
+        self.factors_set.pre_clip = true;
         Ok(())
-    }
-
-    /// One step of parameter `index`; `X <- (1 - lr wd) X - lr scale map(direction(G))`. Frozen: nothing.
-    ///
-    /// # Errors
-    /// Shapes, an unknown index, and those of the device; each names the parameter.
-    pub fn update(
-        &mut self,
-        index: usize,
-        weights: &mut B::Matrix,
-        gradient: &B::Matrix,
-        prepared: &Prepared<B>,
-    ) -> Result<StepInfo> {
-        self.spec(index)?;
-        let update = Update { rates: self.rates, prepared };
-        update.apply(index, &mut self.members[index], weights, gradient, &mut self.workspace)
-    }
-
-    /// Counts the step; call it after the last [`update`](Self::update).
-    pub fn finish(&mut self, mut prepared: Prepared<B>) {
-        for (_, matrix) in prepared.clipped.drain(..) {
-            self.workspace.give(matrix);
-        }
-        self.spare = prepared.clipped;
-        self.steps += 1;
-    }
-
-    /// A whole step over `(X, G)` of every parameter in order.
-    ///
-    /// # Errors
-    /// As [`prepare`](Self::prepare), with nothing changed; then as [`update`](Self::update).
-    pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, &B::Matrix)]) -> Result<()> {
-        let prepared = self.prepare_all(parameters)?;
-        for (index, (weights, gradient)) in parameters.iter_mut().enumerate() {
-            self.update(index, weights, gradient, &prepared)?;
-        }
-        self.finish(prepared);
-        Ok(())
-    }
-
-    /// Checks the weights' shapes, then as [`prepare`](Self::prepare).
-    pub(super) fn prepare_all(&mut self, parameters: &[(&mut B::Matrix, &B::Matrix)]) -> Result<Prepared<B>> {
-        if parameters.len() != self.members.len() {
-            let (given, wanted) = (parameters.len(), self.members.len());
-            return Err(Error::shape("step (number of parameters)", (wanted, 1), (given, 1)));
-        }
-        for ((weights, _), Member { spec, .. }) in parameters.iter().zip(&self.members) {
-            check_shape("step", (spec.rows, spec.cols), weights.shape())
-                .map_err(|error| error.for_parameter(&spec.name))?;
-        }
-        self.prepare(parameters.iter().map(|(_, gradient)| *gradient).enumerate())
-    }
-
-    /// What the members of a step have in common, and what it changes.
-    #[cfg(feature = "faer")]
-    pub(super) fn parts<'a>(&'a mut self, prepared: &'a Prepared<B>) -> Parts<'a, B> {
-        let update = Update { rates: self.rates, prepared };
-        Parts { update, members: &mut self.members, workspace: &mut self.workspace, beside: &mut self.beside }
     }
 
     pub(super) fn spec(&self, index: usize) -> Result<&ParameterSpec> {
@@ -237,48 +202,5 @@ impl<B: Backend> Optimizer<B> {
                 Err(Error::argument("optimizer", "index", index as f64, "less than the number of parameters"))
             }
         }
-    }
-}
-
-/// A step's part that is the same for all members.
-#[derive(Debug)]
-pub(super) struct Update<'a, B: Backend> {
-    rates: ModelRates,
-    prepared: &'a Prepared<B>,
-}
-
-/// An optimizer taken apart.
-#[cfg(feature = "faer")]
-pub(super) struct Parts<'a, B: Backend> {
-    pub(super) update: Update<'a, B>,
-    pub(super) members: &'a mut [Member<B>],
-    pub(super) workspace: &'a mut Workspace<B>,
-    pub(super) beside: &'a mut Vec<Workspace<B>>,
-}
-
-impl<B: Backend> Update<'_, B> {
-    /// The step of one member, number `index`.
-    pub(super) fn apply(
-        &self,
-        index: usize,
-        Member { spec, state }: &mut Member<B>,
-        weights: &mut B::Matrix,
-        gradient: &B::Matrix,
-        workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
-        let ModelRates { lr, elementwise_ratio, clip_factor } = self.rates;
-        let lr = match spec.rule {
-            Rule::Spectral => lr,
-            Rule::Elementwise => lr * elementwise_ratio,
-            Rule::Frozen => return Ok(StepInfo::default()),
-        };
-        let gradient = self.prepared.clipped(index).unwrap_or(gradient);
-        let gradient = match &self.prepared.scale {
-            Some((factor, squared)) => Gradient::scaled(gradient, factor, squared),
-            None => Gradient::new(gradient),
-        };
-        check_shape("update", (spec.rows, spec.cols), weights.shape())
-            .and_then(|()| state.step(weights, &gradient, Rates { lr, clip_factor }, workspace))
-            .map_err(|error| error.for_parameter(&spec.name))
     }
 }

@@ -2,8 +2,10 @@
 
 use super::Optimizer;
 use super::Prepared;
-use super::model::{Member, Parts, Update};
+use super::model::Member;
 use super::plan::Rule;
+use super::progress::Progress;
+use super::step::{Parts, Update, check_pair};
 use crate::backend::{Backend, Error, Result};
 use crate::linalg::Workspace;
 
@@ -42,17 +44,42 @@ where
     /// `pair` finds `(X, G)` in it, or nothing to leave that parameter out.
     ///
     /// # Errors
-    /// Another number of items, then as [`update`](Self::update), whose first error is returned.
+    /// Another number of items and shapes, with nothing changed; then as [`update`](Self::update), whose first error is returned.
     pub fn par_update<T: Send>(
         &mut self,
         items: &mut [T],
         pair: impl for<'a> Fn(&'a mut T) -> Pair<'a, B::Matrix> + Sync,
         prepared: &Prepared<B>,
     ) -> Result<()> {
-        let Parts { update, members, workspace, beside } = self.parts(prepared);
-        if items.len() != members.len() {
-            return Err(Error::shape("par_update (number of items)", (members.len(), 1), (items.len(), 1)));
+        self.check_not_failed("par_update")?;
+        if items.len() != self.members.len() {
+            let (wanted, given) = (self.members.len(), items.len());
+            return Err(Error::shape("par_update (number of items)", (wanted, 1), (given, 1)));
         }
+        let mut last = None;
+        for (index, (member, item)) in self.members.iter().zip(&mut *items).enumerate() {
+            if let Some((weights, gradient)) = pair(item) {
+                check_pair(&member.spec, weights, gradient)?;
+                last = Some(index);
+            }
+        }
+        let Some(last) = last else { return Ok(()) };
+        self.progress = Progress::Begun(last);
+        let outcome = self.update_side_by_side(items, pair, prepared);
+        if let Err(error) = &outcome {
+            let failed = |member: &Member<B>| Some(&*member.spec.name) == error.parameter();
+            self.progress = Progress::Failed(self.members.iter().position(failed).unwrap_or(last));
+        }
+        outcome
+    }
+
+    fn update_side_by_side<T: Send>(
+        &mut self,
+        items: &mut [T],
+        pair: impl for<'a> Fn(&'a mut T) -> Pair<'a, B::Matrix> + Sync,
+        prepared: &Prepared<B>,
+    ) -> Result<()> {
+        let Parts { update, members, workspace, beside } = self.parts(prepared);
         let threads = rayon::current_num_threads();
         let first = beside.len() < threads;
         if first {

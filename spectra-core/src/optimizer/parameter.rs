@@ -44,13 +44,26 @@ impl<B: Backend> ParameterState<B> {
         Ok(Self { recipe, slots: Slots::default(), steps: 0 })
     }
 
+    /// Makes the buffers of the direction that do not exist yet: zeros of the shape of `like`, which mean the same as none.
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    pub fn reserve(&mut self, like: &B::Matrix, backend: &B) -> Result<()> {
+        for slot in self.recipe.direction.slots() {
+            buffer(self.slots.place(*slot), like, backend)?;
+        }
+        Ok(())
+    }
+
     /// One step: `X <- (1 - lr wd) X - lr scale map(direction(G))`.
     ///
     /// Gradients must be finite ([`Optimizer`](super::Optimizer) checks them). After the first step a CPU backend
     /// allocates nothing; a device backend does not wait unless its small factorisations do.
     ///
     /// # Errors
-    /// Shapes, before anything is changed; afterwards only those of the device.
+    /// Shapes, and memory for the direction's buffers, before anything has changed. Afterwards those of the device, of memory for
+    /// temporaries, and of a map that finds a NaN or an infinity: then weights and buffers may be between two steps, and the
+    /// step is not counted. [`Optimizer`](super::Optimizer) remembers that; whoever calls this method has to.
     pub fn step(
         &mut self,
         weights: &mut B::Matrix,
@@ -62,6 +75,7 @@ impl<B: Backend> ParameterState<B> {
         if let Some(state) = &self.slots.momentum {
             check_same("step", state, gradient.values)?;
         }
+        self.reserve(gradient.values, workspace.backend())?;
         let (rows, cols) = weights.shape();
         let scale = self.recipe.scale.of_shape(rows, cols);
         let info = match (self.recipe.map, scale) {
@@ -144,7 +158,7 @@ impl<B: Backend> ParameterState<B> {
         Ok(info)
     }
 
-    /// The buffers that exist, with their slots.
+    /// The buffers that exist, with their slots; zeros before the first step.
     pub fn buffers(&self) -> impl Iterator<Item = (Slot, &B::Matrix)> {
         Slot::ALL.into_iter().filter_map(|slot| self.slots.get(slot).map(|m| (slot, m)))
     }

@@ -2,7 +2,8 @@
 
 use super::Optimizer;
 use super::plan::Rule;
-use crate::backend::{Backend, Error, ErrorKind, Matrix, Result, Scalar, ScalarOp, check_shape};
+use crate::backend::{Backend, Coefficient, Error, ErrorKind, Matrix, Result, Scalar, ScalarOp, check_shape};
+use crate::linalg::Workspace;
 use alloc::vec::Vec;
 
 /// Gradients that were checked, and the factor of the global norm clip; valid for one step.
@@ -18,6 +19,13 @@ impl<B: Backend> Prepared<B> {
     pub(super) fn clipped(&self, index: usize) -> Option<&B::Matrix> {
         find(&self.clipped, index)
     }
+}
+
+/// A matrix of NaN with the shape of a gradient that holds one or an infinity.
+fn not_a_number<B: Backend>(gradient: &B::Matrix, workspace: &mut Workspace<B>) -> Result<B::Matrix> {
+    let mut matrix = workspace.take_like(gradient, gradient.shape().1)?;
+    matrix.scale_add(Coefficient::ZERO, f64::NAN.into(), gradient)?;
+    Ok(matrix)
 }
 
 fn find<M>(clipped: &[(usize, M)], index: usize) -> Option<&M> {
@@ -43,12 +51,14 @@ pub fn norm_clip_factor<B: Backend>(
 
 impl<B: Backend> Optimizer<B> {
     /// Checks the gradients `(parameter index, G)` of a step, and computes the factor of the norm clip. Nothing
-    /// is changed. Frozen parameters are ignored; a parameter may be absent (it had no gradient).
+    /// is changed. Frozen parameters are ignored; a parameter may be absent (it had no gradient), though not all of them, nor any
+    /// under [`Config::require_gradients`](super::Config::require_gradients).
     ///
     /// Waits for the device once if [`Config::check_finite`](super::Config::check_finite) is set.
     ///
     /// # Errors
-    /// Shapes, an unknown index, a NaN or an infinity: each names the parameter.
+    /// Shapes, an unknown index, a NaN or an infinity, memory for the state: each names the parameter. A gradient that is
+    /// missing; an earlier step that is [not whole](Self::check_whole).
     pub fn prepare<'g>(
         &mut self,
         gradients: impl Iterator<Item = (usize, &'g B::Matrix)> + Clone,
@@ -56,11 +66,13 @@ impl<B: Backend> Optimizer<B> {
     where
         B::Matrix: 'g,
     {
+        self.check_whole("prepare")?;
         for (index, gradient) in gradients.clone() {
             let spec = self.spec(index)?;
             check_shape("prepare", (spec.rows, spec.cols), gradient.shape())
                 .map_err(|error| error.for_parameter(&spec.name))?;
         }
+        self.check_present(gradients.clone().map(|(index, _)| index))?;
         let mut square = None;
         if self.config.check_finite {
             let sum = self.squared_norm(gradients.clone())?;
@@ -69,12 +81,19 @@ impl<B: Backend> Optimizer<B> {
             }
             square = Some(sum);
         }
+        self.reserve(gradients.clone())?;
         let mut clipped = core::mem::take(&mut self.spare);
         if let Some(clip) = self.config.pre_clip {
             for (index, gradient) in gradients.clone() {
                 let spec = &self.members[index].spec;
                 if clip.concerns(spec.rule) {
-                    let matrix = clip.apply(gradient, self.pre_clip_factor, &mut self.workspace);
+                    let matrix = match clip.apply(gradient, self.pre_clip_factor, &mut self.workspace) {
+                        // As in a step: nobody asked for the check, and the clip of what is not finite is NaN.
+                        Err(error) if !self.config.check_finite && error.is_non_finite() => {
+                            not_a_number(gradient, &mut self.workspace)
+                        }
+                        outcome => outcome,
+                    };
                     clipped.push((index, matrix.map_err(|error| error.for_parameter(&spec.name))?));
                 }
             }

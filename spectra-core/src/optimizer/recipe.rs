@@ -1,6 +1,6 @@
 //! A recipe: direction, spectral map, step scale. An optimizer of the family is one value of this type.
 
-use super::StepScale;
+use super::{STATE_VERSION, StepScale};
 use crate::backend::{Result, require};
 use crate::directions::Direction;
 use crate::maps::SpectralMap;
@@ -59,9 +59,19 @@ impl Recipe {
         moments.saturating_add(self.map.state_numbers(rows, cols))
     }
 
-    /// What a saved state must agree on: `"momentum + tail shrink"`. Learning rates, decay and the like may change.
+    /// What a saved state must agree on: `"momentum + tail shrink"`. It says what the buffers hold and what they are made into; rates,
+    /// decay, betas, thresholds and the like may change.
     pub fn signature(&self) -> String {
-        alloc::format!("{} + {}", self.direction.name(), self.map.name())
+        self.signature_in(STATE_VERSION)
+    }
+
+    /// The [signature](Self::signature) that a state of this version has. In version 1 averaged momentum, which is smaller by the
+    /// factor 1 - mu, had the name of the other.
+    pub fn signature_in(&self, version: u32) -> String {
+        let averaged =
+            version >= 2 && matches!(self.direction, Direction::Momentum(momentum) if momentum.averaged);
+        let averaged = if averaged { "averaged " } else { "" };
+        alloc::format!("{averaged}{} + {}", self.direction.name(), self.map.name())
     }
 
     /// An error if a setting is outside its domain.

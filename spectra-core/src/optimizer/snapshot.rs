@@ -1,6 +1,8 @@
 //! The whole state as one serializable value (feature `serde`).
 
-use super::{Optimizer, StateHeader};
+mod version_1;
+
+use super::{Checksum, Optimizer, Restored, StateHeader};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result};
 use crate::directions::Slot;
 use alloc::{boxed::Box, string::String, vec, vec::Vec};
@@ -9,8 +11,17 @@ use serde::{Deserialize, Serialize};
 /// The state of an [`Optimizer`], for any serde format; floats must survive the format exactly (binary formats
 /// do, JSON does with a writer that prints shortest round-trip digits).
 ///
-/// A checksum over header and numbers tells a flipped bit; [`Optimizer::load_snapshot`] verifies it and
-/// everything else before it changes anything.
+/// A checksum over header and numbers tells damage; [`Optimizer::load_snapshot`] verifies it and everything else before it
+/// changes anything. Snapshots of version 1 are read, too.
+///
+/// # The checksum
+///
+/// It is a [`Checksum`] over 64-bit words, whose form does not depend on the serde format:
+///
+/// 1. the text `spectra optimizer state`, as bytes;
+/// 2. the header, as [`StateHeader::add_to`] says;
+/// 3. the number of buffers, and of each the parameter's name and the slot's name as bytes, and the
+///    [values](Checksum::values).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot<E> {
@@ -30,29 +41,27 @@ struct SavedBuffer<E> {
 
 const FORMAT: &str = "spectra optimizer state";
 
-/// FNV-1a, 64 bits: tells accidents, not attacks.
-struct Fnv(u64);
-
-impl Fnv {
-    fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-}
-
 impl<E: Element> Snapshot<E> {
+    /// What it says of itself.
+    pub fn header(&self) -> &StateHeader {
+        &self.header
+    }
+
+    /// The checksum that it should have.
     fn sum(&self) -> u64 {
-        let mut sum = Fnv(0xcbf2_9ce4_8422_2325);
-        sum.add(alloc::format!("{:?}", self.header).as_bytes());
-        for buffer in &self.buffers {
-            sum.add(buffer.parameter.as_bytes());
-            sum.add(buffer.slot.as_bytes());
-            for x in &buffer.values {
-                sum.add(&x.widen().to_bits().to_le_bytes());
-            }
+        if self.header.version < 2 {
+            return self.sum_in_version_1();
         }
-        sum.0
+        let mut sum = Checksum::new();
+        sum.bytes(self.format.as_bytes());
+        self.header.add_to(&mut sum);
+        sum.word(self.buffers.len() as u64);
+        for SavedBuffer { parameter, slot, values } in &self.buffers {
+            sum.bytes(parameter.as_bytes());
+            sum.bytes(slot.as_bytes());
+            sum.values(values);
+        }
+        sum.finish()
     }
 }
 
@@ -60,25 +69,32 @@ impl<B: Backend> Optimizer<B> {
     /// The whole state, copied to the host. **Waits** for the device.
     ///
     /// # Errors
-    /// Those of the backend.
+    /// A NaN or an infinity in a buffer, naming the parameter: such a state could not be restored. An earlier step that is
+    /// [not whole](Self::check_whole); those of the backend.
     pub fn snapshot(&self) -> Result<Snapshot<B::Element>> {
+        let header = self.header()?;
         let mut buffers = Vec::new();
         for (parameter, slot, matrix) in self.buffers() {
             let (rows, cols) = matrix.shape();
             let mut values = vec![B::Element::narrow(0.0); rows * cols];
             matrix.read(&mut values)?;
+            if !values.iter().all(|x| x.widen().is_finite()) {
+                let error = Error::new("save", ErrorKind::NonFinite { what: slot.name() });
+                return Err(error.for_parameter(parameter));
+            }
             buffers.push(SavedBuffer { parameter: parameter.into(), slot: slot.name().into(), values });
         }
-        let mut snapshot = Snapshot { format: FORMAT.into(), header: self.header(), buffers, checksum: 0 };
+        let mut snapshot = Snapshot { format: FORMAT.into(), header, buffers, checksum: 0 };
         snapshot.checksum = snapshot.sum();
         Ok(snapshot)
     }
 
-    /// Restores a [`snapshot`](Self::snapshot): training continues with the same bits. All or nothing.
+    /// Restores a [`snapshot`](Self::snapshot), and tells under which other settings it was saved; under the same ones training
+    /// continues with the same bits. What is restored and what is not: see [`restore`](Self::restore). All or nothing.
     ///
     /// # Errors
     /// As [`restore`](Self::restore); also a foreign format or a wrong checksum.
-    pub fn load_snapshot(&mut self, snapshot: &Snapshot<B::Element>) -> Result<()> {
+    pub fn load_snapshot(&mut self, snapshot: &Snapshot<B::Element>) -> Result<Restored> {
         let refuse = |reason| Error::new("load_snapshot", ErrorKind::State { reason });
         if snapshot.format != FORMAT {
             return Err(refuse("it is not an optimizer state of this library"));
@@ -96,6 +112,6 @@ impl<B: Backend> Optimizer<B> {
         if buffers.next().is_some() {
             return Err(refuse("it has more buffers than its header speaks of"));
         }
-        self.take_state(&snapshot.header, checked)
+        Ok(self.take_state(&snapshot.header, checked))
     }
 }

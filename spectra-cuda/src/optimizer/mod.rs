@@ -9,7 +9,7 @@ pub use parameter::{Parameter, Source, Target};
 use crate::backend::{CudaBackend, CudaElement, CudaMatrix};
 use spectra_core::backend::Result;
 use spectra_core::optimizer::plan::{Plan, PlanBuilder};
-use spectra_core::optimizer::{Config, Optimizer as Core, Snapshot};
+use spectra_core::optimizer::{Config, Optimizer as Core, Restored, Snapshot};
 
 /// A spectral optimizer for weights and gradients in device memory.
 ///
@@ -29,7 +29,7 @@ impl<E: CudaElement> Optimizer<E> {
     /// Names and shapes decide who gets which rule ([`plan`](spectra_core::optimizer::plan)).
     ///
     /// # Errors
-    /// An invalid setting; those of [`PlanBuilder::build`].
+    /// An invalid setting; no parameter that is to be trained; those of [`PlanBuilder::build`].
     pub fn new<'n>(
         backend: CudaBackend<E>,
         config: Config,
@@ -44,18 +44,22 @@ impl<E: CudaElement> Optimizer<E> {
     /// The whole state, copied to the host, for any serde format. **Waits** for the device.
     ///
     /// # Errors
-    /// Those of the device.
+    /// A NaN or an infinity in the state, naming the parameter; an earlier step that failed half-way; those of the device.
     pub fn snapshot(&self) -> Result<Snapshot<E>> {
         self.core.snapshot()
     }
 
-    /// Restores a [`snapshot`](Self::snapshot), also one of another backend of the same element type: training continues
-    /// with the same bits. All or nothing. **Waits** for the device.
+    /// Restores a [`snapshot`](Self::snapshot), also one of another backend of the same element type or of release 0.1; under the same
+    /// settings training continues with the same bits. All or nothing. **Waits** for the device.
+    ///
+    /// Step counts and buffers become the saved ones. Everything that is set stays as it is set here: learning rates, weight decay,
+    /// clips and the rest of the recipes; what was another in the saved run is returned. The factors of the clip thresholds become
+    /// the saved run's unless they have been set here. A schedule goes on at [`steps`](Self::steps).
     ///
     /// # Errors
     /// [`ErrorKind::State`](spectra_core::backend::ErrorKind::State) for the state of another model or recipe, or a
     /// damaged one.
-    pub fn load_snapshot(&mut self, snapshot: &Snapshot<E>) -> Result<()> {
+    pub fn load_snapshot(&mut self, snapshot: &Snapshot<E>) -> Result<Restored> {
         self.core.load_snapshot(snapshot)
     }
 }

@@ -8,8 +8,8 @@ use spectra_core::backend::{Backend, Error, Matrix, Result};
 use spectra_core::optimizer::plan::Rule;
 
 impl<E: CudaElement> Optimizer<E> {
-    /// One step of all parameters, in the order in which they were named; those without a gradient are left alone.
-    /// Returns how many those are.
+    /// One step of all parameters, in the order in which they were named; those without a gradient are left alone
+    /// ([`Config::require_gradients`](spectra_core::optimizer::Config::require_gradients) refuses them). Returns how many those are.
     ///
     /// Weights change in place; gradients do not. The buffers are used in the order of the backend's stream; cudarc's
     /// events order it with other streams, if it tracks them.
@@ -17,8 +17,9 @@ impl<E: CudaElement> Optimizer<E> {
     /// # Errors
     /// Another number of parameters; a buffer that is too small, or of another context or stream; with
     /// [`Config::check_finite`](spectra_core::optimizer::Config::check_finite) a NaN or an infinity in a gradient.
-    /// Nothing has changed then. An error of the device in the middle of a step leaves the parameters before the one it
-    /// names updated.
+    /// No gradient at all; an earlier step that failed half-way. Nothing has changed then, nor by a lack of memory for the
+    /// state. Any other error of the device in the middle of a step leaves some parameters updated, and every later step and
+    /// snapshot is refused, naming the parameter, until a snapshot has been loaded; the weights have to be loaded with it.
     pub fn step(&mut self, parameters: &mut [Parameter<'_, E>]) -> Result<usize> {
         let entries = self.plan.entries();
         if parameters.len() != entries.len() {

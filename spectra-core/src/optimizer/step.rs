@@ -1,0 +1,160 @@
+//! A step: the update of each parameter, and whether the step came to its end.
+
+use super::model::{Member, ModelRates};
+use super::plan::Rule;
+use super::progress::Progress;
+use super::{Optimizer, ParameterSpec, Prepared, Rates, StepInfo};
+use crate::backend::{Backend, Error, Gradient, Matrix, Result, check_shape};
+use crate::linalg::Workspace;
+#[cfg(feature = "faer")]
+use alloc::vec::Vec;
+
+impl<B: Backend> Optimizer<B> {
+    /// One step of parameter `index`; `X <- (1 - lr wd) X - lr scale map(direction(G))`. Frozen: nothing.
+    ///
+    /// # Errors
+    /// Shapes and an unknown index, with nothing changed; an earlier failure. Any other comes from the device or its memory, may have
+    /// left this parameter between two steps, and makes the optimizer refuse everything but a [restore](Self::restore).
+    /// Each names the parameter.
+    pub fn update(
+        &mut self,
+        index: usize,
+        weights: &mut B::Matrix,
+        gradient: &B::Matrix,
+        prepared: &Prepared<B>,
+    ) -> Result<StepInfo> {
+        self.check_not_failed("update")?;
+        check_pair(self.spec(index)?, weights, gradient)?;
+        let update = Update { rates: self.rates, check_finite: self.config.check_finite, prepared };
+        self.progress = Progress::Begun(index);
+        let outcome = update.apply(index, &mut self.members[index], weights, gradient, &mut self.workspace);
+        if outcome.is_err() {
+            self.progress = Progress::Failed(index);
+        }
+        outcome
+    }
+
+    /// Counts the step, unless an update has failed; call it after the last [`update`](Self::update).
+    pub fn finish(&mut self, mut prepared: Prepared<B>) {
+        for (_, matrix) in prepared.clipped.drain(..) {
+            self.workspace.give(matrix);
+        }
+        self.spare = prepared.clipped;
+        if !matches!(self.progress, Progress::Failed(_)) {
+            self.progress = Progress::Whole;
+            self.steps += 1;
+        }
+    }
+
+    /// A whole step over `(X, G)` of every parameter in order.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), with nothing changed; then as [`update`](Self::update).
+    pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, &B::Matrix)]) -> Result<()> {
+        let prepared = self.prepare_all(parameters)?;
+        for (index, (weights, gradient)) in parameters.iter_mut().enumerate() {
+            self.update(index, weights, gradient, &prepared)?;
+        }
+        self.finish(prepared);
+        Ok(())
+    }
+
+    /// Checks the weights' shapes, then as [`prepare`](Self::prepare).
+    pub(super) fn prepare_all(&mut self, parameters: &[(&mut B::Matrix, &B::Matrix)]) -> Result<Prepared<B>> {
+        if parameters.len() != self.members.len() {
+            let (given, wanted) = (parameters.len(), self.members.len());
+            return Err(Error::shape("step (number of parameters)", (wanted, 1), (given, 1)));
+        }
+        for ((weights, _), Member { spec, .. }) in parameters.iter().zip(&self.members) {
+            check_shape("step", (spec.rows, spec.cols), weights.shape())
+                .map_err(|error| error.for_parameter(&spec.name))?;
+        }
+        self.prepare(parameters.iter().map(|(_, gradient)| *gradient).enumerate())
+    }
+
+    /// Makes the buffers of every parameter's direction that do not exist yet, so that the commonest lack of memory is met
+    /// before anything has changed.
+    pub(super) fn reserve<'g>(
+        &mut self,
+        gradients: impl Iterator<Item = (usize, &'g B::Matrix)>,
+    ) -> Result<()>
+    where
+        B::Matrix: 'g,
+    {
+        for (index, gradient) in gradients {
+            if let Some(Member { spec, state }) = self.members.get_mut(index)
+                && spec.rule != Rule::Frozen
+            {
+                let reserved = state.reserve(gradient, self.workspace.backend());
+                reserved.map_err(|error| error.for_parameter(&spec.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the members of a step have in common, and what it changes.
+    #[cfg(feature = "faer")]
+    pub(super) fn parts<'a>(&'a mut self, prepared: &'a Prepared<B>) -> Parts<'a, B> {
+        let update = Update { rates: self.rates, check_finite: self.config.check_finite, prepared };
+        Parts { update, members: &mut self.members, workspace: &mut self.workspace, beside: &mut self.beside }
+    }
+}
+
+/// An error that names the parameter unless weights and gradient have its shape.
+pub(super) fn check_pair<M: Matrix>(spec: &ParameterSpec, weights: &M, gradient: &M) -> Result<()> {
+    let shape = (spec.rows, spec.cols);
+    check_shape("update", shape, weights.shape())
+        .and_then(|()| check_shape("update", shape, gradient.shape()))
+        .map_err(|error| error.for_parameter(&spec.name))
+}
+
+/// A step's part that is the same for all members.
+#[derive(Debug)]
+pub(super) struct Update<'a, B: Backend> {
+    rates: ModelRates,
+    check_finite: bool,
+    prepared: &'a Prepared<B>,
+}
+
+/// An optimizer taken apart.
+#[cfg(feature = "faer")]
+pub(super) struct Parts<'a, B: Backend> {
+    pub(super) update: Update<'a, B>,
+    pub(super) members: &'a mut [Member<B>],
+    pub(super) workspace: &'a mut Workspace<B>,
+    pub(super) beside: &'a mut Vec<Workspace<B>>,
+}
+
+impl<B: Backend> Update<'_, B> {
+    /// The step of one member, number `index`; weights and gradient have its shape.
+    pub(super) fn apply(
+        &self,
+        index: usize,
+        Member { spec, state }: &mut Member<B>,
+        weights: &mut B::Matrix,
+        gradient: &B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<StepInfo> {
+        let ModelRates { lr, elementwise_ratio, clip_factor } = self.rates;
+        let lr = match spec.rule {
+            Rule::Spectral => lr,
+            Rule::Elementwise => lr * elementwise_ratio,
+            Rule::Frozen => return Ok(StepInfo::default()),
+        };
+        let gradient = self.prepared.clipped(index).unwrap_or(gradient);
+        let scaled = match &self.prepared.scale {
+            Some((factor, squared)) => Gradient::scaled(gradient, factor, squared),
+            None => Gradient::new(gradient),
+        };
+        let outcome = match state.step(weights, &scaled, Rates { lr, clip_factor }, workspace) {
+            // Nobody asked for the check, and a map that goes by norms met a NaN on the host. A device would not have
+            // noticed: the image of such a matrix is NaN.
+            Err(error) if !self.check_finite && error.is_non_finite() => {
+                state.steps += 1;
+                weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient).map(|()| StepInfo::default())
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|error| error.for_parameter(&spec.name))
+    }
+}
