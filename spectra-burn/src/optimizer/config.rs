@@ -123,7 +123,8 @@ impl SpectralConfig {
     /// `require_gradients`, `layouts`); `grad_clipping`, which `with_group` takes itself.
     pub fn build(&self) -> backend::Result<Spectral> {
         if self.grad_clipping.is_some() {
-            let (name, reason) = ("grad_clipping".into(), "is set, but has no effect here: give it to `with_group`");
+            let (name, reason) =
+                ("grad_clipping".into(), "is set, but has no effect here: give it to `with_group`");
             return Err(Error::new("build", ErrorKind::Name { name, reason }));
         }
         self.one_by_one("build")

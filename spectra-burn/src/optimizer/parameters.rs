@@ -1,7 +1,7 @@
 //! The parameters of a module, with their names and how they are stored.
 
-use super::layout::Layout;
 use super::Orientation;
+use super::layout::Layout;
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::tensor::{DType, Tensor};
 use spectra_core::backend::{Error, ErrorKind, Result};
@@ -32,10 +32,7 @@ impl Found {
 /// # Errors
 /// A parameter under two names: burn steps the first of them only, and the two would drift apart. A group that matches no
 /// parameter.
-pub(super) fn parameters<M: Module>(
-    module: &M,
-    layouts: &[(ParamGroup, Orientation)],
-) -> Result<Vec<Found>> {
+pub(super) fn parameters<M: Module>(module: &M, layouts: &[(ParamGroup, Orientation)]) -> Result<Vec<Found>> {
     let mut collector = Collector::default();
     module.visit(&mut collector);
     if let Some(error) = collector.error {
@@ -91,9 +88,7 @@ impl Collector {
         let is_weight = self.path.last().is_some_and(|name| name == "weight");
         match (container, rank) {
             ("Struct:Linear", 2) if is_weight => Layout::InByOut,
-            ("Struct:ConvTranspose1d", 3)
-            | ("Struct:ConvTranspose2d", 4)
-            | ("Struct:ConvTranspose3d", 5)
+            ("Struct:ConvTranspose1d", 3) | ("Struct:ConvTranspose2d", 4) | ("Struct:ConvTranspose3d", 5)
                 if is_weight =>
             {
                 Layout::InByOutByKernel { groups: 1 }

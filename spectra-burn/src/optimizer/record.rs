@@ -162,11 +162,14 @@ impl Hybrid {
 fn finite(tensors: Vec<Tensor>, names: &BTreeMap<String, String>) -> Result<Vec<Tensor>> {
     let mut checked = Vec::with_capacity(tensors.len());
     for tensor in tensors {
-        let (name, dtype, shape, id, bytes) =
-            tensor.into_parts().map_err(|e| Error::device("save", e))?;
+        let (name, dtype, shape, id, bytes) = tensor.into_parts().map_err(|e| Error::device("save", e))?;
         let all_finite = match dtype {
-            DType::F64 => bytes.chunks_exact(8).all(|x| f64::from_le_bytes(x.try_into().unwrap_or_default()).is_finite()),
-            _ => bytes.chunks_exact(4).all(|x| f32::from_le_bytes(x.try_into().unwrap_or_default()).is_finite()),
+            DType::F64 => bytes
+                .chunks_exact(8)
+                .all(|x| f64::from_le_bytes(x.try_into().unwrap_or_default()).is_finite()),
+            _ => bytes
+                .chunks_exact(4)
+                .all(|x| f32::from_le_bytes(x.try_into().unwrap_or_default()).is_finite()),
         };
         if !all_finite {
             let error = Error::new("save", ErrorKind::NonFinite { what: "state" });

@@ -38,7 +38,9 @@ pub(super) struct Saved {
 impl Saved {
     pub(super) fn read(reader: Reader) -> Result<Self> {
         let scalar = |key| reader.scalars().get(key).copied();
-        let number = |key| scalar(key).and_then(|x: Scalar| f64::try_from(x).ok()).filter(|x| *x > 0.0 && x.is_finite());
+        let number = |key| {
+            scalar(key).and_then(|x: Scalar| f64::try_from(x).ok()).filter(|x| *x > 0.0 && x.is_finite())
+        };
         let steps = scalar(STEPS).and_then(|steps| u64::try_from(steps).ok());
         if steps > Some(MOST_STEPS) {
             return Err(refuse("it counts more steps than can be"));
@@ -115,4 +117,3 @@ fn verify<E: Arithmetic>(mut buffers: Buffers<E>, member: &Member, recipe: &Reci
     }
     Ok(())
 }
-

@@ -199,7 +199,8 @@ impl Spectral {
         if let Err(error) = done {
             self.refuse(error, &prepared);
         }
-        let buffers = Buffers { slots: core.slots, steps: core.steps, model_step, rule: rule.renewed(recipe) };
+        let buffers =
+            Buffers { slots: core.slots, steps: core.steps, model_step, rule: rule.renewed(recipe) };
         (unsee(weights, view, shape, dtype), Some(SpectralState(E::typed(buffers))))
     }
 

@@ -193,12 +193,8 @@ impl Typed {
         let rule = WrittenRule { version, hash };
         match tensors.first().map(|(_, data, _)| data.dtype()) {
             None => Err("it has no buffers"),
-            Some(DType::F32) => {
-                Ok(Self::Single(Buffers { slots: slots(tensors)?, steps, model_step, rule }))
-            }
-            Some(DType::F64) => {
-                Ok(Self::Double(Buffers { slots: slots(tensors)?, steps, model_step, rule }))
-            }
+            Some(DType::F32) => Ok(Self::Single(Buffers { slots: slots(tensors)?, steps, model_step, rule })),
+            Some(DType::F64) => Ok(Self::Double(Buffers { slots: slots(tensors)?, steps, model_step, rule })),
             Some(_) => Err("it holds numbers of another type"),
         }
     }

@@ -108,9 +108,9 @@ fn a_transposed_convolution_steps_as_its_matrix() {
             let (inputs, outputs, kernel) = (6 / groups, 8 / groups, 6);
             let mut rows = vec![0.0; stored.len()];
             for g in 0..groups {
-                for (o, i, k) in (0..outputs).flat_map(|o| {
-                    (0..inputs).flat_map(move |i| (0..kernel).map(move |k| (o, i, k)))
-                }) {
+                for (o, i, k) in (0..outputs)
+                    .flat_map(|o| (0..inputs).flat_map(move |i| (0..kernel).map(move |k| (o, i, k))))
+                {
                     rows[((g * outputs + o) * inputs + i) * kernel + k] =
                         stored[((g * inputs + i) * outputs + o) * kernel + k];
                 }
@@ -149,7 +149,8 @@ fn a_linear_of_ones_own_is_known_by_its_bias() {
         bias: Param<Tensor<1>>,
     }
     let device = device();
-    let parameter = |shape, seed| Param::from_tensor(random(shape, seed, DType::F32).autodiff().to_device(&device));
+    let parameter =
+        |shape, seed| Param::from_tensor(random(shape, seed, DType::F32).autodiff().to_device(&device));
     let module = Linear {
         weight: parameter([32, 16], 1),
         bias: Param::from_tensor(random([32], 2, DType::F32).autodiff()),

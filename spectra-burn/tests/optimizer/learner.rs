@@ -149,7 +149,8 @@ fn a_parameter_that_the_plan_has_not_stops_the_run() {
     assert!(panic.contains("up.weight"), "{panic}");
 
     // Its state in a record.
-    let mut other_optimizer = ModuleOptimizer::from(SpectralConfig::preset("spectra").unwrap().build().unwrap());
+    let mut other_optimizer =
+        ModuleOptimizer::from(SpectralConfig::preset("spectra").unwrap().build().unwrap());
     let drawn = gradients(&other, 0);
     let _ = step(&mut other_optimizer, LR, other, drawn).unwrap();
     let module = Tiny::new(24, 1);
@@ -197,7 +198,7 @@ fn a_nan_stops_the_run_until_a_record_is_loaded() {
 fn what_burns_own_type_cannot_do_is_refused() {
     let module = Tiny::new(24, 1);
     let config = SpectralConfig::preset("spectra").unwrap().with_clip_norm(Some(1.0));
-    let error = config.init_for(&module).unwrap().optimizer().unwrap_err();
+    let error = config.init_for(&module).unwrap().optimizer().err().unwrap();
     assert!(error.to_string().contains("clip_norm"), "{error}");
     assert!(config.build().is_err() && config.init().is_err());
     let mut group = ModuleOptimizer::from(SpectralConfig::preset("muon").unwrap().build().unwrap());

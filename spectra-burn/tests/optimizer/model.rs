@@ -11,7 +11,6 @@ use spectra_core::faer::{Faer, FaerMatrix};
 use spectra_core::linalg::Workspace;
 use spectra_core::optimizer::plan::{Plan, Rule};
 use spectra_core::optimizer::{Config, Optimizer, ParameterState, PreClip, Rates, Recipe};
-use spectra_core::schedules::{ClipThreshold, FinalDecay, LearningRateSchedule, Span};
 
 pub(crate) const LR: f64 = 0.02;
 

@@ -94,8 +94,7 @@ fn settings_are_those_set_here_and_what_differed_is_told() {
     assert_eq!((restored.clip_factor, restored.pre_clip_factor), (0.75, 0.5), "set here; saved");
     let mut told: Vec<_> = restored.differences.iter().map(|difference| &*difference.setting).collect();
     told.sort_unstable();
-    let expected =
-        ["clip_norm", "elementwise.weight_decay", "elementwise_lr_ratio", "spectral.weight_decay"];
+    let expected = ["clip_norm", "elementwise.weight_decay", "elementwise_lr_ratio", "spectral.weight_decay"];
     assert_eq!(told, expected);
     assert_ne!(bits(&train(&mut other, module, 3..5)), bits(&trained));
 }
@@ -103,7 +102,8 @@ fn settings_are_those_set_here_and_what_differed_is_told() {
 #[test]
 fn a_state_that_could_not_be_loaded_is_not_saved() {
     let module = Tiny::new(24, 1);
-    let mut optimizer = SpectralConfig::preset("adamw").unwrap().with_check_finite(false).init_for(&module).unwrap();
+    let mut optimizer =
+        SpectralConfig::preset("adamw").unwrap().with_check_finite(false).init_for(&module).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
     let module = train(&mut optimizer, module, 0..1);
