@@ -22,6 +22,9 @@
 //!
 //! * [`Optimizer`]: names from a `VarMap` decide who gets the spectral rule and who AdamW
 //!   ([`plan_table`](Optimizer::plan_table) prints it; [`with_plan`](Optimizer::with_plan) changes it).
+//! * [`Config`]: a preset and its settings, `Config::preset("spectra")?.rank_ratio(0.1).beta2(0.95)`. Their types are in
+//!   [`directions`], [`maps`], [`linalg`] and [`schedules`]; each has a domain, in the arithmetic that the variables ask for, and
+//!   an optimizer refuses what is outside of it by its name.
 //! * [`CandleBackend`]: the traits of `spectra-core` on candle's tensors, to call single algorithms.
 //!
 //! # What is supported
@@ -30,7 +33,7 @@
 //! |---|---|
 //! | variables | f32, f64, bf16, f16; integers are ignored, as by candle's own optimizers; 8-bit floats are refused |
 //! | arithmetic and state | f32; f64 for the whole model if one variable is f64 |
-//! | bf16, f16 | widened to f32 for the step and rounded once, to nearest: a change below half a unit in the last place is lost, as with candle's own; all gradients are widened at once |
+//! | bf16, f16 | widened to f32 for the step and rounded once, to nearest: a change below half a unit in the last place is lost, as with candle's own; one that leaves the range (65504 in f16) is an error with the variable's name on the CPU, unnoticed on CUDA and Metal; all gradients are widened at once |
 //! | shapes | any rank; see the [plan] for how a tensor becomes a matrix |
 //! | views | gradients may be transposed or narrowed views; they are copied then |
 //! | tied variables | one variable under two names is refused: it would be updated twice |
@@ -59,8 +62,8 @@ pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
 pub use optimizer::Optimizer;
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::directions::Slot;
-pub use spectra_core::optimizer::{Config, Difference, PreClip, Recipe, Restored, plan};
-pub use spectra_core::schedules;
+pub use spectra_core::optimizer::{Config, Difference, PreClip, Recipe, Restored, StepScale, plan};
+pub use spectra_core::{directions, linalg, maps, schedules};
 
 /// The code of the project's README, compiled and run.
 #[cfg(doctest)]

@@ -19,6 +19,9 @@
 //!
 //! * [`Optimizer`]: a whole model; weights and gradients stay in the caller's buffers, of `f32`, `f64` or `bf16`, with gaps
 //!   between the rows where there are any.
+//! * [`Config`]: a preset and its settings, `Config::preset("spectra")?.rank_ratio(0.1).beta2(0.95)`. Their types are in
+//!   [`directions`], [`maps`], [`linalg`] and [`schedules`]; each has a domain, in the backend's element type, and an optimizer
+//!   refuses what is outside of it by its name.
 //! * [`CudaBackend`], [`CudaMatrix`]: the traits of `spectra-core`, to call single algorithms.
 //!
 //! # What a step costs
@@ -92,4 +95,5 @@ pub use cudarc;
 pub use error::CudaError;
 pub use optimizer::{Optimizer, Parameter, Source, Target};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
-pub use spectra_core::optimizer::{Config, Difference, Recipe, Restored, plan};
+pub use spectra_core::optimizer::{Config, Difference, PreClip, Recipe, Restored, StepScale, plan};
+pub use spectra_core::{directions, linalg, maps, schedules};

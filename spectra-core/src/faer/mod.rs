@@ -35,7 +35,7 @@ mod transposed;
 pub use borrowed::{MatrixMut, MatrixRef};
 pub use matrix::{Faer, FaerElement, FaerMatrix};
 pub(crate) use scratch::provide;
-pub use storage::{Values, ValuesMut};
+pub use storage::{Sixteen, Values, ValuesMut};
 
 #[cfg(test)]
 mod tests;

@@ -36,7 +36,12 @@ impl SmallFactor {
 
     /// Replaces the row-major Gram matrix in `values` by the factor. `numbers`: at least
     /// [`numbers`](Self::numbers)`(k)` long, contents irrelevant.
+    ///
+    /// An empty matrix has an empty factor.
     pub fn compute<E: Element>(self, k: usize, values: &mut [E], numbers: &mut [f64]) -> SmallInfo {
+        if k == 0 {
+            return SmallInfo { dead: 0, condition: 1.0 };
+        }
         let (c, rest) = numbers.split_at_mut(k * k);
         let (out, rest) = rest.split_at_mut(k * k);
         let length = &mut rest[..k];
@@ -130,9 +135,6 @@ fn scaled_cholesky(k: usize, c: &mut [f64], length: &[f64], dependent: f64, info
 
 /// `out = diag(1 / length) R^-1` for the scaled upper factor `R`; dead columns become zero.
 fn inverse_of_scaled(k: usize, r: &[f64], length: &[f64], out: &mut [f64]) {
-    if k == 0 {
-        return;
-    }
     out.fill(0.0);
     for (i, row) in out.chunks_exact_mut(k).enumerate() {
         // Until its turn comes, row[j] holds the sum of the products with the columns before it.
@@ -287,6 +289,15 @@ mod tests {
         for (norm, exact) in norms.iter().zip([1.0, 0.75e-10, 2.0 / 3.0 * 1e-20]) {
             // The neglected terms are the squares of the ratios, 1e-10.
             assert!((norm * norm / exact - 1.0).abs() < 1e-9, "{norms:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_matrix_has_an_empty_factor() {
+        for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer]
+        {
+            let (values, info) = compute(factor, 0, &[]);
+            assert!(values.is_empty() && info == SmallInfo { dead: 0, condition: 1.0 }, "{factor:?}");
         }
     }
 

@@ -46,8 +46,8 @@ impl TailShrink {
     pub fn validate(&self) -> Result<()> {
         let ratio = self.rank_ratio;
         require(ratio > 0.0 && ratio <= 1.0, "tail_shrink", "rank_ratio", ratio, "in (0, 1]")?;
-        let (t, every) = (self.power.iterations, self.refresh_every);
-        require(t >= 1, "tail_shrink", "iterations", t as f64, "at least 1")?;
+        self.power.validate()?;
+        let every = self.refresh_every;
         require(every >= 1, "tail_shrink", "refresh_every", every as f64, "at least 1")
     }
 }

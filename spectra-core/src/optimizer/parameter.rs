@@ -1,7 +1,7 @@
 //! One parameter's optimizer: the step that composes direction, spectral map and scale.
 
 use super::{Recipe, StepScale};
-use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, check_same};
+use crate::backend::{Backend, Coefficient, Element, Gradient, Matrix, Result, check_same, domain, require};
 use crate::directions::{Slot, Slots, Target, buffer};
 use crate::linalg::Workspace;
 use crate::maps::{Mapped, SpectralMap};
@@ -9,10 +9,25 @@ use crate::maps::{Mapped, SpectralMap};
 /// The rates of one step, from the schedules.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
-    /// Learning rate.
+    /// Learning rate, >= 0 and at most 4.2e9 in `f32`; times the recipe's weight decay at most 1.
     pub lr: f64,
-    /// Factor of the clip threshold: `c_t = c clip_factor`.
+    /// Factor of the clip threshold, positive: `c_t = c clip_factor`, in the threshold's own domain.
     pub clip_factor: f64,
+}
+
+impl Rates {
+    /// An error if a rate is outside its domain for a step of `recipe` in arithmetic of type `E`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the rate's name.
+    pub fn validate<E: Element>(&self, recipe: &Recipe) -> Result<()> {
+        domain::rate::<E>("rates", "lr", self.lr)?;
+        let decay = self.lr * recipe.weight_decay;
+        require(decay <= 1.0, "rates", "lr * weight_decay", decay, "at most 1")?;
+        let factor = self.clip_factor;
+        require(factor > 0.0 && factor.is_finite(), "rates", "clip factor", factor, "positive and finite")?;
+        recipe.map.check_clip_factor::<E>(factor)
+    }
 }
 
 /// What a step found out.
@@ -40,7 +55,7 @@ impl<B: Backend> ParameterState<B> {
     /// # Errors
     /// A setting of the recipe outside its domain.
     pub fn new(recipe: Recipe) -> Result<Self> {
-        recipe.validate()?;
+        recipe.validate::<B::Element>()?;
         Ok(Self { recipe, slots: Slots::default(), steps: 0 })
     }
 
@@ -71,6 +86,7 @@ impl<B: Backend> ParameterState<B> {
         rates: Rates,
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo> {
+        rates.validate::<B::Element>(&self.recipe)?;
         check_same("step", weights, gradient.values)?;
         if let Some(state) = &self.slots.momentum {
             check_same("step", state, gradient.values)?;

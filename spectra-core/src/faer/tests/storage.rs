@@ -28,7 +28,7 @@ macro_rules! narrow {
                 Values::$variant(x)
             }
             fn values_mut(x: &mut [Self]) -> ValuesMut<'_, $element> {
-                ValuesMut::$variant(x)
+                ValuesMut::$half(x)
             }
         }
     };
