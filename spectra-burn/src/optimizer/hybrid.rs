@@ -39,7 +39,7 @@ pub struct Hybrid {
     pub(super) broken: Option<Box<str>>,
     pub(super) factors: Factors,
     pub(super) settings: Settings,
-    clipping: Option<GradientClipping>,
+    pub(super) clipping: Option<GradientClipping>,
     plan: Plan,
     norm_squared: Option<BurnScalar>,
     missing: Vec<usize>,
@@ -83,6 +83,14 @@ impl Hybrid {
         if live == 0 {
             let requirement = "at least one that is not frozen";
             return Err(Error::argument("optimizer", "parameters", 0.0, requirement));
+        }
+        for Member { found, view } in &members {
+            let Some(recipe) = spectral.recipe(view.rule) else { continue };
+            let checked = match found.dtype {
+                DType::F64 => recipe.validate::<f64>(),
+                _ => recipe.validate::<f32>(),
+            };
+            checked.map_err(|error| error.for_parameter(&found.name))?;
         }
         let clipping = config.grad_clipping.as_ref().map(|clipping| clipping.init());
         Ok(Self {
@@ -128,27 +136,6 @@ impl Hybrid {
     /// The parameters that had no gradient in the last step, and were not updated; frozen ones do not count.
     pub fn missing_gradients(&self) -> impl ExactSizeIterator<Item = &str> {
         self.missing.iter().map(|place| self.members.get(*place).map_or("", |member| &member.found.name))
-    }
-
-    /// The same optimizer, with its state, as burn's own type, for its learners and records. From then on the two have nothing
-    /// in common.
-    ///
-    /// It finds parameters by their ids or by their paths in the module, so a learner may load a record before or after. Burn's
-    /// `step` returns no error: what [`step`](Self::step) refuses, a state that cannot be loaded, and a parameter that the
-    /// plan has not, make it **panic** with the error's text, which ends a learner's run (see [`Spectral`]).
-    ///
-    /// # Errors
-    /// With [`clip_norm`](SpectralConfig::clip_norm), as no optimizer sees the whole model there; after a step that broke off.
-    pub fn optimizer(&self) -> Result<ModuleOptimizer> {
-        self.check_whole("optimizer")?;
-        if let Some(norm) = self.settings.clip_norm {
-            let requirement = "unset: under burn's own type nothing sees the gradients of the whole model";
-            return Err(Error::argument("optimizer", "clip_norm", norm, requirement));
-        }
-        let spectral = self.spectral.apart();
-        let optimizer = module_optimizer(&spectral, &self.members, self.clipping.as_ref());
-        let optimizer = optimizer.load_record(self.optimizer.to_record());
-        spectral.shared().take_failed().map_or(Ok(optimizer), Err)
     }
 
     /// Sets a factor of the clip threshold for the steps that follow, beside

@@ -1,5 +1,6 @@
 //! The matrix seen in a parameter, rows = output features, and the parameter again.
 
+use super::Orientation;
 use super::shared::Arithmetic;
 use crate::{BurnBackend, BurnMatrix};
 use burn::tensor::{DType, Tensor};
@@ -42,6 +43,24 @@ impl Layout {
             _ => stored.to_vec(),
         }
     }
+}
+
+/// What a group sees in a parameter of this shape.
+pub(super) fn group_view(shape: &[usize], orientation: Orientation) -> View {
+    let (first, rest) = flat(shape);
+    if first <= 1 || rest <= 1 {
+        return View { rule: Rule::Elementwise, rows: 1, cols: first * rest, layout: Layout::OutByIn };
+    }
+    let rule = Rule::Spectral;
+    if shape.len() == 2 && orientation == Orientation::InByOut {
+        return View { rule, rows: rest, cols: first, layout: Layout::InByOut };
+    }
+    View { rule, rows: first, cols: rest, layout: Layout::OutByIn }
+}
+
+/// `first x (the rest)`.
+pub(super) fn flat(shape: &[usize]) -> (usize, usize) {
+    shape.split_first().map_or((1, 1), |(first, rest)| (*first, rest.iter().product()))
 }
 
 /// The matrix of a parameter or its gradient.

@@ -1,14 +1,43 @@
 //! The parameters of a plan as burn's own type.
 
-use super::Spectral;
+#[cfg(doc)]
+use super::SpectralConfig;
 use super::hybrid::Member;
 use super::state::Typed;
+use super::{Hybrid, Spectral};
 use burn::grad_clipping::GradientClipping;
 use burn::module::ParamGroup;
 use burn::optim::{DynOptimizer, DynState, LearningRate, ModuleOptimizer, StateSink, StateSource};
 use burn::tensor::Device;
 use burn::tensor::kind::BridgeTensor;
-use spectra_core::backend::{Error, ErrorKind};
+use spectra_core::backend::{Error, ErrorKind, Result};
+use spectra_core::optimizer::Config as Settings;
+
+impl Hybrid {
+    /// The same optimizer, with its state, as burn's own type, for its learners and records. From then on the two have nothing
+    /// in common.
+    ///
+    /// It finds parameters by their ids or by their paths in the module, so a learner may load a record before or after. Burn's
+    /// `step` returns no error: what [`step`](Self::step) refuses, a state that cannot be loaded, and a parameter that the
+    /// plan has not, make it **panic** with the error's text, which ends a learner's run (see [`Spectral`]).
+    ///
+    /// # Errors
+    /// With [`clip_norm`](SpectralConfig::clip_norm) or [`require_gradients`](SpectralConfig::require_gradients), as nothing sees
+    /// the whole model there; after a step that broke off.
+    pub fn optimizer(&self) -> Result<ModuleOptimizer> {
+        self.check_whole("optimizer")?;
+        let Settings { clip_norm, require_gradients, .. } = self.settings;
+        let whole = [("clip_norm", clip_norm.is_some()), ("require_gradients", require_gradients)];
+        if let Some((name, _)) = whole.into_iter().find(|(_, set)| *set) {
+            let reason = "is set, but under burn's own type nothing sees the gradients of the whole model";
+            return Err(Error::new("optimizer", ErrorKind::Name { name: name.into(), reason }));
+        }
+        let spectral = self.spectral.apart();
+        let optimizer = module_optimizer(&spectral, &self.members, self.clipping.as_ref());
+        let optimizer = optimizer.load_record(self.optimizer.to_record());
+        spectral.shared().take_failed().map_or(Ok(optimizer), Err)
+    }
+}
 
 /// Burn's own type with one optimizer for each parameter of the plan.
 ///

@@ -1,8 +1,8 @@
 //! One rule as a burn optimizer.
 
 use super::clip_schedule::ClipSchedule;
-use super::layout::Layout;
 pub(super) use super::layout::{View, see, unsee};
+use super::layout::{flat, group_view};
 use super::shared::{Arithmetic, Prepared, Shared};
 use super::state::{Buffers, SpectralState};
 use super::{Orientation, SpectralConfig};
@@ -156,7 +156,7 @@ impl Spectral {
     ) -> (Tensor<D>, Option<SpectralState<D>>) {
         let prepared = self.shared.prepared();
         if self.shared.has_failed() {
-            self.refuse(Error::new("step", ErrorKind::State { reason: "an earlier step failed" }), &prepared);
+            self.refuse(Error::new("step", ErrorKind::NeedsRestore), &prepared);
             return (tensor, state);
         }
         let (shape, dtype) = (tensor.dims(), tensor.dtype());
@@ -170,7 +170,8 @@ impl Spectral {
         let Some(recipe) = self.recipe(view.rule) else { return (tensor, state) };
         let backend = BurnBackend::<E>::new(&tensor.device());
         let accepted = check_lr(lr)
-            .and_then(|()| check_state(state.as_ref(), recipe, E::NAME))
+            .and_then(|()| recipe.validate::<E>())
+            .and_then(|()| state.as_ref().map_or(Ok(()), |state| state.0.check(recipe, E::NAME)))
             .and_then(|()| self.accept(&backend, &tensor, gradient, view, &prepared));
         let (mut weights, gradient) = match accepted {
             Ok(accepted) => accepted,
@@ -250,46 +251,12 @@ impl Spectral {
     }
 }
 
-/// What a group sees in a parameter of this shape.
-fn group_view(shape: &[usize], orientation: Orientation) -> View {
-    let (first, rest) = flat(shape);
-    if first <= 1 || rest <= 1 {
-        return View { rule: Rule::Elementwise, rows: 1, cols: first * rest, layout: Layout::OutByIn };
-    }
-    let rule = Rule::Spectral;
-    if shape.len() == 2 && orientation == Orientation::InByOut {
-        return View { rule, rows: rest, cols: first, layout: Layout::InByOut };
-    }
-    View { rule, rows: first, cols: rest, layout: Layout::OutByIn }
-}
-
-/// `first x (the rest)`.
-fn flat(shape: &[usize]) -> (usize, usize) {
-    shape.split_first().map_or((1, 1), |(first, rest)| (*first, rest.iter().product()))
-}
-
 /// An error unless it is a learning rate.
-pub(super) fn check_lr(lr: LearningRate) -> Result<()> {
+fn check_lr(lr: LearningRate) -> Result<()> {
     if lr >= 0.0 && lr.is_finite() {
         return Ok(());
     }
     Err(Error::argument("step", "lr", lr, "non-negative and finite"))
-}
-
-/// An error unless the state is one of this recipe and arithmetic.
-fn check_state<const D: usize>(
-    state: Option<&SpectralState<D>>,
-    recipe: &Recipe,
-    element: &'static str,
-) -> Result<()> {
-    let refuse = |reason| Err(Error::new("step", ErrorKind::State { reason }));
-    match state {
-        Some(SpectralState(typed)) if !typed.rule().is_of(recipe) => refuse("it is of another rule"),
-        Some(SpectralState(typed)) if typed.element() != element => {
-            refuse("it holds numbers of another type")
-        }
-        _ => Ok(()),
-    }
 }
 
 impl Optimizer for Spectral {

@@ -4,7 +4,7 @@ use crate::{BurnBackend, BurnElement, BurnMatrix};
 use burn::optim::{DynState, RecordState, StateSink, StateSource};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use burn_pack::Scalar;
-use spectra_core::backend::Element;
+use spectra_core::backend::{self, Element, Error, ErrorKind};
 use spectra_core::directions::{Slot, Slots};
 use spectra_core::optimizer::{Checksum, Recipe, STATE_VERSION};
 
@@ -120,6 +120,15 @@ impl Typed {
             Self::Single(buffers) => buffers.rule,
             Self::Double(buffers) => buffers.rule,
         }
+    }
+
+    /// An error unless this recipe can go on with it in this arithmetic.
+    pub(super) fn check(&self, recipe: &Recipe, element: &'static str) -> backend::Result<()> {
+        let refuse = |reason| Err(Error::new("step", ErrorKind::State { reason }));
+        if !self.rule().is_of(recipe) {
+            return refuse("it is of another rule");
+        }
+        if self.element() == element { Ok(()) } else { refuse("it holds numbers of another type") }
     }
 
     /// The step of the whole model that it took part in last, counted from 1.
