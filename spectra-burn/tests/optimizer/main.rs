@@ -1,7 +1,10 @@
 //! The optimizers of modules.
 
+mod clip_schedule;
 mod common;
 mod gradient_range;
+mod layouts;
+mod learner;
 mod model;
 mod on_device;
 mod peers;
@@ -9,3 +12,4 @@ mod readme;
 mod refusals;
 mod resume;
 mod rounding;
+mod state_file;

@@ -124,11 +124,12 @@ impl Optimizer {
     ///
     /// # Errors
     /// A NaN or an infinity in a gradient, a gradient of another shape or type, none at all, a learning rate that is none,
-    /// an earlier step that failed half-way: nothing has changed. A finite update that leaves the range of a variable's 16-bit type
-    /// (beyond 65504 in f16) is said once, with the variables' names, *after* the step, which has been taken and counted: these
-    /// variables now hold infinities. On CUDA and Metal this is not noticed, because the host would have to wait. Any other error
-    /// (the device's, in the middle of the step) leaves some variables updated, and every later step is refused until a state has
-    /// been loaded.
+    /// an earlier step that failed half-way: nothing has changed. Any other error (the device's, in the middle of the step) leaves
+    /// some variables updated, and every later step is refused until a state has been loaded.
+    ///
+    /// A finite update that leaves the range of a variable's 16-bit type (beyond 65504 in f16) is said
+    /// once, with the variables' names, *after* the step, which has been taken and counted: these variables now hold
+    /// infinities. On CUDA and Metal this is not noticed, because the host would have to wait.
     pub fn try_step(&mut self, grads: &GradStore) -> Result<usize> {
         if let Some(lr) = self.refused_lr {
             return Err(Error::argument("step", "learning rate", lr, "non-negative and finite"));
