@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_record_brings_the_count_back_also_to_an_earlier_step() {
         let (mut clock, mut last) = (Clock::default(), [0; 3]);
-        run(&mut clock, &mut last, &[&[1, 2]; 9], true);
+        run(&mut clock, &mut last, &[&[1, 2][..]; 9], true);
         for record in [[0, 20, 18], [0, 7, 5]] {
             for place in [1, 2] {
                 clock.load(Some(place), record[place]);
