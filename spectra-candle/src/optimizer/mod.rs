@@ -9,7 +9,7 @@ mod variables;
 
 use candle_core::{Tensor, Var, backprop::GradStore};
 use candle_nn::VarMap;
-use spectra_core::backend::{Error, Result};
+use spectra_core::backend::Result;
 use spectra_core::directions::Slot;
 use spectra_core::optimizer::Config;
 use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
@@ -30,7 +30,7 @@ pub struct Optimizer {
     vars: Vec<(String, Var)>,
     engine: Engine,
     missing: Vec<usize>,
-    /// A learning rate that was set and is none; the next step refuses it.
+    /// A learning rate that was set and is outside its domain; the next step refuses it.
     refused_lr: Option<f64>,
 }
 
@@ -115,7 +115,9 @@ impl Optimizer {
     /// one it names updated.
     pub fn try_step(&mut self, grads: &GradStore) -> Result<usize> {
         if let Some(lr) = self.refused_lr {
-            return Err(Error::argument("step", "learning rate", lr, "non-negative and finite"));
+            // The same error as when it was set.
+            with_core!(&mut self.engine, core => core.set_learning_rate(lr))?;
+            self.refused_lr = None;
         }
         self.missing = match &mut self.engine {
             Engine::F32(engine) => engine.step(&self.plan, &self.vars, grads)?,

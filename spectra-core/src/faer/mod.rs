@@ -27,6 +27,7 @@ mod parallel;
 mod reduce;
 mod scratch;
 mod simd;
+mod sixteen;
 mod storage;
 mod symmetric;
 mod tile;
@@ -35,7 +36,8 @@ mod transposed;
 pub use borrowed::{MatrixMut, MatrixRef};
 pub use matrix::{Faer, FaerElement, FaerMatrix};
 pub(crate) use scratch::provide;
-pub use storage::{Sixteen, Values, ValuesMut};
+pub use sixteen::Sixteen;
+pub use storage::{Values, ValuesMut};
 
 #[cfg(test)]
 mod tests;
