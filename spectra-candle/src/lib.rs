@@ -47,6 +47,31 @@
 //! 1e19) that their squares leave f32's range, which the CPU does. This path is tested on the CPU by the same
 //! conformance suite. It has never run on a GPU, and nothing is known of its speed there.
 //!
+//! # Settings
+//!
+//! ```
+//! use spectra_candle::directions::{Direction, Momentum};
+//! use spectra_candle::linalg::{Polar, Steps};
+//! use spectra_candle::maps::{SpectralMap, TailShrink};
+//! use spectra_candle::{Config, Recipe, StepScale};
+//!
+//! // One setting, wherever the preset's rules have it: in the tail shrink, and in the AdamW of everything else.
+//! let config = Config::preset("spectra")?.rank_ratio(0.1).refresh_every(4).rms(0.3).beta2(0.95).eps(1e-10);
+//! // The parts of the rule for hidden matrices.
+//! let muon = Config::preset("muon")?.polar(Polar { steps: Steps::Fixed(6), ..Polar::MUON }).nesterov(false);
+//! let scaled = muon.direction(Direction::Momentum(Momentum::polyak(0.9))).scale(StepScale::MaxDimension { factor: 0.2 });
+//! // A rule of one's own.
+//! let map = SpectralMap::TailShrink(TailShrink { rank_ratio: 0.05, ..TailShrink::PAPER });
+//! let own = Config::new(Recipe { map, ..Recipe::preset("adamw")? }).clip_norm(1.0);
+//! for config in [config, muon, scaled, own] {
+//!     config.validate::<f32>()?;
+//! }
+//! // A setting that no rule has is refused by its name, here and by every optimizer.
+//! let error = muon.rank_ratio(0.1).validate::<f32>().unwrap_err();
+//! assert!(error.to_string().contains("rank_ratio"));
+//! # Ok::<(), spectra_candle::Error>(())
+//! ```
+//!
 //! # Who else sees a change
 //!
 //! A step changes variables in place: every tensor that shares a variable's memory sees it, as after `Var::set`.

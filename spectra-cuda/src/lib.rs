@@ -24,6 +24,30 @@
 //!   refuses what is outside of it by its name.
 //! * [`CudaBackend`], [`CudaMatrix`]: the traits of `spectra-core`, to call single algorithms.
 //!
+//! # Settings
+//!
+//! ```
+//! use spectra_cuda::directions::{Direction, Momentum};
+//! use spectra_cuda::linalg::{Polar, Steps};
+//! use spectra_cuda::schedules::{FinalDecay, LearningRateSchedule};
+//! use spectra_cuda::{Config, PreClip, StepScale};
+//!
+//! // One setting, wherever the preset's rules have it: in the tail shrink, and in the AdamW of everything else.
+//! let config = Config::preset("spectra")?.rank_ratio(0.1).refresh_every(4).beta2(0.95).pre_clip(PreClip::new(10.0));
+//! let muon = Config::preset("muon")?
+//!     .direction(Direction::Momentum(Momentum::polyak(0.9)))
+//!     .polar(Polar { steps: Steps::Fixed(6), ..Polar::MUON })
+//!     .scale(StepScale::MaxDimension { factor: 0.2 });
+//! config.validate::<f32>()?;
+//! muon.validate::<f32>()?;
+//! // A setting that no rule has is refused by its name, here and by every optimizer.
+//! assert!(muon.rank_ratio(0.1).validate::<f32>().unwrap_err().to_string().contains("rank_ratio"));
+//! // What `set_learning_rate` is to be given.
+//! let lr = 0.01 * LearningRateSchedule::wsd(1000, FinalDecay::default())?.factor(10);
+//! assert_eq!(lr, 0.01);
+//! # Ok::<(), spectra_cuda::Error>(())
+//! ```
+//!
 //! # What a step costs
 //!
 //! One m x n matrix of 200 x 264 (k = 3; the test `costs` prints the table for a smaller one): kernel launches and cuBLAS products together,
@@ -71,7 +95,8 @@
 //! Matrix products are computed as [`Precision`] allows; everything else is in the element type, norms and small factorisations in
 //! `f64`. Reductions have one order, on every device, and use no atomic addition of numbers: the same step on the same machine
 //! gives the same bits as far as cuBLAS does. Buffers in `bf16` are widened where they are read, and rounded once, to nearest, where
-//! weights are written (twice by `ademamix` and by Nesterov's momentum without a map); state is in `f32`.
+//! weights are written (twice by `ademamix` and by Nesterov's momentum without a map); state is in `f32`. Weights beyond bf16's
+//! range, which is that of `f32`, become infinite without an error, because the host does not see them.
 //!
 //! In `f32` squares of gradients must stay in the range of the type (norms between 1e-19 and 1e19), because the host, which would
 //! scale them, does not know the norms.

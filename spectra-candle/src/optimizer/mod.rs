@@ -39,7 +39,7 @@ pub struct Optimizer {
     named: bool,
     engine: Engine,
     missing: Vec<usize>,
-    /// A learning rate that was set and is none; the next step refuses it.
+    /// A learning rate that was set and is outside its domain; the next step refuses it.
     refused_lr: Option<f64>,
 }
 
@@ -132,7 +132,9 @@ impl Optimizer {
     /// infinities. On CUDA and Metal this is not noticed, because the host would have to wait.
     pub fn try_step(&mut self, grads: &GradStore) -> Result<usize> {
         if let Some(lr) = self.refused_lr {
-            return Err(Error::argument("step", "learning rate", lr, "non-negative and finite"));
+            // The same error as when it was set.
+            with_core!(&mut self.engine, core => core.set_learning_rate(lr))?;
+            self.refused_lr = None;
         }
         let stepped = match &mut self.engine {
             Engine::F32(engine) => engine.step(&self.plan, &self.vars, grads),

@@ -28,6 +28,7 @@ mod parallel;
 mod reduce;
 mod scratch;
 mod simd;
+mod sixteen;
 mod storage;
 mod symmetric;
 mod tile;
@@ -37,7 +38,8 @@ pub use borrowed::{MatrixMut, MatrixRef};
 pub(crate) use eigen::{Stack, eigenvectors};
 pub use matrix::{Faer, FaerElement, FaerMatrix};
 pub(crate) use scratch::{Pool, Scope, enter, provide};
-pub use storage::{Sixteen, Values, ValuesMut};
+pub use sixteen::Sixteen;
+pub use storage::{Values, ValuesMut};
 
 #[cfg(test)]
 mod tests;

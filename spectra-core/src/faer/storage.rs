@@ -5,8 +5,9 @@ use super::FaerElement;
 use super::parallel::{Split, for_each, reduce};
 use super::reduce::LEAF;
 use super::scratch;
+use super::sixteen::Sixteen;
 use crate::backend::{Result, check_shape};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::AtomicBool;
 use half::{bf16, f16};
 
 /// Row-major values, as they are stored.
@@ -29,40 +30,6 @@ pub enum ValuesMut<'a, E> {
     Bf16(Sixteen<'a, bf16>),
     /// As f16.
     F16(Sixteen<'a, f16>),
-}
-
-/// Values of 16 bits, to change.
-#[derive(Debug)]
-pub struct Sixteen<'a, T> {
-    values: &'a mut [T],
-    /// Raised when a finite number is rounded to an infinity.
-    overflow: Option<&'a AtomicBool>,
-}
-
-impl<'a, T> Sixteen<'a, T> {
-    fn split(self, at: usize) -> (Self, Self) {
-        let overflow = self.overflow;
-        both(self.values.split_at_mut(at), |values| Self { values, overflow })
-    }
-
-    fn get(self, range: core::ops::Range<usize>) -> Option<Self> {
-        Some(Self { values: self.values.get_mut(range)?, ..self })
-    }
-
-    fn reborrow(&mut self) -> Sixteen<'_, T> {
-        Sixteen { values: self.values, overflow: self.overflow }
-    }
-
-    /// To be called when `x` has been rounded into the values.
-    fn tell<E: FaerElement>(&self, x: &[E], is_infinite: impl Fn(&T) -> bool) {
-        let Some(overflow) = self.overflow else { return };
-        // Without a branch for each: nearly always there is none, and who was infinite before has been told of.
-        if self.values.iter().fold(false, |any, value| any | is_infinite(value))
-            && self.values.iter().zip(x).any(|(value, x)| is_infinite(value) && x.is_finite())
-        {
-            overflow.store(true, Ordering::Relaxed);
-        }
-    }
 }
 
 impl<E> Default for Values<'_, E> {
@@ -191,23 +158,22 @@ impl<'a, E: FaerElement> ValuesMut<'a, E> {
 
     /// Values of bf16.
     pub fn bf16(values: &'a mut [bf16]) -> Self {
-        Self::Bf16(Sixteen { values, overflow: None })
+        Self::Bf16(Sixteen::new(values))
     }
 
     /// Values of f16.
     pub fn f16(values: &'a mut [f16]) -> Self {
-        Self::F16(Sixteen { values, overflow: None })
+        Self::F16(Sixteen::new(values))
     }
 
     /// Raises the flag whenever a finite number is rounded to an infinity, which values in full width never do: it left the
     /// range of the 16 bits.
     #[must_use]
     pub fn telling(self, flag: &'a AtomicBool) -> Self {
-        let overflow = Some(flag);
         match self {
             Self::Full(x) => Self::Full(x),
-            Self::Bf16(x) => Self::Bf16(Sixteen { overflow, ..x }),
-            Self::F16(x) => Self::F16(Sixteen { overflow, ..x }),
+            Self::Bf16(x) => Self::Bf16(x.telling(flag)),
+            Self::F16(x) => Self::F16(x.telling(flag)),
         }
     }
 

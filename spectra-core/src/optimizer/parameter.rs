@@ -21,11 +21,17 @@ impl Rates {
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the rate's name.
     pub fn validate<E: Element>(&self, recipe: &Recipe) -> Result<()> {
-        domain::rate::<E>("rates", "lr", self.lr)?;
+        domain::rate::<E>("learning rate", "lr", self.lr)?;
         let decay = self.lr * recipe.weight_decay;
-        require(decay <= 1.0, "rates", "lr * weight_decay", decay, "at most 1")?;
+        require(decay <= 1.0, "learning rate", "lr * weight_decay", decay, "at most 1")?;
         let factor = self.clip_factor;
-        require(factor > 0.0 && factor.is_finite(), "rates", "clip factor", factor, "positive and finite")?;
+        require(
+            factor > 0.0 && factor.is_finite(),
+            "clip threshold",
+            "factor",
+            factor,
+            "positive and finite",
+        )?;
         recipe.map.check_clip_factor::<E>(factor)
     }
 }

@@ -9,6 +9,9 @@ use proptest::sample::select;
 use proptest::test_runner::{RngSeed, TestError, TestRunner};
 use spectra_core::backend::{Element, Matrix, Result};
 use spectra_core::dense::{Dense, DenseMatrix};
+use spectra_core::frank_wolfe::{FrankWolfe, Regularizer};
+use spectra_core::linalg::{InverseSqrt, Polar, PowerIteration, Schedule, Steps, Workspace};
+use spectra_core::maps::{HardClip, SoftClip, Threshold};
 use spectra_core::optimizer::plan::Rule;
 use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, Recipe};
 
@@ -205,4 +208,43 @@ fn rates_set_later_have_the_same_domains() {
         assert!(optimizer.set_clip_factor(factor).is_err(), "{factor}");
     }
     assert!(optimizer.set_clip_factor(1e7).is_ok() && optimizer.set_learning_rate(0.5).is_ok());
+}
+
+/// The public algorithms have the same domains as the recipes that use them.
+#[test]
+fn algorithms_refuse_what_is_outside_their_domains() {
+    let x = matrix::<f32>(6, 4, |i| i as f64);
+    let (mut m, mut out) = (x.clone(), x.clone());
+    let workspace = &mut Workspace::new(Dense::<f32>::new());
+    let refused = |outcome: Result<()>, name: &str| {
+        let error = outcome.expect_err(name).to_string();
+        assert!(error.contains(name), "{error}");
+    };
+    let steps = Steps::Fixed(10_000_000);
+    refused(Polar { steps, ..Polar::MUON }.apply(&x, &mut out, workspace).map(drop), "steps");
+    let (mut square, identity) =
+        (matrix::<f32>(2, 2, |_| 0.0), matrix::<f32>(2, 2, |i| f64::from(i % 3 == 0)));
+    let root = InverseSqrt { schedule: Schedule::Minimax, steps };
+    refused(root.apply(&identity, 0.5, &mut square, None, workspace).map(drop), "steps");
+    let schedule = Schedule::Guarded { safety: 0.5, cushion: 0.02 };
+    let root = InverseSqrt { schedule, steps: Steps::Fixed(3) };
+    refused(root.apply(&identity, 0.5, &mut square, None, workspace).map(drop), "safety");
+    let mut v = matrix::<f32>(4, 2, |i| i as f64);
+    for iterations in [0, 10_000_000] {
+        let power = PowerIteration { iterations, ..PowerIteration::PAPER };
+        refused(power.iterate(&mut m, None, &mut v, workspace).map(drop), "iterations");
+    }
+    for c in [1e-300, 1e300, 0.0, f64::NAN] {
+        refused(SoftClip::AUTO.apply(&x, c, &mut out, workspace).map(drop), "c =");
+        refused(SoftClip::AUTO.apply_vector(&x, c, &mut out, workspace).map(drop), "c =");
+        refused(HardClip::AUTO.apply(&x, c, &mut out, workspace).map(drop), "c =");
+        refused(Threshold::Soft { t: c }.apply(&x, &mut out, workspace).map(drop), "t =");
+        let ball = FrankWolfe::new(c, Regularizer::None);
+        refused(ball.validate::<f32>(), "radius");
+    }
+    let product = Threshold::Elastic { t: 1.0, b: 1e30, radius: 1e30 };
+    refused(product.apply(&x, &mut out, workspace).map(drop), "b * radius");
+    let endless = FrankWolfe { tolerance: f64::INFINITY, ..FrankWolfe::new(1.0, Regularizer::None) };
+    refused(endless.validate::<f32>(), "tolerance");
+    assert_eq!((m.values(), out.values()), (x.values(), x.values()), "nothing has changed");
 }
