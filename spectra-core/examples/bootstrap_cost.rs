@@ -19,7 +19,7 @@ const RATIOS: [f64; 4] = [0.1, 0.2, 0.3, 0.6];
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let size =
-        |i: usize, default| arguments.get(i).and_then(|text| text.parse().ok()).unwrap_or::<usize>(default);
+        |i: usize, default| arguments.get(i).and_then(|text| text.parse::<usize>().ok()).unwrap_or(default);
     let (rows, cols) = (size(0, 1024), size(1, 4096));
     println!("{rows} x {cols} in f32, a step of `spectra`");
     println!("{:>6} {:>10} {:>12} {:>10}", "k", "first, s", "a later, s", "ratio");
