@@ -34,10 +34,11 @@ fn main() {
             bf16_storage;
         golden: baselines spectra_wrapper spectral_maps frank_wolfe;
         optimizer: follows_the_portable_backend a_larger_matrix_follows_too bf16_is_f32_rounded_once gaps_between_rows resumes_to_the_bit
-            a_captured_step_replays;
+            resumes_with_rates_of_its_own a_captured_step_replays;
         costs: of_every_preset;
         precision: products_are_as_exact_as_they_say;
-        refusals: small_buffers foreign_streams foreign_devices wrong_counts_and_values out_of_memory no_such_device;
+        refusals: small_buffers foreign_streams foreign_devices wrong_counts_and_values missing_gradients out_of_memory half_a_step
+            no_such_device;
     });
     if skipped {
         trials = trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect();
