@@ -37,11 +37,11 @@ fn main() {
             bf16_storage;
         golden: baselines spectra_wrapper spectral_maps frank_wolfe;
         optimizer: follows_the_portable_backend a_larger_matrix_follows_too bf16_is_f32_rounded_once gaps_between_rows resumes_to_the_bit
-            a_captured_step_replays;
+            resumes_with_rates_of_its_own a_captured_step_replays;
         costs: of_every_preset;
         precision: products_are_as_exact_as_they_say;
-        refusals: small_buffers foreign_streams foreign_devices wrong_counts_and_values out_of_memory no_such_device impossible_sizes
-            operations_change_nothing;
+        refusals: small_buffers foreign_streams foreign_devices wrong_counts_and_values missing_gradients out_of_memory half_a_step
+            no_such_device impossible_sizes operations_change_nothing;
         small: columns_whose_squares_vanish factors_of_nan_are_written empty_matrices;
         graphs: coefficients_follow_the_device working_memory_that_others_outgrow numbers_of_others_are_left_alone
             what_a_graph_cannot_repeat;

@@ -6,6 +6,7 @@ use half::bf16;
 use spectra_core::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix};
 use spectra_core::linalg::{PowerIteration, Workspace};
 use spectra_cuda::cudarc::driver::DevicePtr;
+use spectra_cuda::plan::Plan;
 use spectra_cuda::{Config, CudaBackend, CudaElement, CudaMatrix, Error, Precision, Storage, Target};
 use std::fmt::Debug;
 
@@ -144,6 +145,54 @@ pub(crate) fn out_of_memory() -> Outcome {
     let left = simulator.counters().allocations_alive;
     if left != alive {
         return Err(format!("{left} allocations alive, not {alive}").into());
+    }
+    check_violations()
+}
+
+pub(crate) fn missing_gradients() -> Outcome {
+    let stream = stream()?;
+    let nothing: [(&str, &[usize]); 0] = [];
+    let empty = spectra_cuda::Optimizer::new(backend::<f32>()?, config()?, &Plan::builder(), nothing);
+    refused(empty, &["parameters = 0"])?;
+    let mut weights = Model::random(&stream, 1, |x| x)?;
+    let gradients = Model::random(&stream, 2, |x| x)?;
+    let before = weights.read(&stream)?;
+    let mut own = optimizer(backend::<f32>()?, config()?)?;
+    let mut parameters = pairs(&mut weights, &gradients);
+    parameters.iter_mut().for_each(|parameter| parameter.gradient = None);
+    refused(own.step(&mut parameters), &["no gradient", "depends on no parameter"])?;
+    let mut strict = optimizer(backend::<f32>()?, config()?.require_gradients(true))?;
+    let mut parameters = pairs(&mut weights, &gradients);
+    parameters[1].gradient = None;
+    refused(strict.step(&mut parameters), &["mlp.down.weight", "no gradient"])?;
+    if weights.read(&stream)? != before || own.steps() + strict.steps() != 0 {
+        return Err("a refused step has changed something".into());
+    }
+    check_violations()
+}
+
+/// Memory for the state, and none for the temporaries of the first update: the step cannot be taken back.
+pub(crate) fn half_a_step() -> Outcome {
+    let Some(simulator) = simulator() else { return Ok(()) };
+    let stream = stream()?;
+    let mut weights = Model::random(&stream, 1, |x| x)?;
+    let gradients = Model::random(&stream, 2, |x| x)?;
+    let mut own = optimizer(new_backend::<f32>()?, config()?)?;
+    let saved = own.snapshot()?;
+    // Two momenta of the matrices, two moments of the vector, and room for norms.
+    let state = 4 * (2 * 48 * 80 + 2 * 48);
+    simulator.set_memory_limit(simulator.counters().bytes_alive + state + 4096);
+    let failed =
+        refused(own.step(&mut pairs(&mut weights, &gradients)), &["mlp.up.weight", "no memory left"]);
+    simulator.set_memory_limit(16 << 30);
+    failed?;
+    let words = ["mlp.up.weight", "an earlier step failed"];
+    refused(own.step(&mut pairs(&mut weights, &gradients)), &words)?;
+    refused(own.snapshot(), &words)?;
+    own.load_snapshot(&saved)?;
+    own.step(&mut pairs(&mut weights, &gradients))?;
+    if own.steps() != 1 {
+        return Err("the failed step was counted".into());
     }
     check_violations()
 }
