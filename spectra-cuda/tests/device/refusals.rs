@@ -3,7 +3,7 @@
 use crate::buffers::{Model, optimizer, pairs};
 use crate::device::{Outcome, backend, check_violations, new_backend, simulator, stream};
 use half::bf16;
-use spectra_core::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix};
+use spectra_core::backend::{Backend, Entrywise, Gradient, Matrix};
 use spectra_core::linalg::{PowerIteration, Workspace};
 use spectra_cuda::cudarc::driver::DevicePtr;
 use spectra_cuda::plan::Plan;
@@ -247,18 +247,21 @@ pub(crate) fn operations_change_nothing() -> Outcome {
     // SAFETY: `memory` outlives the matrices and is of this stream.
     let half = |rows, cols| unsafe { backend.matrix_at(pointer, (rows, cols), cols, Storage::Bf16) };
     let (gradient, wrong) = (upload(4, 5, 1.0)?, upload(5, 4, 1.0)?);
-    let one = |values| Gradient { values, scale: Coefficient::ONE };
     let mut state = [upload(4, 5, 1.0)?, upload(4, 5, 2.0)?, upload(4, 5, 3.0)?, upload(4, 5, 4.0)?];
     let mut workspace = Workspace::new(backend.clone());
 
     // bf16 storage has no products.
     let (mut m, mut v) = (half(4, 5)?, upload(5, 2, 1.0)?);
     let iterated =
-        PowerIteration::PAPER.iterate(&mut m, Some((0.5, &one(&gradient))), &mut v, &mut workspace);
+        PowerIteration::PAPER.iterate(&mut m, Some((0.5, &Gradient::new(&gradient))), &mut v, &mut workspace);
     refused(iterated, &["power_iteration", "bf16 storage"])?;
     let mut v16 = half(5, 2)?;
-    let iterated =
-        PowerIteration::PAPER.iterate(&mut state[0], Some((0.5, &one(&gradient))), &mut v16, &mut workspace);
+    let iterated = PowerIteration::PAPER.iterate(
+        &mut state[0],
+        Some((0.5, &Gradient::new(&gradient))),
+        &mut v16,
+        &mut workspace,
+    );
     refused(iterated, &["power_iteration", "bf16 storage"])?;
 
     // Each operand in turn has another shape.
@@ -268,26 +271,28 @@ pub(crate) fn operations_change_nothing() -> Outcome {
         let mut matrices = [x, first, second, slow];
         matrices[at] = &mut other;
         let rule = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: Some((0.999, 5.0)) };
-        let done = CudaBackend::entrywise_add(matrices, (0.5, 0.25), rule, &one(&gradient), &mut workspace);
+        let done = CudaBackend::entrywise_add(
+            matrices,
+            (0.5, 0.25),
+            rule,
+            &Gradient::new(&gradient),
+            &mut workspace,
+        );
         refused(done, &["entrywise_add", "4 x 5", "5 x 4"])?;
     }
     let [x, first, second, _] = &mut state;
-    let done = x.adam_add(0.5.into(), 0.25.into(), first, second, &wrong, (0.9, 0.99), 1e-8);
-    refused(done, &["adam_add", "4 x 5", "5 x 4"])?;
-    for (rows, cols) in [(4, 130), (5, 131)] {
-        let done = state[0].low_rank_add(
-            0.5.into(),
-            0.25.into(),
-            &gradient,
-            &upload(rows, 130, 1.0)?,
-            &upload(5, cols, 1.0)?,
-        );
-        if rows == 4 && cols == 130 {
-            done?;
-            state[0] = upload(4, 5, 1.0)?;
-        } else {
-            refused(done, &["low_rank_add", "5 x 130"])?;
-        }
+    let rule = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: None };
+    let done = CudaBackend::entrywise_add(
+        [x, first, second],
+        (0.5, 0.25),
+        rule,
+        &Gradient::new(&wrong),
+        &mut workspace,
+    );
+    refused(done, &["entrywise_add", "4 x 5", "5 x 4"])?;
+    for ((m, k), (n, l)) in [((5, 130), (5, 130)), ((4, 130), (4, 130)), ((4, 130), (5, 131))] {
+        let (left, right) = (upload(m, k, 1.0)?, upload(n, l, 1.0)?);
+        refused(state[0].low_rank_add(0.5.into(), 0.25.into(), &gradient, &left, &right), &["low_rank_add"])?;
     }
     for (matrix, value) in state.iter().zip([1.0, 2.0, 3.0, 4.0]) {
         if values(matrix)?.iter().any(|x| *x != value) {
@@ -297,6 +302,16 @@ pub(crate) fn operations_change_nothing() -> Outcome {
     if stream.clone_dtoh(&memory)?.iter().any(|x| x.to_f32() != 2.0) || values(&v)?.iter().any(|x| *x != 1.0)
     {
         return Err("a refused power iteration has changed M or V".into());
+    }
+    // A factor in bf16 is no reason to refuse a weight update, whatever its rank.
+    let wide = stream.clone_htod(&vec![bf16::from_f32(2.0); 4 * 130])?;
+    let pointer = wide.device_ptr(&stream).0;
+    // SAFETY: as above.
+    let left = unsafe { backend.matrix_at(pointer, (4, 130), 130, Storage::Bf16) }?;
+    state[0].low_rank_add(0.5.into(), 0.25.into(), &gradient, &left, &upload(5, 130, 1.0)?)?;
+    // 0.5 + (1 - 130 2) / 4, exactly.
+    if values(&state[0])?.iter().any(|x| *x != -64.25) {
+        return Err(format!("a weight update with a factor in bf16: {:?}", values(&state[0])?).into());
     }
     check_violations()
 }

@@ -113,7 +113,7 @@ fn empty<E: CudaElement>() -> Outcome {
         let zeros = |rows, cols| backend.zeros(rows, cols, None);
         let (mut out, x) = (zeros(m, n)?, zeros(m, n)?);
         let device = x.dot(&x)?;
-        let gradient = Gradient { values: &x, scale: Coefficient::device(2.0, &device) };
+        let gradient = Gradient { scale: Coefficient::device(2.0, &device), ..Gradient::new(&x) };
         if device.read()? != 0.0 || x.max_abs()?.read()? != 0.0 {
             return Err("a reduction of nothing is not 0".into());
         }
@@ -126,7 +126,6 @@ fn empty<E: CudaElement>() -> Outcome {
         out.seed_zero_columns(1, &mut workspace.scratch)?;
         let mut state = [zeros(m, n)?, zeros(m, n)?, zeros(m, n)?];
         let [first, second, slow] = &mut state;
-        out.adam_add(beta, alpha, first, second, &x, (0.9, 0.99), 1e-8)?;
         let rule = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: Some((0.999, 5.0)) };
         CudaBackend::entrywise_add(
             [&mut out, first, second, slow],
@@ -135,6 +134,8 @@ fn empty<E: CudaElement>() -> Outcome {
             &gradient,
             &mut workspace,
         )?;
+        let rule = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: None };
+        CudaBackend::entrywise_add([&mut out, first, second], (0.5, 0.5), rule, &gradient, &mut workspace)?;
         for (nesterov, sign) in [(false, false), (true, true)] {
             let rule = Entrywise::Momentum { mu: 0.9, weight: 1.0, nesterov, sign };
             CudaBackend::entrywise_add([&mut out, first], (0.5, 0.5), rule, &gradient, &mut workspace)?;
