@@ -93,9 +93,9 @@ pub(super) fn unsee<E: Arithmetic, const D: usize>(
     let tensor = if tensor.dtype() == dtype { tensor } else { tensor.cast(dtype) };
     match view.layout {
         Layout::InByOutByKernel { groups } if view.rows > 1 => {
-            return swapped(tensor, [groups, view.rows / groups, shape[0] / groups]).reshape(shape);
+            swapped(tensor, [groups, view.rows / groups, shape[0] / groups]).reshape(shape)
         }
-        Layout::InByOut if view.rows > 1 => return again(tensor.transpose(), shape),
+        Layout::InByOut if view.rows > 1 => again(tensor.transpose(), shape),
         _ => again(tensor, shape),
     }
 }

@@ -119,7 +119,9 @@ impl Collector {
                 weight.layout = Layout::OutByIn;
             }
             (Layout::InByOutByKernel { .. }, [inputs, group, ..])
-                if *group > 0 && outputs % group == 0 && outputs > 0 && inputs % (outputs / group) == 0 =>
+                if outputs > 0
+                    && outputs.is_multiple_of(*group)
+                    && inputs.is_multiple_of(outputs / group) =>
             {
                 weight.layout = Layout::InByOutByKernel { groups: outputs / group };
             }

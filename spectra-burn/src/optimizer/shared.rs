@@ -111,8 +111,9 @@ impl Shared {
         lock(&self.failed).get_or_insert(error);
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        lock(&self.failed).is_some()
+    /// Its text.
+    pub(super) fn failure(&self) -> Option<String> {
+        lock(&self.failed).as_ref().map(Error::to_string)
     }
 
     pub(super) fn take_failed(&self) -> Option<Error> {

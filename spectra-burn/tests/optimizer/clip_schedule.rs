@@ -56,7 +56,7 @@ impl Model {
 }
 
 fn takes_part(place: usize, step: u64) -> bool {
-    [step >= 5, true, step % 3 == 0][place]
+    [step >= 5, true, step.is_multiple_of(3)][place]
 }
 
 /// From 4 c at the first step to c at the fifth, and from the ninth on down to a third.

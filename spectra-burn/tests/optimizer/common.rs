@@ -32,7 +32,7 @@ struct Fill(u64);
 impl burn::module::ModuleMapper for Fill {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         self.0 += 1;
-        param.map(|tensor| random(tensor.dims(), self.0, tensor.dtype()).autodiff())
+        param.map(|tensor| random(tensor.dims(), self.0, tensor.dtype()).autodiff().require_grad())
     }
 }
 
