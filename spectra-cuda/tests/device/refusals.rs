@@ -177,9 +177,9 @@ pub(crate) fn half_a_step() -> Outcome {
     let stream = stream()?;
     let mut weights = Model::random(&stream, 1, |x| x)?;
     let gradients = Model::random(&stream, 2, |x| x)?;
-    let mut own = optimizer(new_backend::<f32>()?, config()?)?;
+    let mut own = optimizer(new_backend::<f32>()?, Config::preset("muon")?)?;
     let saved = own.snapshot()?;
-    // Two momenta of the matrices, two moments of the vector, and room for norms.
+    // A momentum for each matrix and two moments for the vector; room for norms, and for no matrix.
     let state = 4 * (2 * 48 * 80 + 2 * 48);
     simulator.set_memory_limit(simulator.counters().bytes_alive + state + 4096);
     let failed =
