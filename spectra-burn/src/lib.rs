@@ -13,14 +13,19 @@
 //!   clips by the norm over the whole model, and loads nothing that does not fit.
 //! * [`Spectral`] (`build`) is one rule as burn's [`Optimizer`](burn::optim::Optimizer), for burn's parameter groups;
 //!   `init` makes burn's [`ModuleOptimizer`](burn::optim::ModuleOptimizer) of it, and [`Hybrid::optimizer`] that of a plan, for burn's
-//!   learners.
+//!   learners. What [`Hybrid::step`] returns as an error ends a run there, by a panic.
 //! * [`BurnBackend`] implements the traits of `spectra-core` on burn's tensors, for everything else that is written on them.
 //!
-//! **Orientation.** Burn's `Linear` stores `in x out`. Step scales and the side of tail shrink's subspace depend on which
-//! side is which, so its weight is seen as the `out x in` matrix it is, without moving an entry.
+//! Every setting is a method of [`Settings`], reached by [`SpectralConfig::with_settings`].
+//!
+//! **Orientation.** Burn's `Linear` stores `in x out`, its transposed convolutions `in x out x kernel`. Step scales and the side of
+//! tail shrink's subspace depend on which side is which, so they are seen as the matrices with rows = output features
+//! that they are ([`Hybrid`]).
 //!
 //! **Schedules.** The learning rate comes with every step, from burn's schedulers or ours; the clip threshold's schedule
-//! ([`SpectralConfig::clip_threshold`]) follows the parameter's own count of steps, which is saved with its state.
+//! ([`SpectralConfig::clip_threshold`]) follows the model's count of steps, which is saved with the state. Burn's own type
+//! tells nobody when a step begins: there the count is that of the most advanced parameter, exact for a plan's; a group's
+//! parameter that begins late may be one step behind. Clones of one such optimizer count together.
 //!
 //! **Devices.** On burn's CPU device (`flex`) operations run on the tensors' memory. All others run burn's tensor
 //! operations, which are tested on the CPU device; they have not been run, nor their speed measured, on a GPU.
@@ -30,6 +35,12 @@ mod backend;
 mod optimizer;
 
 pub use backend::{BurnBackend, BurnElement, BurnMatrix, BurnScalar};
+pub use spectra_core::backend::{Error, ErrorKind, Result};
+pub use spectra_core::optimizer::{
+    Config as Settings, Difference, PreClip, Recipe, Restored, StepScale, plan,
+};
+pub use spectra_core::{directions, linalg, maps, schedules};
+
 pub use optimizer::{Hybrid, Orientation, Refused, Spectral, SpectralConfig, SpectralState};
 
 /// The code of the README, compiled and run.

@@ -22,6 +22,9 @@
 //!
 //! * [`Optimizer`]: names from a `VarMap` decide who gets the spectral rule and who AdamW
 //!   ([`plan_table`](Optimizer::plan_table) prints it; [`with_plan`](Optimizer::with_plan) changes it).
+//! * [`Config`]: a preset and its settings, `Config::preset("spectra")?.rank_ratio(0.1).beta2(0.95)`. Their types are in
+//!   [`directions`], [`maps`], [`linalg`] and [`schedules`]; each has a domain, in the arithmetic that the variables ask for, and
+//!   an optimizer refuses what is outside of it by its name.
 //! * [`CandleBackend`]: the traits of `spectra-core` on candle's tensors, to call single algorithms.
 //!
 //! # What is supported
@@ -30,8 +33,8 @@
 //! |---|---|
 //! | variables | f32, f64, bf16, f16; integers are ignored, as by candle's own optimizers; 8-bit floats are refused |
 //! | arithmetic and state | f32; f64 for the whole model if one variable is f64 |
-//! | bf16, f16 | f32 arithmetic, each weight rounded once a step, to nearest: a change below half a unit in the last place is lost, as with candle's own. On the CPU values are widened a piece at a time, on a GPU all gradients at once |
-//! | shapes | any rank is stepped; the spectral rule takes matrices and convolutions, as `out x (the rest)`. Stacks of experts, adapters' factors and whatever name and shape do not tell are AdamW's, or refused under [`strict`](plan::PlanBuilder::strict): see the [plan] |
+//! | bf16, f16 | f32 arithmetic, each weight rounded once a step, to nearest: a change below half a unit in the last place is lost, as with candle's own; one that leaves the range (65504 in f16) is an error with the variable's name on the CPU, unnoticed on CUDA and Metal. On the CPU values are widened a piece at a time, on a GPU all gradients at once |
+//! | shapes | any rank is stepped; the spectral rule takes matrices and convolutions, as `out x (the rest)`. All others are AdamW's; stacks of experts and whatever name and shape do not tell can be [refused](plan::PlanBuilder::strict) instead: see the [plan] |
 //! | views | gradients may be transposed or narrowed views; they are copied then |
 //! | tied variables | one variable under two names is refused: it would be updated twice |
 //! | saved state | a [file](Optimizer::save), or [tensors](Optimizer::state_tensors) for a checkpoint of your own |
@@ -43,6 +46,31 @@
 //! factorisations on the host. In f32 it does not rescale gradients so small or large (norms outside 1e-19 to
 //! 1e19) that their squares leave f32's range, which the CPU does. This path is tested on the CPU by the same
 //! conformance suite. It has never run on a GPU, and nothing is known of its speed there.
+//!
+//! # Settings
+//!
+//! ```
+//! use spectra_candle::directions::{Direction, Momentum};
+//! use spectra_candle::linalg::{Polar, Steps};
+//! use spectra_candle::maps::{SpectralMap, TailShrink};
+//! use spectra_candle::{Config, Recipe, StepScale};
+//!
+//! // One setting, wherever the preset's rules have it: in the tail shrink, and in the AdamW of everything else.
+//! let config = Config::preset("spectra")?.rank_ratio(0.1).refresh_every(4).rms(0.3).beta2(0.95).eps(1e-10);
+//! // The parts of the rule for hidden matrices.
+//! let muon = Config::preset("muon")?.polar(Polar { steps: Steps::Fixed(6), ..Polar::MUON }).nesterov(false);
+//! let scaled = muon.direction(Direction::Momentum(Momentum::polyak(0.9))).scale(StepScale::MaxDimension { factor: 0.2 });
+//! // A rule of one's own.
+//! let map = SpectralMap::TailShrink(TailShrink { rank_ratio: 0.05, ..TailShrink::PAPER });
+//! let own = Config::new(Recipe { map, ..Recipe::preset("adamw")? }).clip_norm(1.0);
+//! for config in [config, muon, scaled, own] {
+//!     config.validate::<f32>()?;
+//! }
+//! // A setting that no rule has is refused by its name, here and by every optimizer.
+//! let error = muon.rank_ratio(0.1).validate::<f32>().unwrap_err();
+//! assert!(error.to_string().contains("rank_ratio"));
+//! # Ok::<(), spectra_candle::Error>(())
+//! ```
 //!
 //! # Who else sees a change
 //!
@@ -59,8 +87,8 @@ pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
 pub use optimizer::Optimizer;
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::directions::Slot;
-pub use spectra_core::optimizer::{Config, Difference, PreClip, Recipe, Restored, plan};
-pub use spectra_core::schedules;
+pub use spectra_core::optimizer::{Config, Difference, PreClip, Recipe, Restored, StepScale, plan};
+pub use spectra_core::{directions, linalg, maps, schedules};
 
 /// The code of the project's README, compiled and run.
 #[cfg(doctest)]

@@ -19,7 +19,7 @@ const RATIOS: [f64; 4] = [0.1, 0.2, 0.3, 0.6];
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let size =
-        |i: usize, default| arguments.get(i).and_then(|text| text.parse().ok()).unwrap_or::<usize>(default);
+        |i: usize, default| arguments.get(i).and_then(|text| text.parse::<usize>().ok()).unwrap_or(default);
     let (rows, cols) = (size(0, 1024), size(1, 4096));
     println!("{rows} x {cols} in f32, a step of `spectra`");
     println!("{:>6} {:>10} {:>12} {:>10}", "k", "first, s", "a later, s", "ratio");
@@ -42,12 +42,13 @@ fn measure<B: Backend>(backend: B, (rows, cols): (usize, usize), rank_ratio: f64
     let mut seconds = Vec::new();
     for step in 0..4 {
         // A few strong directions over a broad spectrum, as gradients have them.
-        let strong = |i: usize, j: usize| {
-            (0..4).map(|t| 0.3 * uniform(t, i, 0) * uniform(t + 9, 0, j)).sum::<f64>()
-        };
+        let strong =
+            |i: usize, j: usize| (0..4).map(|t| 0.3 * uniform(t, i, 0) * uniform(t + 9, 0, j)).sum::<f64>();
         let entry = |at: usize| {
             let (i, j) = (at / cols, at % cols);
-            B::Element::narrow(uniform(100 + step, i, j) / (1.0 + 8.0 * i as f64 / rows as f64) + strong(i, j))
+            B::Element::narrow(
+                uniform(100 + step, i, j) / (1.0 + 8.0 * i as f64 / rows as f64) + strong(i, j),
+            )
         };
         let gradient: Vec<_> = (0..rows * cols).map(entry).collect();
         let gradient = backend.upload(rows, cols, &gradient)?;
@@ -56,12 +57,6 @@ fn measure<B: Backend>(backend: B, (rows, cols): (usize, usize), rank_ratio: f64
         seconds.push(start.elapsed().as_secs_f64());
     }
     let later = seconds[2..].iter().copied().fold(f64::INFINITY, f64::min);
-    println!(
-        "{:>6} {:>10.3} {:>12.3} {:>10.1}",
-        map.rank(rows, cols),
-        seconds[0],
-        later,
-        seconds[0] / later
-    );
+    println!("{:>6} {:>10.3} {:>12.3} {:>10.1}", map.rank(rows, cols), seconds[0], later, seconds[0] / later);
     Ok(())
 }

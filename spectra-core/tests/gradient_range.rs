@@ -43,8 +43,12 @@ struct Run<B: Backend> {
 
 impl<B: Backend> Run<B> {
     fn new(backend: &B, config: Config) -> Self {
-        let spec =
-            |(name, rows, cols, rule): (&str, usize, usize, Rule)| ParameterSpec { name: name.into(), rows, cols, rule };
+        let spec = |(name, rows, cols, rule): (&str, usize, usize, Rule)| ParameterSpec {
+            name: name.into(),
+            rows,
+            cols,
+            rule,
+        };
         let weights = MODEL.iter().map(|(_, rows, cols, _)| {
             let start = |at: usize| B::Element::narrow(0.5 * uniform(7, at / cols, at % cols));
             backend.upload(*rows, *cols, &(0..rows * cols).map(start).collect::<Vec<_>>()).expect("memory")
@@ -105,7 +109,8 @@ fn clipped_steps<B: Backend>(backend: &B, name: &str) {
                 let mut clipped = Run::new(backend, config.clip_norm(1.0));
                 let mut reference = Run::new(&Dense::<f64>::new(), config);
                 for step in 0..4 {
-                    let what = format!("{name}, {preset}, one entry of {spike:e}, step {step}, check: {check}");
+                    let what =
+                        format!("{name}, {preset}, one entry of {spike:e}, step {step}, check: {check}");
                     // A spike, and steps after it.
                     let gradients = if step == 1 { with_spike(step, spike) } else { gradients(step) };
                     clipped.step(&gradients).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -171,7 +176,8 @@ fn unclipped_steps<B: Backend>(backend: &B, name: &str) {
         let config = Config::preset(preset).expect("preset").lr(LR).apply_to_all();
         for power in (-38..=38).step_by(4).chain([18, 19, 20, 36, 37]) {
             let size = 10.0_f64.powi(power);
-            let (mut run, mut reference) = (Run::new(backend, config), Run::new(&Dense::<f64>::new(), config));
+            let (mut run, mut reference) =
+                (Run::new(backend, config), Run::new(&Dense::<f64>::new(), config));
             for step in 0..50 {
                 let what = format!("{name}, {preset}, gradients of 1e{power}, step {step}");
                 let gradients: Vec<Vec<f64>> = times(&gradients(step), size / 4.0);
@@ -194,7 +200,8 @@ fn unclipped_steps<B: Backend>(backend: &B, name: &str) {
                     }
                 }
             }
-            let moved = |run: Vec<f64>, start: &[f64]| run.iter().zip(start).map(|(a, b)| a - b).collect::<Vec<_>>();
+            let moved =
+                |run: Vec<f64>, start: &[f64]| run.iter().zip(start).map(|(a, b)| a - b).collect::<Vec<_>>();
             let start = Run::new(backend, config).weights();
             let (computed, exact) = (moved(run.weights(), &start), moved(reference.weights(), &start));
             let largest = exact.iter().fold(1.0_f64, |a, x| a.max(x.abs()));
@@ -217,7 +224,8 @@ fn only_a_nan_or_an_infinity_is_non_finite() {
     for preset in ["sgd-m", "adamw", "spectra"] {
         for clip in [None, Some(1.0)] {
             for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-                let config = Config { clip_norm: clip, ..Config::preset(preset).expect("preset") };
+                let mut config = Config::preset(preset).expect("preset");
+                config.clip_norm = clip;
                 let mut run = Run::new(&Dense::<f64>::new(), config);
                 run.step(&gradients(0)).expect("in range");
                 let before = run.contents();

@@ -166,7 +166,7 @@ fn an_empty_subspace_survives_a_saved_state() -> Result<()> {
     let mut weights = backend.zeros(ROWS, COLS, None)?;
     whole.step(&mut [(&mut weights, &zero)])?;
     let buffers: Vec<_> = whole.buffers().map(|(_, slot, matrix)| (slot, matrix.clone())).collect();
-    resumed.restore(&whole.header(), |_, slot, rows, cols| {
+    resumed.restore(&whole.header()?, |_, slot, rows, cols| {
         let saved = buffers.iter().find(|(other, _)| *other == slot).map(|(_, matrix)| matrix.clone());
         saved.map_or_else(|| backend.zeros(rows, cols, None), Ok)
     })?;

@@ -31,7 +31,8 @@ static __device__ void eliminate(struct View gram, int k, int stride, double dep
     __syncthreads();
     FOR_EACH_ROW_BY_WARPS(k) {
         FOR_EACH_COL_BY_LANES(k) {
-            double x = (double)get(gram, row, col) * (scale[row] * scale[col]);
+            // In this order: the product of two scales may leave the range.
+            double x = (double)get(gram, row, col) * scale[row] * scale[col];
             a[row * stride + col] = row == col && scale[row] > 0.0 ? 1.0 : x;
         }
     }
@@ -229,7 +230,8 @@ static __device__ void diagonalize(struct View out, struct View gram, int k, int
                 qq = sum_of_warp(qq);
                 pq = sum_of_warp(pq);
                 const double eps = 2.220446049250313e-16;
-                if (pq * pq <= eps * eps * pp * qq || pq != pq) continue;
+                // Not squared: those of small columns would vanish.
+                if (fabs(pq) <= eps * sqrt(pp) * sqrt(qq) || pq != pq) continue;
                 double zeta = (qq - pp) / (2.0 * pq), sign = zeta < 0.0 ? -1.0 : 1.0;
                 double t = sign / (sign * zeta + sqrt(1.0 + zeta * zeta));
                 double cosine = 1.0 / sqrt(1.0 + t * t), sine = cosine * t;
@@ -252,7 +254,8 @@ static __device__ void diagonalize(struct View out, struct View gram, int k, int
     for (int j = threadIdx.x; j < k; j += THREADS) {
         double square = 0.0;
         for (int i = 0; i < k; i++) square += a[i * stride + j] * a[i * stride + j];
-        length[j] = square;
+        // NaN compares with nothing: without a place of its own it would take another column's.
+        length[j] = square == square ? square : -1.0;
     }
     __syncthreads();
     // Column j goes to the place that as many longer ones (or equal ones before it) leave.

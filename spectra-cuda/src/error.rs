@@ -55,6 +55,18 @@ pub enum CudaError {
     ForeignStream,
     /// Operands of backends on different streams.
     ForeignMatrix,
+    /// Something that a graph cannot repeat, while the stream is being captured.
+    Captured {
+        /// What.
+        what: &'static str,
+    },
+    /// A matrix that no memory can hold.
+    MatrixTooLarge {
+        /// Rows asked for.
+        rows: usize,
+        /// Columns asked for.
+        cols: usize,
+    },
     /// A size beyond what cuBLAS or a kernel can address.
     TooLarge {
         /// What.
@@ -86,6 +98,12 @@ impl fmt::Display for CudaError {
                 "the buffer belongs to another stream, and event tracking, which would order the two, is off",
             ),
             Self::ForeignMatrix => f.write_str("the operands belong to backends on different streams"),
+            Self::Captured { what } => {
+                write!(f, "{what} is not possible while the stream is being captured in a graph")
+            }
+            Self::MatrixTooLarge { rows, cols } => {
+                write!(f, "a matrix of {rows} x {cols} is too large for any memory")
+            }
             Self::TooLarge { what, size } => write!(f, "{what} of {size} is too large"),
         }
     }

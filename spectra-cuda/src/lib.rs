@@ -19,7 +19,34 @@
 //!
 //! * [`Optimizer`]: a whole model; weights and gradients stay in the caller's buffers, of `f32`, `f64` or `bf16`, with gaps
 //!   between the rows where there are any.
+//! * [`Config`]: a preset and its settings, `Config::preset("spectra")?.rank_ratio(0.1).beta2(0.95)`. Their types are in
+//!   [`directions`], [`maps`], [`linalg`] and [`schedules`]; each has a domain, in the backend's element type, and an optimizer
+//!   refuses what is outside of it by its name.
 //! * [`CudaBackend`], [`CudaMatrix`]: the traits of `spectra-core`, to call single algorithms.
+//!
+//! # Settings
+//!
+//! ```
+//! use spectra_cuda::directions::{Direction, Momentum};
+//! use spectra_cuda::linalg::{Polar, Steps};
+//! use spectra_cuda::schedules::{FinalDecay, LearningRateSchedule};
+//! use spectra_cuda::{Config, PreClip, StepScale};
+//!
+//! // One setting, wherever the preset's rules have it: in the tail shrink, and in the AdamW of everything else.
+//! let config = Config::preset("spectra")?.rank_ratio(0.1).refresh_every(4).beta2(0.95).pre_clip(PreClip::new(10.0));
+//! let muon = Config::preset("muon")?
+//!     .direction(Direction::Momentum(Momentum::polyak(0.9)))
+//!     .polar(Polar { steps: Steps::Fixed(6), ..Polar::MUON })
+//!     .scale(StepScale::MaxDimension { factor: 0.2 });
+//! config.validate::<f32>()?;
+//! muon.validate::<f32>()?;
+//! // A setting that no rule has is refused by its name, here and by every optimizer.
+//! assert!(muon.rank_ratio(0.1).validate::<f32>().unwrap_err().to_string().contains("rank_ratio"));
+//! // What `set_learning_rate` is to be given.
+//! let lr = 0.01 * LearningRateSchedule::wsd(1000, FinalDecay::default())?.factor(10);
+//! assert_eq!(lr, 0.01);
+//! # Ok::<(), spectra_cuda::Error>(())
+//! ```
 //!
 //! # What a step costs
 //!
@@ -46,16 +73,30 @@
 //!
 //! # CUDA graphs
 //!
-//! A step that does not wait can be captured, from the third on: it allocates nothing and reads nothing. The graph keeps the
-//! learning rate and whatever else the host computed, such as the bias correction of Adam; capture again when they change. Turn
-//! cudarc's event tracking off first, as for any capture.
+//! A step that does not wait can be captured, from the third on: it allocates nothing and reads nothing. Copying from or to the
+//! host, and allocating, are refused in a capture ([`CudaError::Captured`]). Numbers that the device computes, such as the factor of the
+//! norm clip, are those of the replay. The graph keeps the learning rate and whatever else the host computed, such as the bias
+//! correction of Adam, and a replay is not counted as a step; capture again when they change. Turn cudarc's event tracking off first, as
+//! for any capture.
+//!
+//! A graph works in the memory that it was captured with, and neither CUDA nor cudarc keeps that alive: weights, gradients and the
+//! optimizer must outlive it, and [`Optimizer::load_snapshot`], which replaces the state, asks for a new capture. Working memory
+//! that the backend shares among its clones stays where it is as long as the backend lives.
+//!
+//! # Threads
+//!
+//! All types are `Send` and `Sync` as Rust defines it: clones of a backend may be used on several threads, optimizers and matrices may
+//! move, and what each thread computes does not depend on the others. They take turns on one stream; what must be queued together
+//! (a product and its factors, a factorisation and its working memory) is queued under a lock. While one thread captures, others must
+//! leave the stream alone: what they queue would become part of the graph.
 //!
 //! # Precision
 //!
 //! Matrix products are computed as [`Precision`] allows; everything else is in the element type, norms and small factorisations in
 //! `f64`. Reductions have one order, on every device, and use no atomic addition of numbers: the same step on the same machine
 //! gives the same bits as far as cuBLAS does. Buffers in `bf16` are widened where they are read, and rounded once, to nearest, where
-//! weights are written (twice by `ademamix` and by Nesterov's momentum without a map); state is in `f32`.
+//! weights are written (twice by `ademamix` and by Nesterov's momentum without a map); state is in `f32`. Weights beyond bf16's
+//! range, which is that of `f32`, become infinite without an error, because the host does not see them.
 //!
 //! In `f32` squares of gradients must stay in the range of the type (norms between 1e-19 and 1e19), because the host, which would
 //! scale them, does not know the norms.
@@ -92,4 +133,5 @@ pub use cudarc;
 pub use error::CudaError;
 pub use optimizer::{Optimizer, Parameter, Source, Target};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
-pub use spectra_core::optimizer::{Config, Difference, Recipe, Restored, plan};
+pub use spectra_core::optimizer::{Config, Difference, PreClip, Recipe, Restored, StepScale, plan};
+pub use spectra_core::{directions, linalg, maps, schedules};

@@ -24,7 +24,7 @@ fn gradient<B: Backend>(subject: &Subject<B>, (rows, cols): (usize, usize), step
 /// Thirty steps: the direction alone, or added to what is there; every third gradient comes with a factor that the norm
 /// clip has left on the device.
 fn compare<B: Backend>(judge: &mut Judge, subject: &Subject<B>, rule: Direction) -> Result<(), Failure> {
-    rule.validate()?;
+    rule.validate::<B::Element>()?;
     for shape in SHAPES {
         judge.at(shape.0, shape.1);
         let workspace = &mut subject.workspace();

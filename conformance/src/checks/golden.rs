@@ -43,6 +43,12 @@ pub fn golden_power_iteration<B: Backend>(subject: &Subject<B>) -> Outcome {
     for case in cases("spectra_power_iteration_")? {
         let (g, v0) = (case.inputs().matrix("G")?, case.inputs().matrix("V0")?);
         judge.at(g.rows, g.cols);
+        case.hyper_must_be("sign_convention", "diag(R)>0")?;
+        case.hyper_must_be("k", v0.cols)?;
+        case.unused("hyper.v0", "it describes the input V0")?;
+        for exact in ["outputs.s_exact_topk", "outputs.V_exact_topk_up_to_sign"] {
+            case.unused(exact, "what infinitely many iterations would give")?;
+        }
         for iterations in case.hyper_counts("T")? {
             let iterated = Iterated::run(subject, &g, &v0, iterations, SubspaceForm::ColumnNorms)?;
             let low_rank = product_nt(&iterated.u.scaled_columns(&iterated.s), &iterated.v);
@@ -56,6 +62,7 @@ pub fn golden_power_iteration<B: Backend>(subject: &Subject<B>) -> Outcome {
                 compare(&mut judge, subject, &case, &format!("{output}_T{iterations}"), computed)?;
             }
         }
+        case.finish()?;
     }
     judge.finish()
 }
@@ -80,6 +87,9 @@ pub fn golden_spectra_step<B: Backend>(subject: &Subject<B>) -> Outcome {
         let mut state = ParameterState::<B>::new(recipe)?;
         let initial = case.inputs().matrix("W0")?;
         judge.at(initial.rows, initial.cols);
+        case.hyper_must_be("k", map.rank(initial.rows, initial.cols))?;
+        case.unused("hyper.bootstrap", "ours starts at random columns and iterates to the same subspace")?;
+        case.unused("outputs.s", "the map does not tell them; sigma_tail and the weights follow from them")?;
         let mut weights = subject.upload(&initial)?;
         // Beside the optimizer the map alone, which tells the norms.
         let mut momentum = subject.upload(&HostMatrix::zeros(initial.rows, initial.cols))?;
@@ -113,6 +123,7 @@ pub fn golden_spectra_step<B: Backend>(subject: &Subject<B>) -> Outcome {
         let golden = case.outputs().matrix("V_cache_final")?;
         let aligned = with_signs_of(&subject.download(subspace)?, &golden);
         compare(&mut judge, subject, &case, "V_cache_final", &aligned.data)?;
+        case.finish()?;
     }
     judge.finish()
 }
@@ -144,6 +155,7 @@ pub fn golden_adamw<B: Backend>(subject: &Subject<B>) -> Outcome {
         let weight_decay = case.hyper_number("weight_decay")?;
         let recipe = Recipe { direction, weight_decay, ..Recipe::adamw() };
         compare_trajectories(&mut judge, subject, &case, recipe, case.hyper_number("lr")?)?;
+        case.finish()?;
     }
     judge.finish()
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
+use super::fields::Fields;
 use super::{Array, GoldenError, Values, files};
 use crate::HostMatrix;
 
@@ -20,6 +21,7 @@ pub struct Golden {
     pub(super) hyper: Value,
     inputs: BTreeMap<String, Array>,
     outputs: BTreeMap<String, Array>,
+    pub(super) used: Fields,
 }
 
 impl Golden {
@@ -70,26 +72,27 @@ impl Golden {
             hyper,
             inputs,
             outputs,
+            used: Fields::default(),
         })
     }
 
     /// What the case computes from.
     #[must_use]
     pub fn inputs(&self) -> Arrays<'_> {
-        Arrays { case: &self.name, group: "inputs", arrays: &self.inputs }
+        Arrays { case: self, group: "inputs", arrays: &self.inputs }
     }
 
     /// What the case computes.
     #[must_use]
     pub fn outputs(&self) -> Arrays<'_> {
-        Arrays { case: &self.name, group: "outputs", arrays: &self.outputs }
+        Arrays { case: self, group: "outputs", arrays: &self.outputs }
     }
 }
 
 /// The inputs or the outputs of a case, by name and in the wanted form.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrays<'a> {
-    case: &'a str,
+    case: &'a Golden,
     group: &'static str,
     arrays: &'a BTreeMap<String, Array>,
 }
@@ -105,11 +108,18 @@ impl<'a> Arrays<'a> {
     /// # Errors
     /// [`GoldenError::Missing`] if there is none.
     pub fn array(self, name: &str) -> Result<&'a Array, GoldenError> {
-        self.arrays.get(name).ok_or_else(|| GoldenError::Missing {
-            case: self.case.to_owned(),
-            wanted: format!("{}.{name}", self.group),
+        let array = self.arrays.get(name).ok_or_else(|| GoldenError::Missing {
+            case: self.case.name.clone(),
+            wanted: self.field(name),
             present: self.names().map(str::to_owned).collect(),
-        })
+        })?;
+        self.case.used.read(self.field(name));
+        Ok(array)
+    }
+
+    /// The array's name among the fields of the case.
+    pub(super) fn field(self, name: &str) -> String {
+        format!("{}.{name}", self.group)
     }
 
     /// The array `name`, which must be a matrix.
@@ -163,8 +173,8 @@ impl<'a> Arrays<'a> {
 
     fn kind(self, name: &str, array: &Array, wanted: &str) -> GoldenError {
         GoldenError::Kind {
-            case: self.case.to_owned(),
-            wanted: format!("{}.{name}", self.group),
+            case: self.case.name.clone(),
+            wanted: self.field(name),
             found: format!("{}, not {wanted}", array.describe()),
         }
     }

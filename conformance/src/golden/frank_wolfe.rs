@@ -63,6 +63,11 @@ pub fn replay_frank_wolfe<B: Backend>(backend: &B, name: &str) -> Result<f64, Bo
         (b, t) => Regularizer::Elastic { t, b },
     };
     let steps = case.hyper_count("iterations")?;
+    case.hyper_must_be("gamma", "2/(k+2)")?;
+    case.unused(
+        "outputs.X_star",
+        "the minimiser, which 200 steps do not reach; F_star says how far they are",
+    )?;
     let solver = FrankWolfe {
         max_iterations: steps,
         tolerance: 0.0,
@@ -89,5 +94,6 @@ pub fn replay_frank_wolfe<B: Backend>(backend: &B, name: &str) -> Result<f64, Bo
     if last - minimum > outcome.gap {
         return Err(format!("{name}: {last} is further above {minimum} than the gap {}", outcome.gap).into());
     }
+    case.finish()?;
     Ok(worst)
 }

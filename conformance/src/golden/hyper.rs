@@ -1,4 +1,4 @@
-//! Hyperparameters of a case.
+//! Hyperparameters of a case. `onecycle.pct_start` is the entry `pct_start` of the object `onecycle`.
 
 use serde_json::Value;
 
@@ -45,6 +45,14 @@ impl Golden {
         self.hyper(name, "a list of numbers", |value| list(value, Value::as_f64))
     }
 
+    /// The list of lists of numbers `name`.
+    ///
+    /// # Errors
+    /// As [`Self::hyper_number`], if it is none.
+    pub fn hyper_rows(&self, name: &str) -> Result<Vec<Vec<f64>>, GoldenError> {
+        self.hyper(name, "a list of lists of numbers", |value| list(value, |row| list(row, Value::as_f64)))
+    }
+
     /// The list of counts `name`.
     ///
     /// # Errors
@@ -53,17 +61,41 @@ impl Golden {
         self.hyper(name, "a list of counts", |value| list(value, as_count))
     }
 
+    /// The count `name`; `None` if the case has none, or null.
+    ///
+    /// # Errors
+    /// [`GoldenError::Kind`] if it is something else.
+    pub fn hyper_optional_count(&self, name: &str) -> Result<Option<usize>, GoldenError> {
+        let present = self.hyper_value(name).is_some();
+        let count = |value: &Value| if value.is_null() { Some(None) } else { as_count(value).map(Some) };
+        if present { self.hyper(name, "a count or null", count) } else { Ok(None) }
+    }
+
+    /// Requires that `name` has the value that a replay has built in.
+    ///
+    /// # Errors
+    /// [`GoldenError::Missing`] if the case has none, [`GoldenError::Kind`] if it has another.
+    pub fn hyper_must_be(&self, name: &str, value: impl Into<Value>) -> Result<(), GoldenError> {
+        let value = value.into();
+        self.hyper(name, &value.to_string(), |found| (*found == value).then_some(()))
+    }
+
+    fn hyper_value(&self, name: &str) -> Option<&Value> {
+        name.split('.').try_fold(&self.hyper, |value, part| value.get(part))
+    }
+
     fn hyper<'a, T>(
         &'a self,
         name: &str,
         wanted: &str,
         read: impl Fn(&'a Value) -> Option<T>,
     ) -> Result<T, GoldenError> {
-        let value = self.hyper.get(name).ok_or_else(|| GoldenError::Missing {
+        let value = self.hyper_value(name).ok_or_else(|| GoldenError::Missing {
             case: self.name.clone(),
             wanted: format!("hyper.{name}"),
             present: self.hyper.as_object().into_iter().flat_map(|object| object.keys().cloned()).collect(),
         })?;
+        self.used.read(format!("hyper.{name}"));
         read(value).ok_or_else(|| GoldenError::Kind {
             case: self.name.clone(),
             wanted: format!("hyper.{name}"),

@@ -17,6 +17,7 @@ mod array;
 mod baselines;
 mod case;
 mod error;
+mod fields;
 mod files;
 mod frank_wolfe;
 mod hyper;

@@ -72,7 +72,7 @@ mod tests {
     use spectra_core::backend::{Backend, Result};
     use spectra_core::dense::{Dense, DenseMatrix};
 
-    use super::{Cloneable as _, NotCloneable as _, NotSendable as _, Sendable as _, Types};
+    use super::{Cloneable as _, NotSendable as _, Sendable as _, Types};
     use crate::RequiredOnly;
     use crate::checks::threads::two_threads;
     use crate::suite::Subject;

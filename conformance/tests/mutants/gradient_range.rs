@@ -25,7 +25,7 @@ bug!(SquaredMaximum, "a maximum of squares", max_abs, |x| {
     Ok(largest.sqrt().widen())
 });
 
-/// [`Backend::entrywise_add`] with `V = b2 V + (1 - b2) square (G o G)`.
+/// `Backend::entrywise_add` with `V = b2 V + (1 - b2) square (G o G)`.
 pub(crate) fn squared_apart<E: Element, const N: usize>(
     mut matrices: [&mut BrokenMatrix<E>; N],
     (beta, alpha): (f64, f64),

@@ -23,7 +23,7 @@ pub(crate) struct BurnLearner {
 
 impl Learner for BurnLearner {
     fn new(settings: &Settings, initial: &[Parameter]) -> Result<Self, Failure> {
-        let config = SpectralConfig::from(optimizers::config(settings)?);
+        let config = SpectralConfig::try_from(optimizers::config(settings)?).map_err(Failure::input)?;
         let model = Decoder::new(&settings.sizes(), initial, &Device::flex().autodiff())?;
         let optimizer = config.init_for(&model).map_err(Failure::input)?;
         Ok(Self { settings: settings.clone(), config, model: Some(model), optimizer })

@@ -80,8 +80,8 @@ impl Memory {
     fn values_mut<E: BurnElement>(&mut self) -> ValuesMut<'_, E> {
         match self.storage.dtype() {
             _ if self.is_empty() => ValuesMut::default(),
-            DType::BF16 => ValuesMut::Bf16(self.storage.storage_mut()),
-            DType::F16 => ValuesMut::F16(self.storage.storage_mut()),
+            DType::BF16 => ValuesMut::bf16(self.storage.storage_mut()),
+            DType::F16 => ValuesMut::f16(self.storage.storage_mut()),
             _ => ValuesMut::Full(E::values_mut(&mut self.storage)),
         }
     }

@@ -1,21 +1,22 @@
 //! The settings, in burn's style.
 
+use super::clip_schedule::ClipSchedule;
 use super::{Hybrid, Spectral};
 use burn::config::Config;
 use burn::grad_clipping::GradientClippingConfig;
-use burn::module::Module;
+use burn::module::{Module, ParamGroup};
 use burn::optim::ModuleOptimizer;
-use spectra_core::backend::{self, Error};
+use spectra_core::backend::{self, Error, ErrorKind};
 use spectra_core::optimizer::plan::Plan;
 use spectra_core::optimizer::{Config as Settings, PreClip, Recipe};
 use spectra_core::schedules::ClipThreshold;
 
-/// How a two-dimensional parameter is stored.
+/// How a parameter is stored.
 #[derive(Config, Copy, Debug, PartialEq, Eq)]
 pub enum Orientation {
-    /// `in x out`, as burn's `Linear`.
+    /// `in x out`, as burn's `Linear`; with more dimensions `in x out x kernel`, as burn's `ConvTranspose2d`.
     InByOut,
-    /// `out x in`, as PyTorch and candle.
+    /// `out x in`, as PyTorch and candle; `out x in x kernel`, as convolutions.
     OutByIn,
 }
 
@@ -24,9 +25,12 @@ pub enum Orientation {
 /// ```
 /// use spectra_burn::SpectralConfig;
 ///
-/// let config = SpectralConfig::preset("spectra")?.with_weight_decay(0.1).with_clip_norm(Some(1.0));
+/// let config = SpectralConfig::preset("spectra")?
+///     .with_weight_decay(0.1)
+///     .with_settings(|settings| settings.rank_ratio(0.1).refresh_every(5).beta2(0.95))?;
 /// assert!(config.build().is_ok());
-/// # Ok::<(), spectra_core::backend::Error>(())
+/// assert!(config.with_settings(|settings| settings.clip_threshold(1.0)).is_err(), "tail shrink has none");
+/// # Ok::<(), spectra_burn::Error>(())
 /// ```
 #[derive(Config, Debug)]
 pub struct SpectralConfig {
@@ -42,14 +46,22 @@ pub struct SpectralConfig {
     /// All gradients are multiplied by `min(1, clip_norm / (||G|| + 1e-6))`, with the norm over the whole model.
     /// [`Hybrid`] only; burn's own `grad_clipping` looks at one parameter at a time.
     pub clip_norm: Option<f64>,
-    /// The threshold's factor at each step of a parameter, for recipes that clip.
+    /// The threshold at each step of the model, for recipes that clip: it takes the place of theirs. An error with recipes of
+    /// which none clips.
     pub clip_threshold: Option<ClipThreshold>,
-    /// How two-dimensional parameters are stored; [`Hybrid`] knows burn's `Linear` and takes all others for `out x in`.
+    /// How two-dimensional parameters are stored, for [`build`](Self::build) and [`init`](Self::init), which know no more of a
+    /// parameter than its shape.
     #[config(default = "Orientation::InByOut")]
     pub orientation: Orientation,
+    /// How the parameters of these groups are stored, for [`Hybrid`], which knows burn's own modules and takes all others for
+    /// `out x in`. The last group that matches counts.
+    pub layouts: Option<Vec<(ParamGroup, Orientation)>>,
     /// Refuse gradients with a NaN or an infinity. On a GPU this reads one number, that is, it waits.
     #[config(default = true)]
     pub check_finite: bool,
+    /// Refuse a step in which a parameter that is not frozen has no gradient; `None`: no. [`Hybrid`] only. A step in which none
+    /// has one is always refused, and [`Hybrid::missing_gradients`] tells which had none.
+    pub require_gradients: Option<bool>,
     /// Burn's gradient clipping, applied by [`init`](Self::init) to each parameter by itself.
     pub grad_clipping: Option<GradientClippingConfig>,
 }
@@ -73,31 +85,77 @@ impl SpectralConfig {
         self
     }
 
+    /// Every setting of the recipes, by the builder methods of [`Settings`].
+    ///
+    /// # Errors
+    /// A setting outside its domain, or that neither recipe has; a learning rate, which comes with every step.
+    pub fn with_settings(self, set: impl FnOnce(Settings) -> Settings) -> backend::Result<Self> {
+        let settings = set(self.settings());
+        if settings.lr != 1.0 {
+            let requirement = "unset: the learning rate comes with every step";
+            return Err(Error::argument("config", "lr", settings.lr, requirement));
+        }
+        settings.validate_rules::<f64>()?;
+        let Self { clip_threshold, orientation, layouts, grad_clipping, .. } = self;
+        Ok(Self { clip_threshold, orientation, layouts, grad_clipping, ..Self::of(settings) })
+    }
+
+    /// The same settings, once they are checked.
+    fn of(settings: Settings) -> Self {
+        let ratio = match settings.elementwise_lr {
+            Some(lr) if settings.lr > 0.0 => lr / settings.lr,
+            _ => 1.0,
+        };
+        Self::new(settings.spectral)
+            .with_elementwise(Some(settings.elementwise))
+            .with_elementwise_lr_ratio(ratio)
+            .with_pre_clip(settings.pre_clip)
+            .with_clip_norm(settings.clip_norm)
+            .with_check_finite(settings.check_finite)
+            .with_require_gradients(Some(settings.require_gradients))
+    }
+
     /// The optimizer of one parameter group, for
     /// [`ModuleOptimizer::with_group`](burn::optim::ModuleOptimizer::with_group).
     ///
     /// # Errors
-    /// A setting outside its domain.
+    /// A setting outside its domain; one that an optimizer of parameters one by one cannot follow (`clip_norm`,
+    /// `require_gradients`, `layouts`); `grad_clipping`, which `with_group` takes itself.
     pub fn build(&self) -> backend::Result<Spectral> {
-        self.validate()?;
-        Ok(Spectral::new(self))
+        if self.grad_clipping.is_some() {
+            let (name, reason) =
+                ("grad_clipping".into(), "is set, but has no effect here: give it to `with_group`");
+            return Err(Error::new("build", ErrorKind::Name { name, reason }));
+        }
+        self.one_by_one("build")
     }
 
     /// The optimizer of a whole module, **every matrix by the spectral rule, embeddings and heads too**: for modules
     /// that have none, or as the base of parameter groups. [`init_for`](Self::init_for) tells them apart.
     ///
     /// # Errors
-    /// A setting outside its domain, and `clip_norm`, which needs the whole model.
+    /// As [`build`](Self::build), but for `grad_clipping`.
     pub fn init(&self) -> backend::Result<ModuleOptimizer> {
-        if let Some(norm) = self.clip_norm {
-            let requirement = "unset here: only an optimizer made by init_for sees the whole model";
-            return Err(Error::argument("init", "clip_norm", norm, requirement));
-        }
-        let optimizer = ModuleOptimizer::from(self.build()?);
+        let optimizer = ModuleOptimizer::from(self.one_by_one("init")?);
         Ok(match &self.grad_clipping {
             Some(clipping) => optimizer.with_grad_clipping(clipping.init()),
             None => optimizer,
         })
+    }
+
+    /// An optimizer that sees one parameter at a time, by its shape.
+    fn one_by_one(&self, operation: &'static str) -> backend::Result<Spectral> {
+        self.validate()?;
+        let whole = [
+            ("clip_norm", self.clip_norm.is_some()),
+            ("require_gradients", self.require_gradients == Some(true)),
+            ("layouts", self.layouts.is_some()),
+        ];
+        if let Some((name, _)) = whole.into_iter().find(|(_, set)| *set) {
+            let reason = "is set, but only an optimizer made by init_for sees the whole model";
+            return Err(Error::new(operation, ErrorKind::Name { name: name.into(), reason }));
+        }
+        Ok(Spectral::new(self))
     }
 
     /// The optimizer of this module by the default [plan](Plan): hidden matrices spectral, embeddings, heads, norms
@@ -124,35 +182,29 @@ impl SpectralConfig {
             let requirement = "non-negative and finite";
             return Err(Error::argument("config", "elementwise_lr_ratio", ratio, requirement));
         }
-        self.settings().validate()
+        self.settings().validate_rules::<f64>()?;
+        let recipes = [&self.spectral, &self.elementwise_recipe()];
+        self.clip_threshold.map_or(Ok(()), |threshold| ClipSchedule(threshold).check(recipes))
     }
 
     /// The same settings as the core has them, at a learning rate of 1.
     pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            spectral: self.spectral,
-            elementwise: self.elementwise_recipe(),
-            lr: 1.0,
-            elementwise_lr: Some(self.elementwise_lr_ratio),
-            clip_norm: self.clip_norm,
-            pre_clip: self.pre_clip,
-            check_finite: self.check_finite,
-        }
+        let mut settings = Settings::new(self.spectral).lr(1.0).elementwise_lr(self.elementwise_lr_ratio);
+        settings.elementwise = self.elementwise_recipe();
+        settings.clip_norm = self.clip_norm;
+        settings.pre_clip = self.pre_clip;
+        settings.check_finite = self.check_finite;
+        settings.require_gradients = self.require_gradients == Some(true);
+        settings
     }
 }
 
-impl From<Settings> for SpectralConfig {
-    /// The same rules, ratio of learning rates, clips and finite check.
-    fn from(settings: Settings) -> Self {
-        let ratio = match settings.elementwise_lr {
-            Some(lr) if settings.lr > 0.0 => lr / settings.lr,
-            _ => 1.0,
-        };
-        Self::new(settings.spectral)
-            .with_elementwise(Some(settings.elementwise))
-            .with_elementwise_lr_ratio(ratio)
-            .with_pre_clip(settings.pre_clip)
-            .with_clip_norm(settings.clip_norm)
-            .with_check_finite(settings.check_finite)
+impl TryFrom<Settings> for SpectralConfig {
+    type Error = Error;
+
+    /// The same rules, ratio of learning rates, clips and checks of gradients. The learning rate itself comes with every step.
+    fn try_from(settings: Settings) -> backend::Result<Self> {
+        settings.validate::<f64>()?;
+        Ok(Self::of(settings))
     }
 }

@@ -135,7 +135,12 @@ impl<M: Module> Gradients<'_, M> {
 struct Shapes;
 
 impl Look for Shapes {
-    fn look<E: Arithmetic>(&mut self, _: &BurnBackend<E>, _: &BurnMatrix<E>, _: &Member) -> Result<Replacement<E>> {
+    fn look<E: Arithmetic>(
+        &mut self,
+        _: &BurnBackend<E>,
+        _: &BurnMatrix<E>,
+        _: &Member,
+    ) -> Result<Replacement<E>> {
         Ok(None)
     }
 }

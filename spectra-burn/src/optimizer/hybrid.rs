@@ -2,14 +2,18 @@
 
 use super::gradients::{self, Measured};
 use super::parameters::{Found, parameters};
+use super::planned::module_optimizer;
+use super::present::missing_gradients;
 use super::shared::Prepared;
-use super::spectral::{View, check_lr};
-use super::{Spectral, SpectralConfig};
+use super::spectral::View;
+use super::{Refused, Spectral, SpectralConfig};
 use crate::BurnScalar;
+use burn::grad_clipping::GradientClipping;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, ParamGroup};
+use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use spectra_core::backend::{Error, Result};
+use burn::tensor::DType;
+use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::linalg::UnitNorm;
 use spectra_core::optimizer::Config as Settings;
 use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule};
@@ -21,18 +25,31 @@ use std::fmt;
 /// A step checks all gradients before anything changes, clips by the norm over the whole model, and says what it
 /// refuses. Under a learner of burn use [`optimizer`](Self::optimizer): the same rules as burn's own type.
 ///
-/// The weight of burn's `Linear` is stored `in x out`; plan and rules see it as the `out x in` matrix it is. All other
-/// parameters with two dimensions are taken for `out x in`.
+/// Plan and rules see every matrix with its output features as rows: the weight of burn's `Linear`, stored `in x out`, and the
+/// factors of a LoRA on it as their transposes, that of `ConvTranspose1d`, `2d` and `3d`, stored `in x (out / groups) x kernel`,
+/// as a convolution's `out x (in / groups) x kernel` (the groups follow from its bias; without one they are taken for one).
+/// Everything else is taken for `out x in`, unless [`SpectralConfig::layouts`] says otherwise.
 #[derive(Clone)]
 pub struct Hybrid {
     pub(super) optimizer: ModuleOptimizer,
     pub(super) members: Vec<Member>,
     pub(super) spectral: Spectral,
+    pub(super) steps: u64,
+    /// The parameter, if it is known, at which a step broke off in its middle.
+    pub(super) broken: Option<Box<str>>,
+    pub(super) factors: Factors,
+    pub(super) settings: Settings,
+    pub(super) clipping: Option<GradientClipping>,
     plan: Plan,
-    settings: Settings,
     norm: Option<UnitNorm<BurnScalar>>,
-    clip_factor: f64,
-    pre_clip_factor: f64,
+    missing: Vec<usize>,
+}
+
+/// The factors of the thresholds that the user's own schedules set; `None` until then.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Factors {
+    pub(super) clip: Option<f64>,
+    pub(super) pre_clip: Option<f64>,
 }
 
 /// A parameter and what the plan decided.
@@ -46,32 +63,48 @@ impl Hybrid {
     /// The optimizer of `module` by the plan that `builder` makes of its parameters' names and shapes.
     ///
     /// # Errors
-    /// An invalid setting; a parameter that the module has twice; a rule that matches nothing or cannot be followed (see [`PlanBuilder::build`]).
+    /// An invalid setting; a parameter that the module has twice; a rule that matches nothing or cannot be followed (see
+    /// [`PlanBuilder::build`]); a module without a parameter that is not frozen.
     pub fn new<M: Module>(config: &SpectralConfig, module: &M, builder: &PlanBuilder) -> Result<Self> {
-        let spectral = config.build()?;
-        let found = parameters(module)?;
+        config.validate()?;
+        let spectral = Spectral::new(config);
+        let found = parameters(module, config.layouts.as_deref().unwrap_or_default())?;
         let plan = builder.build(found.iter().map(|found| (found.name.as_str(), found.out_by_in())))?;
-        let clipping = config.grad_clipping.as_ref().map(|clipping| clipping.init());
-        let mut optimizer = ModuleOptimizer::from(spectral.clone());
-        let mut members = Vec::new();
-        for (found, entry) in found.into_iter().zip(plan.entries()) {
-            let (rows, cols) = entry.view();
-            // A vector is one row however it is stored.
-            let view = View { rule: entry.rule(), rows, cols, transposed: found.is_linear && rows > 1 };
-            let group = ParamGroup::from_ids(vec![found.id]);
-            let one = spectral.for_parameter(&found.name, view);
-            optimizer = optimizer.with_group(group, one, clipping.clone());
-            members.push(Member { found, view });
+        let members: Vec<_> = found
+            .into_iter()
+            .zip(plan.entries())
+            .map(|(found, entry)| {
+                let (rows, cols) = entry.view();
+                let view = View { rule: entry.rule(), rows, cols, layout: found.layout };
+                Member { found, view }
+            })
+            .collect();
+        let live = members.iter().filter(|member| member.view.rule != Rule::Frozen).count();
+        if live == 0 {
+            let requirement = "at least one that is not frozen";
+            return Err(Error::argument("optimizer", "parameters", 0.0, requirement));
         }
+        for Member { found, view } in &members {
+            let Some(recipe) = spectral.recipe(view.rule) else { continue };
+            let checked = match found.dtype {
+                DType::F64 => recipe.validate::<f64>(),
+                _ => recipe.validate::<f32>(),
+            };
+            checked.map_err(|error| error.for_parameter(&found.name))?;
+        }
+        let clipping = config.grad_clipping.as_ref().map(|clipping| clipping.init());
         Ok(Self {
-            optimizer,
+            optimizer: module_optimizer(&spectral, &members, clipping.as_ref()),
             members,
             spectral,
-            plan,
+            steps: 0,
+            broken: None,
+            factors: Factors::default(),
             settings: config.settings(),
+            clipping,
+            plan,
             norm: None,
-            clip_factor: 1.0,
-            pre_clip_factor: 1.0,
+            missing: Vec::new(),
         })
     }
 
@@ -95,35 +128,34 @@ impl Hybrid {
         self.members.iter().filter_map(bytes).sum()
     }
 
-    /// The same optimizer as burn's own type, for its learners and records. There burn's `step` returns no error (see
-    /// [`Spectral`]), the norm over the whole model is not clipped, and burn's own loading drops what does not fit.
-    pub fn optimizer(&self) -> ModuleOptimizer {
-        self.optimizer.clone()
+    /// Steps of the whole module taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
-    /// The first refusal since the last call under burn's own type; see [`Spectral::take_refusal`].
-    pub fn take_refusal(&self) -> Option<Error> {
-        self.spectral.take_refusal()
+    /// The parameters that had no gradient in the last step, and were not updated; frozen ones do not count.
+    pub fn missing_gradients(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.missing.iter().map(|place| self.members.get(*place).map_or("", |member| &member.found.name))
     }
 
-    /// Sets a factor of the clip threshold for the steps that follow, beside that of
-    /// [`clip_threshold`](SpectralConfig::clip_threshold): for schedules of one's own. It is not saved.
+    /// Sets a factor of the clip threshold for the steps that follow, beside
+    /// [`clip_threshold`](SpectralConfig::clip_threshold): for schedules of one's own.
     ///
     /// # Errors
     /// Not positive, or non-finite.
     pub fn set_clip_factor(&mut self, factor: f64) -> Result<()> {
         check_factor("set_clip_factor", factor)?;
-        self.clip_factor = factor;
+        self.factors.clip = Some(factor);
         Ok(())
     }
 
-    /// Sets the factor of the [pre-clip](SpectralConfig::pre_clip)'s threshold for the steps that follow. It is not saved.
+    /// Sets the factor of the [pre-clip](SpectralConfig::pre_clip)'s threshold for the steps that follow.
     ///
     /// # Errors
     /// Not positive, or non-finite.
     pub fn set_pre_clip_factor(&mut self, factor: f64) -> Result<()> {
         check_factor("set_pre_clip_factor", factor)?;
-        self.pre_clip_factor = factor;
+        self.factors.pre_clip = Some(factor);
         Ok(())
     }
 
@@ -148,9 +180,12 @@ impl Hybrid {
     /// ```
     ///
     /// # Errors
-    /// [`Refused`] hands the module back: as it was if a gradient holds a NaN or an infinity, does not fit its parameter or
-    /// belongs to none, or the learning rate is no number >= 0; else with those parameters unchanged whose state
-    /// does not fit.
+    /// [`Refused`] hands the module back as it was if a gradient holds a NaN or an infinity, does not fit its parameter or
+    /// belongs to none, if no parameter has one, or the learning rate is no number >= 0.
+    ///
+    /// An error of the device in the middle of a step hands back a module of which some parameters have moved. From then on
+    /// steps and saving are refused until a state is [loaded](Self::load); the module's own record must be, too. The same after
+    /// a panic of burn's.
     pub fn step<M: Module>(
         &mut self,
         lr: impl Into<ModuleLearningRate>,
@@ -164,12 +199,25 @@ impl Hybrid {
             Ok(prepared) => spectral.shared().set_prepared(prepared),
             Err(error) => return Err(Refused { module, error }),
         }
+        // Until the step is whole; also if burn panics.
+        self.broken = Some("".into());
+        spectral.shared().take_failed();
         let module = self.optimizer.step(lr, module, gradients);
         spectral.shared().set_prepared(Prepared::default());
-        match spectral.take_refusal() {
-            Some(error) => Err(Refused { module, error }),
-            None => Ok(module),
+        if let Some(error) = spectral.shared().take_failed() {
+            self.broken = error.parameter().map(Into::into).or(Some("".into()));
+            return Err(Refused { module, error });
         }
+        self.broken = None;
+        self.steps += 1;
+        Ok(module)
+    }
+
+    /// An error after a step that broke off in its middle.
+    pub(super) fn check_whole(&self, operation: &'static str) -> Result<()> {
+        let Some(name) = &self.broken else { return Ok(()) };
+        let error = Error::new(operation, ErrorKind::NeedsRestore);
+        Err(if name.is_empty() { error } else { error.for_parameter(name) })
     }
 
     /// The norm of the last step's gradients over all parameters, before clipping. **Waits** for the device. `None`
@@ -187,19 +235,30 @@ impl Hybrid {
         module: &M,
         gradients: &mut GradientsParams,
     ) -> Result<Prepared> {
-        for Member { found, .. } in &self.members {
-            check_lr(lr.lr_from_param(found.id, Some(&found.name)))
-                .map_err(|error| error.for_parameter(&found.name))?;
+        self.check_whole("step")?;
+        let model_step = self.steps + 1;
+        for Member { found, view } in &self.members {
+            let Some(recipe) = self.spectral.recipe(view.rule) else { continue };
+            let lr = lr.lr_from_param(found.id, Some(&found.name));
+            let rates = self.spectral.rates(view.rule, lr, model_step, self.factors.clip);
+            let checked = match found.dtype {
+                DType::F64 => rates.validate::<f64>(recipe),
+                _ => rates.validate::<f32>(recipe),
+            };
+            checked.map_err(|error| error.for_parameter(&found.name))?;
         }
-        let how = (&self.settings, self.pre_clip_factor);
-        let Measured { norm, scale } = gradients::prepare(module, gradients, &self.members, &self.spectral, how)?;
+        let Settings { check_finite, require_gradients, pre_clip, .. } = self.settings;
+        self.missing = missing_gradients(module, gradients, &self.members, require_gradients)?;
+        let how = (&self.settings, self.factors.pre_clip.unwrap_or(1.0));
+        let Measured { norm, scale } =
+            gradients::prepare(module, gradients, &self.members, &self.spectral, how)?;
         self.norm = norm;
-        let Settings { check_finite, pre_clip, .. } = self.settings;
         Ok(Prepared {
             scale,
             finite: check_finite,
             pre_clipped: pre_clip.is_some(),
-            clip_factor: Some(self.clip_factor),
+            clip_factor: self.factors.clip,
+            model_step: Some(model_step),
         })
     }
 }
@@ -219,37 +278,5 @@ impl fmt::Debug for Hybrid {
             .field("parameters", &self.members.len())
             .field("spectral", &spectral)
             .finish()
-    }
-}
-
-/// A step that was refused, with the module handed back.
-pub struct Refused<M> {
-    /// The module.
-    pub module: M,
-    /// Why.
-    pub error: Error,
-}
-
-impl<M> fmt::Debug for Refused<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refused").field("error", &self.error).finish_non_exhaustive()
-    }
-}
-
-impl<M> fmt::Display for Refused<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl<M> core::error::Error for Refused<M> {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
-
-impl<M> From<Refused<M>> for Error {
-    fn from(refused: Refused<M>) -> Self {
-        refused.error
     }
 }

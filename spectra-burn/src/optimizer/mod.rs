@@ -1,16 +1,27 @@
 //! Burn's optimizer interface on the recipes of `spectra-core`.
 
+#[cfg(test)]
+mod broken;
+mod clip_schedule;
+mod clock;
 mod config;
 mod gradients;
 mod hybrid;
+mod layout;
 mod parameters;
+mod planned;
 mod pre_clip;
+mod present;
 mod record;
+mod refused;
+mod saved;
+mod sealed;
 mod shared;
 mod spectral;
 mod state;
 
 pub use config::{Orientation, SpectralConfig};
-pub use hybrid::{Hybrid, Refused};
+pub use hybrid::Hybrid;
+pub use refused::Refused;
 pub use spectral::Spectral;
 pub use state::SpectralState;

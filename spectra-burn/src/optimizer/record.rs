@@ -1,61 +1,67 @@
 //! Saving and loading through burn's records, with everything checked.
 
-use super::Hybrid;
-use super::hybrid::Member;
-use super::shared::Arithmetic;
-use super::state::{Buffers, SpectralState, Typed, rule_hash};
-use crate::{BurnBackend, BurnMatrix};
-use burn::optim::{OptimizerRecord, RecordState, StateSink, StateSource};
-use burn::tensor::{Bytes, DType, Device, TensorData};
+use super::hybrid::{Factors, Member};
+use super::saved::{RANK, Saved, refuse};
+use super::state::{SpectralState, Typed};
+use super::{Hybrid, sealed};
+use crate::BurnMatrix;
+use burn::optim::{OptimizerRecord, RecordState, StateSink};
+use burn::tensor::{Bytes, DType};
 use burn_pack::{Reader, Scalar, Tensor, Writer};
-use spectra_core::backend::{Element, Error, ErrorKind, Matrix, Result};
+use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::directions::Slot;
-use spectra_core::optimizer::plan::Rule;
-use spectra_core::optimizer::{
-    Config, Optimizer, ParameterSpec, Recipe, STATE_VERSION, SavedParameter, StateHeader,
-};
+use spectra_core::optimizer::{Restored, Setting, differences, settings_of};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Metadata: names, one a line, of parameters that had no state yet.
-const WITHOUT_STATE: &str = "spectra_without_state";
+pub(super) const WITHOUT_STATE: &str = "spectra_without_state";
 
-/// Burn's key for a parameter's rank.
-const RANK: &str = "__rank";
+/// Scalars: the steps of the whole model, and the factors that were set.
+pub(super) const STEPS: &str = "spectra_steps";
+pub(super) const CLIP_FACTOR: &str = "spectra_clip_factor";
+pub(super) const PRE_CLIP_FACTOR: &str = "spectra_pre_clip_factor";
+
+/// Metadata: before a setting's name.
+pub(super) const SETTING: &str = "spectra_setting.";
 
 impl Hybrid {
-    /// The state as a burnpack file, which burn's own `ModuleOptimizer::load` reads, too.
+    /// The state as a burnpack file with a checksum over all its bytes, which burn's own `ModuleOptimizer::load` reads, too.
+    /// A failure leaves a file that was there.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Those of the file system; as [`to_bytes`](Self::to_bytes).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.writer()?.write_to_file(path).map_err(|e| Error::device("save", e))
+        sealed::write(path.as_ref(), &self.sealed()?)
     }
 
     /// The same in memory.
     ///
     /// # Errors
-    /// Those of burnpack.
+    /// After a step that broke off; a state with a NaN or an infinity, by its parameter's name; those of burnpack.
     pub fn to_bytes(&self) -> Result<Bytes> {
-        self.writer()?.into_bytes().map_err(|e| Error::device("save", e))
+        Ok(Bytes::from_bytes_vec(self.sealed()?))
     }
 
-    /// Replaces the state by a saved one, also by one that burn's `ModuleOptimizer::save` wrote. Parameters are found by
-    /// their names, so the module may have been made anew. All or nothing.
+    /// Replaces the state by a saved one, also by one that burn's `ModuleOptimizer::save` or version 0.1 wrote. Parameters are
+    /// found by their names, so the module may have been made anew. All or nothing.
+    ///
+    /// Counts and buffers are the saved ones; every setting stays as it is set here, and what comes back says which were others
+    /// then. Factors of clip thresholds that were set on this optimizer stay, others go on from the saved ones.
     ///
     /// # Errors
-    /// [`ErrorKind::State`] for a file of another version, model, shape, rule or element type, with a buffer missing or
-    /// not finite; each names the parameter. Those of the file system.
-    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        self.restore(Reader::from_file(path).map_err(|e| Error::device("load", e))?)
+    /// [`ErrorKind::State`](spectra_core::backend::ErrorKind::State) for a damaged file, one of another version, model, shape,
+    /// rule or element type, with a buffer missing or not finite; each names the parameter. Those of the file system.
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<Restored> {
+        self.load_bytes(sealed::read(path.as_ref())?)
     }
 
     /// As [`load`](Self::load), from memory.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn load_bytes(&mut self, bytes: Bytes) -> Result<()> {
-        self.restore(Reader::from_bytes(bytes).map_err(|e| Error::device("load", e))?)
+    pub fn load_bytes(&mut self, bytes: Bytes) -> Result<Restored> {
+        self.restore(sealed::open(bytes)?)
     }
 
     /// A copy of one state buffer of a parameter, rows = output features; `None` if it has none. For diagnostics: it
@@ -64,8 +70,9 @@ impl Hybrid {
     /// # Errors
     /// Those of burnpack.
     pub fn buffer(&self, parameter: &str, slot: Slot) -> Result<Option<burn::tensor::Tensor<2>>> {
-        let mut saved =
-            Saved::read(Reader::from_bytes(self.to_bytes()?).map_err(|e| Error::device("buffer", e))?)?;
+        let bytes = self.optimizer.to_record().into_bytes();
+        let bytes = bytes.map_err(|e| Error::device("buffer", e.to_string()))?;
+        let mut saved = Saved::read(Reader::from_bytes(bytes).map_err(|e| Error::device("buffer", e))?)?;
         let Some(prefix) = saved.prefixes.remove(parameter) else { return Ok(None) };
         let typed = Typed::unflatten(&prefix, &mut saved.source).map_err(refuse)?;
         Ok(match typed {
@@ -74,12 +81,15 @@ impl Hybrid {
         })
     }
 
-    fn writer(&self) -> Result<Writer> {
+    /// The container with its seal.
+    fn sealed(&self) -> Result<Vec<u8>> {
+        self.check_whole("save")?;
         let bytes =
             self.optimizer.to_record().into_bytes().map_err(|e| Error::device("save", e.to_string()))?;
         let reader = Reader::from_bytes(bytes).map_err(|e| Error::device("save", e))?;
         let (scalars, metadata) = (reader.scalars().clone(), reader.metadata().clone());
-        let mut writer = Writer::new(reader.into_tensors().map_err(|e| Error::device("save", e))?);
+        let tensors = reader.into_tensors().map_err(|e| Error::device("save", e))?;
+        let mut writer = Writer::new(finite(tensors, &metadata)?);
         for (key, value) in &scalars {
             writer = writer.with_scalar(key, *value);
         }
@@ -89,111 +99,86 @@ impl Hybrid {
         let has_state = |member: &&Member| metadata.values().any(|name| *name == member.found.name);
         let without: Vec<_> =
             self.members.iter().filter(|m| !has_state(m)).map(|m| m.found.name.as_str()).collect();
-        Ok(writer.with_metadata(WITHOUT_STATE, &without.join("\n")))
+        writer = writer.with_metadata(WITHOUT_STATE, &without.join("\n"));
+        for Setting { name, value } in self.run() {
+            writer = writer.with_metadata(&format!("{SETTING}{name}"), &value);
+        }
+        writer = writer.with_scalar(STEPS, self.steps.into());
+        for (key, factor) in [(CLIP_FACTOR, self.factors.clip), (PRE_CLIP_FACTOR, self.factors.pre_clip)] {
+            if let Some(factor) = factor {
+                writer = writer.with_scalar(key, factor.into());
+            }
+        }
+        sealed::seal(writer)
     }
 
-    fn restore(&mut self, reader: Reader) -> Result<()> {
+    /// The settings as text. The learning rate comes with every step, and is none.
+    fn run(&self) -> Vec<Setting> {
+        let mut settings = settings_of(&self.settings);
+        settings.retain(|setting| !["lr", "elementwise_lr"].contains(&&*setting.name));
+        let ratio = self.settings.elementwise_lr;
+        settings.push(Setting::new("elementwise_lr_ratio", ratio.unwrap_or(1.0)));
+        settings.push(Setting::new("clip_threshold", self.spectral.clip_threshold()));
+        settings
+    }
+
+    fn restore(&mut self, reader: Reader) -> Result<Restored> {
+        let spectral = self.spectral.clone();
+        let _turn = spectral.shared().turn();
         let mut saved = Saved::read(reader)?;
-        let mut writer = Vec::new();
+        let mut states = Vec::new();
         for member in &self.members {
             if let Some(recipe) = self.spectral.recipe(member.view.rule)
                 && let Some(state) =
                     saved.state(member, recipe).map_err(|error| error.for_parameter(&member.found.name))?
             {
-                writer.push((member, state));
+                states.push((member, state));
             }
         }
         if let Some(name) = saved.left_over() {
             let error = refuse("it has a parameter that this model has not, or has frozen");
             return Err(error.for_parameter(name));
         }
-        let bytes = pack(&writer).into_bytes().map_err(|e| Error::device("load", e))?;
+        let latest = states.iter().map(|(_, state)| state.model_step()).max().unwrap_or(0);
+        let bytes = pack(&states).into_bytes().map_err(|e| Error::device("load", e))?;
         let record = OptimizerRecord::from_bytes(bytes).map_err(|e| Error::device("load", e.to_string()))?;
-        self.optimizer = self.optimizer.clone().load_record(record);
-        Ok(())
-    }
-}
-
-fn refuse(reason: &'static str) -> Error {
-    Error::new("load", ErrorKind::State { reason })
-}
-
-/// A record as it was read.
-struct Saved {
-    source: StateSource,
-    /// From a parameter's name to its prefix in the record.
-    prefixes: BTreeMap<String, String>,
-    without_state: Vec<String>,
-}
-
-impl Saved {
-    fn read(reader: Reader) -> Result<Self> {
-        let mut source = StateSource::new(reader.scalars().clone());
-        let mut metadata = reader.metadata().clone();
-        let without_state = metadata.remove(WITHOUT_STATE).unwrap_or_default();
-        let prefixes = metadata.into_iter().filter(|(id, _)| id.parse::<u64>().is_ok());
-        let prefixes = prefixes.map(|(id, name)| (name, id)).collect();
-        for tensor in reader.into_tensors().map_err(|e| Error::device("load", e))? {
-            let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|e| Error::device("load", e))?;
-            source.insert_tensor(name, TensorData::from_bytes(bytes, shape, dtype));
+        spectral.shared().take_failed();
+        let optimizer = self.optimizer.clone().load_record(record);
+        if let Some(error) = spectral.shared().take_failed() {
+            return Err(error);
         }
-        let without_state = without_state.lines().map(str::to_owned).collect();
-        Ok(Self { source, prefixes, without_state })
+        self.optimizer = optimizer;
+        self.broken = None;
+        self.steps = saved.steps.unwrap_or(latest);
+        let Factors { clip, pre_clip } = &mut self.factors;
+        *clip = clip.or(saved.factors.clip);
+        *pre_clip = pre_clip.or(saved.factors.pre_clip);
+        let factors = (clip.unwrap_or(1.0), pre_clip.unwrap_or(1.0));
+        Ok(Restored::new(self.steps, factors, differences(&saved.settings, &self.run())))
     }
+}
 
-    /// The verified state of a parameter; `None` if it had none.
-    fn state(&mut self, member: &Member, recipe: &Recipe) -> Result<Option<Typed>> {
-        let Some(prefix) = self.prefixes.remove(&member.found.name) else {
-            if self.without_state.contains(&member.found.name) {
-                return Ok(None);
-            }
-            return Err(refuse(
-                "it has no state of this parameter: it belongs to another model or optimizer",
-            ));
+/// The tensors of a record, if all numbers in them are finite.
+fn finite(tensors: Vec<Tensor>, names: &BTreeMap<String, String>) -> Result<Vec<Tensor>> {
+    let mut checked = Vec::with_capacity(tensors.len());
+    for tensor in tensors {
+        let (name, dtype, shape, id, bytes) = tensor.into_parts().map_err(|e| Error::device("save", e))?;
+        let all_finite = match dtype {
+            DType::F64 => bytes
+                .chunks_exact(8)
+                .all(|x| f64::from_le_bytes(x.try_into().unwrap_or_default()).is_finite()),
+            _ => bytes
+                .chunks_exact(4)
+                .all(|x| f32::from_le_bytes(x.try_into().unwrap_or_default()).is_finite()),
         };
-        let typed = Typed::unflatten(&prefix, &mut self.source).map_err(refuse)?;
-        let element = if member.found.dtype == DType::F64 { f64::NAME } else { f32::NAME };
-        if typed.element() != element {
-            return Err(refuse("it holds numbers of another type"));
+        if !all_finite {
+            let error = Error::new("save", ErrorKind::NonFinite { what: "state" });
+            let parameter = id.and_then(|id| names.get(&id.to_string()));
+            return Err(error.for_parameter(parameter.unwrap_or(&name)));
         }
-        match typed.clone() {
-            Typed::Single(buffers) => verify(buffers, member, recipe)?,
-            Typed::Double(buffers) => verify(buffers, member, recipe)?,
-        }
-        Ok(Some(typed))
+        checked.push(Tensor::new(name, dtype, shape, id, bytes));
     }
-
-    fn left_over(&self) -> Option<&str> {
-        self.prefixes.keys().next().map(String::as_str)
-    }
-}
-
-/// The checks of the core's own loading, on this one parameter.
-fn verify<E: Arithmetic>(mut buffers: Buffers<E>, member: &Member, recipe: &Recipe) -> Result<()> {
-    let Member { found, view } = member;
-    let (rows, cols) = match &buffers.slots.momentum {
-        Some(momentum) => momentum.shape(),
-        None => (view.rows, view.cols),
-    };
-    let rule = if buffers.rule == rule_hash(recipe) { recipe.signature() } else { "another rule".to_owned() };
-    let name: Box<str> = found.name.as_str().into();
-    let header = StateHeader {
-        version: STATE_VERSION,
-        element: E::NAME.to_owned(),
-        steps: buffers.steps,
-        lr: 1.0,
-        parameters: vec![SavedParameter { name: name.clone(), rows, cols, rule, steps: buffers.steps }],
-        run: None,
-    };
-    let spec = ParameterSpec { name, rows: view.rows, cols: view.cols, rule: Rule::Spectral };
-    let mut optimizer = Optimizer::new(BurnBackend::<E>::new(&Device::flex()), Config::new(*recipe), [spec])?;
-    optimizer.restore(&header, |_, slot, _, _| {
-        buffers.slots.place(slot).take().ok_or_else(|| refuse("a buffer is missing"))
-    })?;
-    if Slot::ALL.iter().any(|slot| buffers.slots.get(*slot).is_some()) {
-        return Err(refuse("it has a buffer that its rule has not"));
-    }
-    Ok(())
+    Ok(checked)
 }
 
 /// The verified states under the numbers of this module's parameters.

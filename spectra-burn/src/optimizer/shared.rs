@@ -1,5 +1,6 @@
-//! What the optimizers of one model share: temporaries, the factor of the norm clip, and what was refused.
+//! What the optimizers of one model share: temporaries, the factor of the norm clip, the count of steps, and what failed.
 
+use super::clock::Clock;
 use super::state::{Buffers, Typed};
 use crate::{BurnBackend, BurnElement, BurnScalar};
 use spectra_core::backend::Error;
@@ -15,7 +16,8 @@ pub(super) struct Shared {
     single: Pool<f32>,
     double: Pool<f64>,
     prepared: Mutex<Prepared>,
-    refused: Mutex<Option<Error>>,
+    clock: Mutex<Clock>,
+    failed: Mutex<Option<Error>>,
     turn: Mutex<()>,
 }
 
@@ -30,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) pre_clipped: bool,
     /// The factor of the clip threshold that the user set, if one was.
     pub(super) clip_factor: Option<f64>,
+    /// The step of the model, counted from 1. Absent under burn's own type, which tells nobody.
+    pub(super) model_step: Option<u64>,
 }
 
 /// The arithmetic of a parameter: which of two pools and states it uses.
@@ -91,13 +95,28 @@ impl Shared {
         *lock(&self.prepared) = prepared;
     }
 
-    /// Keeps the first refusal until it is taken.
-    pub(super) fn refuse(&self, error: Error) {
-        lock(&self.refused).get_or_insert(error);
+    pub(super) fn clock(&self) -> MutexGuard<'_, Clock> {
+        lock(&self.clock)
     }
 
-    pub(super) fn take_refused(&self) -> Option<Error> {
-        lock(&self.refused).take()
+    /// A state was loaded; see [`Clock::load`]. A record heals what failed before it.
+    pub(super) fn load(&self, place: Option<usize>, last: u64) {
+        if self.clock().load(place, last) {
+            self.take_failed();
+        }
+    }
+
+    /// Keeps the first error until it is taken: what stepped before it has moved, what comes after it must not.
+    pub(super) fn fail(&self, error: Error) {
+        lock(&self.failed).get_or_insert(error);
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        lock(&self.failed).is_some()
+    }
+
+    pub(super) fn take_failed(&self) -> Option<Error> {
+        lock(&self.failed).take()
     }
 }
 

@@ -1,7 +1,10 @@
 //! One rule as a burn optimizer.
 
+use super::clip_schedule::ClipSchedule;
+pub(super) use super::layout::{View, see, unsee};
+use super::layout::{flat, group_view};
 use super::shared::{Arithmetic, Prepared, Shared};
-use super::state::{Buffers, SpectralState, rule_hash};
+use super::state::{Buffers, SpectralState};
 use super::{Orientation, SpectralConfig};
 use crate::{BurnBackend, BurnMatrix};
 use burn::optim::{LearningRate, Optimizer};
@@ -19,39 +22,42 @@ use std::sync::Arc;
 /// three dimensions and more a parameter is the matrix `first x (the rest)`. bf16, f16 and f32 weights are updated in
 /// f32 arithmetic, f64 weights in f64.
 ///
-/// **Refusals.** Burn's `step` returns no error. A gradient with a NaN or an infinity, a negative learning rate or a state
-/// of another rule leaves
-/// weights and state of that parameter as they were, and [`take_refusal`](Self::take_refusal) of any clone tells it.
-/// [`Hybrid::step`](crate::Hybrid::step) returns it.
+/// # Panics
+/// Burn's `step` returns no error, so it **panics** with the error's text at a gradient with a NaN or an infinity, a negative
+/// learning rate, or a state of another rule: a run stops instead of training on without the parameter, which is as it was.
+/// Every later step panics, too: parameters before it have moved. [`Hybrid::step`](crate::Hybrid::step) returns errors.
 #[derive(Clone, Debug)]
 pub struct Spectral {
     spectral: Recipe,
     elementwise: Recipe,
     elementwise_lr_ratio: f64,
-    clip_threshold: Option<ClipThreshold>,
+    clip_schedule: Option<ClipSchedule>,
     pre_clip: Option<PreClip>,
     orientation: Orientation,
     check_finite: bool,
-    target: Option<Arc<Target>>,
+    role: Role,
     shared: Arc<Shared>,
+}
+
+/// Whose optimizer it is.
+#[derive(Clone, Debug)]
+enum Role {
+    /// A group's: it knows a parameter's shape only.
+    Group,
+    /// One parameter's of a plan.
+    Parameter(Arc<Target>),
+    /// The parameters' that a plan has not: it refuses them.
+    Unplanned,
 }
 
 /// A named parameter and what a plan decided for it.
 #[derive(Debug)]
-pub(super) struct Target {
-    pub(super) name: Box<str>,
-    pub(super) view: View,
-}
-
-/// The matrix seen in a parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct View {
-    pub(super) rule: Rule,
-    /// Output features.
-    pub(super) rows: usize,
-    pub(super) cols: usize,
-    /// Whether it is stored `cols x rows`.
-    pub(super) transposed: bool,
+struct Target {
+    /// Its place in the plan.
+    place: usize,
+    name: Box<str>,
+    shape: Box<[usize]>,
+    view: View,
 }
 
 impl Spectral {
@@ -60,27 +66,33 @@ impl Spectral {
             spectral: config.spectral,
             elementwise: config.elementwise_recipe(),
             elementwise_lr_ratio: config.elementwise_lr_ratio,
-            clip_threshold: config.clip_threshold,
+            clip_schedule: config.clip_threshold.map(ClipSchedule),
             pre_clip: config.pre_clip,
             orientation: config.orientation,
             check_finite: config.check_finite,
-            target: None,
+            role: Role::Group,
             shared: Arc::default(),
         }
     }
 
     /// The same optimizer for one parameter.
-    pub(super) fn for_parameter(&self, name: &str, view: View) -> Self {
-        Self { target: Some(Arc::new(Target { name: name.into(), view })), ..self.clone() }
+    pub(super) fn for_parameter(&self, place: usize, name: &str, shape: &[usize], view: View) -> Self {
+        let target = Target { place, name: name.into(), shape: shape.into(), view };
+        Self { role: Role::Parameter(Arc::new(target)), ..self.clone() }
+    }
+
+    /// The same optimizer for parameters that a plan has not.
+    pub(super) fn for_unplanned(&self) -> Self {
+        Self { role: Role::Unplanned, ..self.clone() }
+    }
+
+    /// The same optimizer with temporaries and counts of its own.
+    pub(super) fn apart(&self) -> Self {
+        Self { shared: Arc::default(), ..self.clone() }
     }
 
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
-    }
-
-    /// The first refusal since the last call, of this optimizer and all its clones.
-    pub fn take_refusal(&self) -> Option<Error> {
-        self.shared.take_refused()
     }
 
     /// The recipe of a rule; `None` for frozen parameters.
@@ -92,21 +104,46 @@ impl Spectral {
         }
     }
 
+    /// The rates of a step under this rule, at the learning rate of the hidden matrices and the model's step, from 1.
+    pub(super) fn rates(
+        &self,
+        rule: Rule,
+        lr: LearningRate,
+        model_step: u64,
+        clip_factor: Option<f64>,
+    ) -> Rates {
+        let scheduled = match (self.clip_schedule, self.recipe(rule)) {
+            (Some(schedule), Some(recipe)) => schedule.factor(recipe, model_step.saturating_sub(1)),
+            _ => 1.0,
+        };
+        Rates {
+            lr: if rule == Rule::Elementwise { lr * self.elementwise_lr_ratio } else { lr },
+            clip_factor: scheduled * clip_factor.unwrap_or(1.0),
+        }
+    }
+
+    /// The schedule of the clip threshold, if there is one.
+    pub(super) fn clip_threshold(&self) -> Option<ClipThreshold> {
+        self.clip_schedule.map(|schedule| schedule.0)
+    }
+
+    /// Its parameter's place in the plan and shape, if it is one parameter's.
+    pub(super) fn place_and_shape(&self) -> Option<(usize, &[usize])> {
+        if let Role::Parameter(target) = &self.role { Some((target.place, &target.shape)) } else { None }
+    }
+
     /// What is seen in a parameter of this shape.
-    fn view(&self, shape: &[usize]) -> View {
-        if let Some(target) = &self.target {
-            return target.view;
+    fn view(&self, shape: &[usize]) -> Result<View> {
+        match &self.role {
+            Role::Group => Ok(group_view(shape, self.orientation)),
+            Role::Parameter(target) if *target.shape == *shape => Ok(target.view),
+            Role::Parameter(target) => Err(Error::shape("step", flat(&target.shape), flat(shape))),
+            Role::Unplanned => {
+                let name = format!("a parameter of shape {shape:?}").into();
+                let reason = "has neither a name nor an id of the module that the plan was made for";
+                Err(Error::new("step", ErrorKind::Name { name, reason }))
+            }
         }
-        let (first, rest) =
-            shape.split_first().map_or((1, 1), |(first, rest)| (*first, rest.iter().product()));
-        if first <= 1 || rest <= 1 {
-            return View { rule: Rule::Elementwise, rows: 1, cols: first * rest, transposed: false };
-        }
-        let rule = Rule::Spectral;
-        if shape.len() == 2 && self.orientation == Orientation::InByOut {
-            return View { rule, rows: rest, cols: first, transposed: true };
-        }
-        View { rule, rows: first, cols: rest, transposed: false }
     }
 
     /// A step in `E`.
@@ -117,18 +154,29 @@ impl Spectral {
         gradient: Tensor<D>,
         state: Option<SpectralState<D>>,
     ) -> (Tensor<D>, Option<SpectralState<D>>) {
+        let prepared = self.shared.prepared();
+        if self.shared.has_failed() {
+            self.refuse(Error::new("step", ErrorKind::NeedsRestore), &prepared);
+            return (tensor, state);
+        }
         let (shape, dtype) = (tensor.dims(), tensor.dtype());
-        let view = self.view(&shape);
+        let view = match self.view(&shape) {
+            Ok(view) => view,
+            Err(error) => {
+                self.refuse(error, &prepared);
+                return (tensor, state);
+            }
+        };
         let Some(recipe) = self.recipe(view.rule) else { return (tensor, state) };
         let backend = BurnBackend::<E>::new(&tensor.device());
-        let prepared = self.shared.prepared();
         let accepted = check_lr(lr)
-            .and_then(|()| check_state(state.as_ref(), recipe, E::NAME))
+            .and_then(|()| recipe.validate::<E>())
+            .and_then(|()| state.as_ref().map_or(Ok(()), |state| state.0.check(recipe, E::NAME)))
             .and_then(|()| self.accept(&backend, &tensor, gradient, view, &prepared));
         let (mut weights, gradient) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                self.refuse(error);
+                self.refuse(error, &prepared);
                 return (tensor, state);
             }
         };
@@ -136,13 +184,13 @@ impl Spectral {
         drop(tensor);
 
         let buffers = state.and_then(|state| E::own(state.0)).unwrap_or_else(|| Buffers::new(recipe));
-        let Buffers { slots, steps, rule } = buffers;
-        let is_elementwise = view.rule == Rule::Elementwise;
-        let scheduled = self.clip_threshold.map_or(1.0, |threshold| threshold.factor(steps));
-        let rates = Rates {
-            lr: if is_elementwise { lr * self.elementwise_lr_ratio } else { lr },
-            clip_factor: scheduled * prepared.clip_factor.unwrap_or(1.0),
-        };
+        let Buffers { slots, steps, model_step, rule } = buffers;
+        // The step of the model that this one belongs to, from 1.
+        let model_step = prepared.model_step.unwrap_or_else(|| {
+            let place = self.place_and_shape().map(|(place, _)| place);
+            self.shared.clock().step(place, model_step)
+        });
+        let rates = self.rates(view.rule, lr, model_step, prepared.clip_factor);
         let gradient = match &prepared.scale {
             Some(factor) => Gradient::scaled(&gradient, factor),
             None => Gradient::new(&gradient),
@@ -150,9 +198,10 @@ impl Spectral {
         let mut core = ParameterState { recipe: *recipe, slots, steps };
         let done = self.shared.with_workspace(&backend, |w| core.step(&mut weights, &gradient, rates, w));
         if let Err(error) = done {
-            self.refuse(error);
+            self.refuse(error, &prepared);
         }
-        let buffers = Buffers { slots: core.slots, steps: core.steps, rule };
+        let buffers =
+            Buffers { slots: core.slots, steps: core.steps, model_step, rule: rule.renewed(recipe) };
         (unsee(weights, view, shape, dtype), Some(SpectralState(E::typed(buffers))))
     }
 
@@ -191,63 +240,31 @@ impl Spectral {
         self.pre_clip.as_ref().filter(|clip| clip.concerns(rule))
     }
 
-    fn refuse(&self, error: Error) {
-        self.shared.refuse(match &self.target {
-            Some(target) => error.for_parameter(&target.name),
-            None => error,
-        });
+    /// Keeps the error of a step; under burn's own type, which has no place for it, a panic.
+    fn refuse(&self, error: Error, prepared: &Prepared) {
+        let error = self.named(error);
+        let text = error.to_string();
+        self.shared.fail(error);
+        if prepared.model_step.is_none() {
+            panic!("{text}");
+        }
+    }
+
+    /// The error with the parameter's name, if it is known.
+    pub(super) fn named(&self, error: Error) -> Error {
+        match &self.role {
+            Role::Parameter(target) => error.for_parameter(&target.name),
+            Role::Group | Role::Unplanned => error,
+        }
     }
 }
 
 /// An error unless it is a learning rate.
-pub(super) fn check_lr(lr: LearningRate) -> Result<()> {
+fn check_lr(lr: LearningRate) -> Result<()> {
     if lr >= 0.0 && lr.is_finite() {
         return Ok(());
     }
     Err(Error::argument("step", "lr", lr, "non-negative and finite"))
-}
-
-/// An error unless the state is one of this recipe and arithmetic.
-fn check_state<const D: usize>(
-    state: Option<&SpectralState<D>>,
-    recipe: &Recipe,
-    element: &'static str,
-) -> Result<()> {
-    let refuse = |reason| Err(Error::new("step", ErrorKind::State { reason }));
-    match state {
-        Some(SpectralState(typed)) if typed.rule() != rule_hash(recipe) => refuse("it is of another rule"),
-        Some(SpectralState(typed)) if typed.element() != element => {
-            refuse("it holds numbers of another type")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The matrix of a parameter or its gradient.
-pub(super) fn see<E: Arithmetic, const D: usize>(
-    backend: &BurnBackend<E>,
-    tensor: Tensor<D>,
-    view: View,
-) -> Result<BurnMatrix<E>> {
-    let View { rows, cols, .. } = view;
-    if view.transposed {
-        return backend.transposed(tensor, (rows, cols));
-    }
-    backend.matrix(tensor, (rows, cols))
-}
-
-/// The parameter again, of its shape and type.
-pub(super) fn unsee<E: Arithmetic, const D: usize>(
-    matrix: BurnMatrix<E>,
-    view: View,
-    shape: [usize; D],
-    dtype: DType,
-) -> Tensor<D> {
-    let tensor = matrix.into_tensor();
-    let tensor = if view.transposed { tensor.transpose() } else { tensor };
-    let tensor = if tensor.dtype() == dtype { tensor } else { tensor.cast(dtype) };
-    let same_shape = tensor.dims().as_slice() == shape.as_slice();
-    if same_shape { Tensor::from_bridge(tensor.into_bridge()) } else { tensor.reshape(shape) }
 }
 
 impl Optimizer for Spectral {

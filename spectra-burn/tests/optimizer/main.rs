@@ -1,9 +1,15 @@
 //! The optimizers of modules.
 
+mod clip_schedule;
 mod common;
+mod gradient_range;
+mod layouts;
+mod learner;
 mod model;
 mod on_device;
 mod peers;
 mod readme;
 mod refusals;
 mod resume;
+mod rounding;
+mod state_file;

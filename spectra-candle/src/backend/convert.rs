@@ -4,7 +4,7 @@ use super::element::CandleElement;
 use super::matrix::{CandleMatrix, at, check_len};
 use super::{CandleBackend, memory};
 use candle_core::{DType, Tensor, Var};
-use spectra_core::backend::{Error, ErrorKind, Result};
+use spectra_core::backend::{Error, ErrorKind, Matrix, Result, Scalar};
 use std::marker::PhantomData;
 use std::sync::atomic::AtomicBool;
 
@@ -70,9 +70,29 @@ impl<E: CandleElement> CandleBackend<E> {
         at("write_back", rounded.and_then(|t| var.set(&t)))
     }
 
+    /// Whether [`write_back`](Self::write_back) rounds the finite `matrix` to infinities. Answers on the CPU only: another device
+    /// would have to be waited for.
+    pub(crate) fn overflows(&self, matrix: &CandleMatrix<E>, var: &Var) -> Result<bool> {
+        if !self.device.is_cpu() || memory::same_storage(&matrix.tensor, var) {
+            return Ok(false);
+        }
+        let largest = matrix.max_abs()?.read()?;
+        let rounded =
+            Tensor::new(largest, &self.device).and_then(|t| t.to_dtype(var.dtype())?.to_dtype(DType::F64));
+        let rounded: f64 = at("write_back", rounded.and_then(|t| t.to_scalar()))?;
+        Ok(largest.is_finite() && rounded.is_infinite())
+    }
+
     pub(super) fn wrap(&self, tensor: Tensor, shared: bool, var: Option<Var>) -> CandleMatrix<E> {
         let (shared, on_memory) = (AtomicBool::new(shared), !self.tensor_operations);
-        CandleMatrix { tensor, var, shared, on_memory, element: PhantomData }
+        CandleMatrix {
+            tensor,
+            var,
+            shared,
+            on_memory,
+            overflow: AtomicBool::new(false),
+            element: PhantomData,
+        }
     }
 
     fn check(&self, operation: &'static str, tensor: &Tensor, shape: (usize, usize)) -> Result<()> {

@@ -37,8 +37,8 @@ macro_rules! element {
             fn values_mut(storage: &mut CpuStorage) -> Option<ValuesMut<'_, Self>> {
                 match storage {
                     CpuStorage::$variant(values) => Some(ValuesMut::Full(values)),
-                    CpuStorage::BF16(values) => Some(ValuesMut::Bf16(values)),
-                    CpuStorage::F16(values) => Some(ValuesMut::F16(values)),
+                    CpuStorage::BF16(values) => Some(ValuesMut::bf16(values)),
+                    CpuStorage::F16(values) => Some(ValuesMut::f16(values)),
                     _ => None,
                 }
             }

@@ -26,6 +26,8 @@ pub struct CandleMatrix<E> {
     pub(super) shared: AtomicBool,
     /// Operate on CPU memory, not by tensor operations.
     pub(super) on_memory: bool,
+    /// A finite result was rounded to an infinity of 16 bits; known on CPU memory only.
+    pub(super) overflow: AtomicBool,
     pub(super) element: PhantomData<E>,
 }
 
@@ -48,6 +50,7 @@ impl<E: CandleElement> Clone for CandleMatrix<E> {
             var: self.var.clone(),
             shared: AtomicBool::new(true),
             on_memory: self.on_memory,
+            overflow: AtomicBool::new(false),
             element: PhantomData,
         }
     }
@@ -67,6 +70,11 @@ impl<E: CandleElement> CandleMatrix<E> {
     /// The matrix's tensor.
     pub fn into_tensor(self) -> Tensor {
         self.tensor
+    }
+
+    /// Whether a finite result has left the range of the 16 bits that the matrix is kept in, since it was made.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflow.load(Ordering::Relaxed)
     }
 
     /// Runs `f` on the values, row-major; where they are, if that is the CPU and their type `E`.

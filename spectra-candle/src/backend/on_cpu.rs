@@ -6,6 +6,7 @@ use super::memory;
 use super::scalar::CandleScalar;
 use spectra_core::backend::{Coefficient, Entrywise, Gradient, Matrix, Result, Scalar};
 use spectra_core::faer::{MatrixMut, MatrixRef, Values, ValuesMut};
+use std::sync::atomic::AtomicBool;
 
 type Coef<'a> = Coefficient<'a, CandleScalar>;
 type Host<'a> = Coefficient<'a, f64>;
@@ -49,9 +50,10 @@ impl<E: CandleElement> CandleMatrix<E> {
         let out_shapes = written.each_ref().map(|x| x.shape());
         let shapes = operands.map(Matrix::shape);
         let tensors = at(operation, Self::prepare(&mut written, operands.map(|x| &x.tensor)))?;
+        let overflows = written.each_ref().map(|x| &x.overflow);
         let done = memory::read(tensors.each_ref().map(|t| &**t), |values| {
             memory::write(written.each_ref().map(|x| &x.tensor), |out| {
-                f(borrow_mut(out, out_shapes)?, borrow(values, shapes)?)
+                f(borrow_mut(out, out_shapes, overflows)?, borrow(values, shapes)?)
             })
         });
         at(operation, done.and_then(|r| r))?
@@ -122,14 +124,17 @@ fn borrow<'a, E: CandleElement, const N: usize>(
     Ok(matrices)
 }
 
-/// Row-major values as matrices of these shapes, to change.
+/// Row-major values as matrices of these shapes, to change; the flags are raised when 16 bits have no room for a result.
 fn borrow_mut<'a, E: CandleElement, const N: usize>(
     values: [ValuesMut<'a, E>; N],
     shapes: [(usize, usize); N],
+    overflows: [&'a AtomicBool; N],
 ) -> Result<[MatrixMut<'a, E>; N]> {
     let mut matrices = std::array::from_fn(|_| MatrixMut::default());
-    for ((matrix, values), (rows, cols)) in matrices.iter_mut().zip(values).zip(shapes) {
-        *matrix = MatrixMut::stored(values, rows, cols)?;
+    for (((matrix, values), (rows, cols)), overflow) in
+        matrices.iter_mut().zip(values).zip(shapes).zip(overflows)
+    {
+        *matrix = MatrixMut::stored(values.telling(overflow), rows, cols)?;
     }
     Ok(matrices)
 }

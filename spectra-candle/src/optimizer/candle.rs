@@ -25,8 +25,8 @@ impl candle_nn::Optimizer for Optimizer {
         self.refused_lr.unwrap_or_else(|| with_core!(&self.engine, core => core.learning_rate()))
     }
 
-    /// Sets the learning rate of the hidden matrices, and that of everything else in proportion. A negative or
-    /// non-finite one is refused by the next step.
+    /// Sets the learning rate of the hidden matrices, and that of everything else in proportion. One outside its domain
+    /// ([`Rates::lr`](spectra_core::optimizer::Rates::lr)) is refused by the next step.
     fn set_learning_rate(&mut self, lr: f64) {
         let set = with_core!(&mut self.engine, core => core.set_learning_rate(lr));
         self.refused_lr = set.is_err().then_some(lr);

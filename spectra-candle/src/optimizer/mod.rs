@@ -39,7 +39,7 @@ pub struct Optimizer {
     named: bool,
     engine: Engine,
     missing: Vec<usize>,
-    /// A learning rate that was set and is none; the next step refuses it.
+    /// A learning rate that was set and is outside its domain; the next step refuses it.
     refused_lr: Option<f64>,
 }
 
@@ -126,9 +126,15 @@ impl Optimizer {
     /// A NaN or an infinity in a gradient, a gradient of another shape or type, none at all, a learning rate that is none,
     /// an earlier step that failed half-way: nothing has changed. Any other error (the device's, in the middle of the step) leaves
     /// some variables updated, and every later step is refused until a state has been loaded.
+    ///
+    /// A finite update that leaves the range of a variable's 16-bit type (beyond 65504 in f16) is said
+    /// once, with the variables' names, *after* the step, which has been taken and counted: these variables now hold
+    /// infinities. On CUDA and Metal this is not noticed, because the host would have to wait.
     pub fn try_step(&mut self, grads: &GradStore) -> Result<usize> {
         if let Some(lr) = self.refused_lr {
-            return Err(Error::argument("step", "learning rate", lr, "non-negative and finite"));
+            // The same error as when it was set.
+            with_core!(&mut self.engine, core => core.set_learning_rate(lr))?;
+            self.refused_lr = None;
         }
         let stepped = match &mut self.engine {
             Engine::F32(engine) => engine.step(&self.plan, &self.vars, grads),

@@ -37,6 +37,7 @@ impl<E: CandleElement> Typed<E> {
             in_place.push(pair.transpose().map_err(|e: Error| e.for_parameter(name))?);
         }
         core.par_update(&mut in_place, |pair| pair.as_mut().map(|(x, g)| (x, *g)), &prepared)?;
+        let mut overflowed: Vec<&str> = Vec::new();
         for (index, gradient) in present() {
             let (Some(None), Some(entry), Some((name, var))) =
                 (in_place.get(index), plan.entries().get(index), vars.get(index))
@@ -45,10 +46,22 @@ impl<E: CandleElement> Typed<E> {
             };
             let mut weights = backend.variable(var, entry.view()).map_err(|e| e.for_parameter(name))?;
             core.update(index, &mut weights, gradient, &prepared)?;
+            if backend.overflows(&weights, var).map_err(|e| e.for_parameter(name))? {
+                overflowed.push(name);
+            }
             backend.write_back(&weights, var).map_err(|e| e.for_parameter(name))?;
         }
         core.finish(prepared);
-        Ok(missing)
+        for (pair, (name, _)) in in_place.iter().zip(vars) {
+            if pair.as_ref().is_some_and(|(weights, _)| weights.has_overflowed()) {
+                overflowed.push(name);
+            }
+        }
+        if overflowed.is_empty() {
+            return Ok(missing);
+        }
+        let what = "variable, whose type a finite update has no room in,";
+        Err(Error::new("step", ErrorKind::NonFinite { what }).for_parameter(&overflowed.join(", ")))
     }
 }
 

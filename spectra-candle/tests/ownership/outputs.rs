@@ -11,7 +11,9 @@ use spectra_core::linalg::{
     GramForm, InverseSqrt, Normalization, Polar, PowerIteration, Schedule, Steps, SubspaceForm, Workspace,
     orthonormalize,
 };
-use spectra_core::maps::{HardClip, HardClipMethod, SoftClip, SpectralMap, TailShrink, Threshold, tail_shrink};
+use spectra_core::maps::{
+    HardClip, HardClipMethod, SoftClip, SpectralMap, TailShrink, Threshold, tail_shrink,
+};
 use spectra_core::optimizer::{ParameterState, Rates};
 
 type M = CandleMatrix<f32>;
@@ -66,11 +68,7 @@ fn check(
 }
 
 /// [`check`] on every shape, with an input X: the singular values of `size X` lie around `size`.
-fn check_map(
-    what: &str,
-    size: f64,
-    run: impl Fn(&M, &mut M, &mut W) -> CoreResult<()> + Copy,
-) -> TestResult {
+fn check_map(what: &str, size: f64, run: impl Fn(&M, &mut M, &mut W) -> CoreResult<()> + Copy) -> TestResult {
     for backend in backends() {
         for (m, n) in SHAPES {
             let x = (random(3, &[m, n])? * size)?;
@@ -127,9 +125,7 @@ fn soft_clip() -> TestResult {
             SoftClip::OFFICIAL.apply(x, c, out, w).map(drop)
         })?;
     }
-    check_map("soft clip of a vector", 1.0, |x, out, w| {
-        SoftClip::AUTO.apply_vector(x, 0.5, out, w).map(drop)
-    })
+    check_map("soft clip of a vector", 1.0, |x, out, w| SoftClip::AUTO.apply_vector(x, 0.5, out, w).map(drop))
 }
 
 #[test]
@@ -156,9 +152,7 @@ fn thresholds() -> TestResult {
             Threshold::SchattenP { p: 2.0, b: 0.5, radius: t },
             Threshold::SchattenP { p: 3.0, b: 0.5, radius: t },
         ] {
-            check_map(&format!("{threshold:?}"), 1.0, move |x, out, w| {
-                threshold.apply(x, out, w).map(drop)
-            })?;
+            check_map(&format!("{threshold:?}"), 1.0, move |x, out, w| threshold.apply(x, out, w).map(drop))?;
         }
     }
     Ok(())
@@ -259,7 +253,11 @@ fn frank_wolfe() -> TestResult {
                 solver.minimize(objective, x, w)?;
                 let before = numbers(&handed_out);
                 spoil_pool(w, x)?;
-                assert_eq!(before.ok(), numbers(&handed_out).ok(), "the objective's own handle is in the pool");
+                assert_eq!(
+                    before.ok(),
+                    numbers(&handed_out).ok(),
+                    "the objective's own handle is in the pool"
+                );
                 Ok(())
             })?;
         }
@@ -277,18 +275,20 @@ fn maps_directions_and_steps() -> TestResult {
                 check(&backend, &format!("the weights of {name}"), &start, |weights, w| {
                     let mut state = ParameterState::new(recipe)?;
                     let rates = Rates { lr: 0.1, clip_factor: 1.0 };
-                    (0..3).try_for_each(|_| {
-                        state.step(weights, &Gradient::new(&gradient), rates, w).map(drop)
-                    })
+                    (0..3)
+                        .try_for_each(|_| state.step(weights, &Gradient::new(&gradient), rates, w).map(drop))
                 })?;
                 check(&backend, &format!("the direction of {name}"), &start, |out, w| {
                     let (mut slots, target) = (Slots::default(), Target { out, beta: 0.5, alpha: 1.0 });
                     recipe.direction.advance(&mut slots, &Gradient::new(&gradient), 1, target, w)
                 })?;
                 let map: SpectralMap = recipe.map;
-                check(&backend, &format!("the direction under the map of {name}"), &start, |direction, w| {
-                    map.apply(direction, None, (&mut None, 0), 1.0, w).map(drop)
-                })?;
+                check(
+                    &backend,
+                    &format!("the direction under the map of {name}"),
+                    &start,
+                    |direction, w| map.apply(direction, None, (&mut None, 0), 1.0, w).map(drop),
+                )?;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod composed;
 mod device;
+pub(crate) mod domain;
 mod element;
 mod entrywise;
 mod error;

@@ -2,18 +2,19 @@
 
 use super::slots::buffer;
 use super::{Slots, Target, half_range};
-use crate::backend::{Backend, Element, Entrywise, Gradient, Result, require};
+use crate::backend::{Backend, Element, Entrywise, Gradient, Result, domain};
 use crate::linalg::Workspace;
 
 /// `M = b1 M + (1 - b1) G`, `V = b2 V + (1 - b2) G o G`, `d = (M / (1 - b1^t)) / (sqrt(V / (1 - b2^t)) + eps)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Adam {
-    /// b1 in [0, 1).
+    /// b1 in [0, 1), below 1 also when rounded to the arithmetic type.
     pub beta1: f64,
-    /// b2 in [0, 1).
+    /// b2, likewise.
     pub beta2: f64,
-    /// eps > 0.
+    /// eps > 0 with a square that does not vanish in the arithmetic type: from 1.1e-19 in `f32`. Where `G o G` underflows, V
+    /// is 0 and d = M / eps: a smaller eps would turn gradients of 1e-22 into large steps, and a zero one into 0 / 0.
     pub eps: f64,
 }
 
@@ -39,10 +40,10 @@ pub(super) struct Corrected {
 }
 
 impl Adam {
-    pub(super) fn validate(&self) -> Result<()> {
-        require((0.0..1.0).contains(&self.beta1), "adam", "beta1", self.beta1, "in [0, 1)")?;
-        require((0.0..1.0).contains(&self.beta2), "adam", "beta2", self.beta2, "in [0, 1)")?;
-        require(self.eps > 0.0 && self.eps.is_finite(), "adam", "eps", self.eps, "positive and finite")
+    pub(super) fn validate<E: Element>(&self) -> Result<()> {
+        domain::memory::<E>("adam", "beta1", self.beta1)?;
+        domain::memory::<E>("adam", "beta2", self.beta2)?;
+        domain::square_normal::<E>("adam", "eps", self.eps)
     }
 
     /// V holds an average of squares.

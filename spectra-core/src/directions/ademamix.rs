@@ -3,8 +3,11 @@
 use super::adam::Corrected;
 use super::slots::buffer;
 use super::{Adam, Slots, Target};
-use crate::backend::{Backend, Entrywise, Gradient, Result, require};
+use crate::backend::{Backend, Element, Entrywise, Gradient, Result, domain, require};
 use crate::linalg::Workspace;
+
+/// Of the authors, in [`AdEmaMix::beta3_at`].
+const HALF_LIFE_EPS: f64 = 1e-8;
 
 /// With Adam's `M` and `V` and the slow `S = b3 S + (1 - b3) G` (no bias correction):
 /// `d = (M / (1 - b1^t) + alpha S) / (sqrt(V / (1 - b2^t)) + eps)`.
@@ -13,13 +16,14 @@ use crate::linalg::Workspace;
 pub struct AdEmaMix {
     /// The fast part.
     pub adam: Adam,
-    /// b3 in [0, 1), the slow momentum's memory.
+    /// b3, the slow momentum's memory, in [0, 1), below 1 also when rounded to the arithmetic type.
     pub beta3: f64,
-    /// alpha >= 0, the slow momentum's weight.
+    /// alpha >= 0, at most 4.2e9 in `f32`; the slow momentum's weight.
     pub alpha: f64,
     /// Steps over which alpha grows linearly from 0; 0: none.
     pub alpha_warmup: u64,
-    /// Steps over which b3 grows from b1, linearly in its half-life; 0: none.
+    /// Steps over which b3 grows from b1, linearly in its half-life; 0: none. With it b1 and b3 are above 0 and below
+    /// 1 - 1e-8.
     pub beta3_warmup: u64,
 }
 
@@ -37,19 +41,16 @@ impl Default for AdEmaMix {
 }
 
 impl AdEmaMix {
-    pub(super) fn validate(&self) -> Result<()> {
-        self.adam.validate()?;
-        require((0.0..1.0).contains(&self.beta3), "ademamix", "beta3", self.beta3, "in [0, 1)")?;
-        let alpha = self.alpha;
-        require(alpha >= 0.0 && alpha.is_finite(), "ademamix", "alpha", alpha, "non-negative and finite")?;
-        let beta1 = self.adam.beta1;
-        require(
-            self.beta3_warmup == 0 || (beta1 > 0.0 && self.beta3 > 0.0),
-            "ademamix",
-            "beta1",
-            beta1,
-            "positive, as beta3, when beta3 is warmed up",
-        )
+    pub(super) fn validate<E: Element>(&self) -> Result<()> {
+        self.adam.validate::<E>()?;
+        domain::memory::<E>("ademamix", "beta3", self.beta3)?;
+        domain::rate::<E>("ademamix", "alpha", self.alpha)?;
+        for (name, beta) in [("beta1", self.adam.beta1), ("beta3", self.beta3)] {
+            // The half-lives take ln(b + 1e-8), which must be negative.
+            let ok = self.beta3_warmup == 0 || (beta > 0.0 && beta + HALF_LIFE_EPS < 1.0);
+            require(ok, "ademamix", name, beta, "above 0 and below 1 - 1e-8 when beta3 is warmed up")?;
+        }
+        Ok(())
     }
 
     /// `alpha` at step `t` (from 1): `alpha t / warmup` before `warmup`.
@@ -65,7 +66,7 @@ impl AdEmaMix {
         if t >= end {
             return self.beta3;
         }
-        let half_life = |beta: f64| libm::log(0.5) / libm::log(beta + 1e-8) - 1.0;
+        let half_life = |beta: f64| libm::log(0.5) / libm::log(beta + HALF_LIFE_EPS) - 1.0;
         let share = t / end;
         let h = (1.0 - share) * half_life(self.adam.beta1) + share * half_life(self.beta3);
         libm::pow(0.5, 1.0 / (h + 1.0))

@@ -3,7 +3,7 @@
 use super::adam::Corrected;
 use super::slots::buffer;
 use super::{Adam, Slots, Target, half_range};
-use crate::backend::{Backend, Coefficient, Element, Entrywise, Gradient, Matrix, Result, require};
+use crate::backend::{Backend, Coefficient, Element, Entrywise, Gradient, Matrix, Result, domain};
 use crate::linalg::{Workspace, divide_by_unit};
 
 /// `C = G + gamma b1 / (1 - b1) (G - G_last)`, clipped to Frobenius norm 1, then Adam's direction of `C`.
@@ -13,7 +13,7 @@ use crate::linalg::{Workspace, divide_by_unit};
 pub struct Mars {
     /// The Adam that follows.
     pub adam: Adam,
-    /// gamma >= 0, the weight of the correction.
+    /// gamma >= 0, at most 4.2e9 in `f32`; the weight of the correction.
     pub gamma: f64,
 }
 
@@ -40,10 +40,9 @@ impl Mars {
         half_range::<E>() / (1.0 + 2.0 * self.weight())
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
-        self.adam.validate()?;
-        let gamma = self.gamma;
-        require(gamma >= 0.0 && gamma.is_finite(), "mars", "gamma", gamma, "non-negative and finite")
+    pub(super) fn validate<E: Element>(&self) -> Result<()> {
+        self.adam.validate::<E>()?;
+        domain::rate::<E>("mars", "gamma", self.gamma)
     }
 
     pub(super) fn advance<B: Backend>(

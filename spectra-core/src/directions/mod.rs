@@ -69,17 +69,17 @@ impl Direction {
         }
     }
 
-    /// An error if a setting is outside its domain.
+    /// An error if a setting is outside its domain for arithmetic in `E`.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
-    pub fn validate(&self) -> Result<()> {
+    pub fn validate<E: Element>(&self) -> Result<()> {
         match self {
-            Self::Momentum(d) => d.validate(),
-            Self::Signum(d) => d.validate(),
-            Self::Adam(d) => d.validate(),
-            Self::AdEmaMix(d) => d.validate(),
-            Self::Mars(d) => d.validate(),
+            Self::Momentum(d) => d.validate::<E>(),
+            Self::Signum(d) => d.validate::<E>(),
+            Self::Adam(d) => d.validate::<E>(),
+            Self::AdEmaMix(d) => d.validate::<E>(),
+            Self::Mars(d) => d.validate::<E>(),
         }
     }
 

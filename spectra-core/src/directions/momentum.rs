@@ -2,7 +2,7 @@
 
 use super::slots::buffer;
 use super::{Slots, Target, half_range};
-use crate::backend::{Backend, Element, Entrywise, Gradient, Result, require};
+use crate::backend::{Backend, Element, Entrywise, Gradient, Result, domain};
 use crate::linalg::Workspace;
 
 /// `M = mu M + c G` with `c = 1` (Polyak; 2602.11185, Algorithm 1; 2603.14315) or `c = 1 - mu`
@@ -11,7 +11,7 @@ use crate::linalg::Workspace;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Momentum {
-    /// mu in [0, 1).
+    /// mu in [0, 1), below 1 also when rounded to the arithmetic type.
     pub mu: f64,
     /// Look one step ahead.
     pub nesterov: bool,
@@ -47,8 +47,8 @@ impl Momentum {
         (!self.nesterov).then(|| (self.mu, self.weight()))
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
-        require((0.0..1.0).contains(&self.mu), "momentum", "mu", self.mu, "in [0, 1)")
+    pub(super) fn validate<E: Element>(&self) -> Result<()> {
+        domain::memory::<E>("momentum", "mu", self.mu)
     }
 
     pub(super) fn advance<B: Backend>(
@@ -75,7 +75,7 @@ impl Momentum {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Signum {
-    /// mu in [0, 1).
+    /// mu, likewise.
     pub mu: f64,
     /// Look one step ahead.
     pub nesterov: bool,
@@ -86,8 +86,8 @@ impl Signum {
         Momentum::polyak(self.mu).largest_gradient::<E>()
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
-        require((0.0..1.0).contains(&self.mu), "signum", "mu", self.mu, "in [0, 1)")
+    pub(super) fn validate<E: Element>(&self) -> Result<()> {
+        domain::memory::<E>("signum", "mu", self.mu)
     }
 
     pub(super) fn advance<B: Backend>(

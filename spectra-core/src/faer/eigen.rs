@@ -23,8 +23,7 @@ pub(crate) fn eigenvectors(
     let params = Default::default();
     let request = self_adjoint_evd_scratch::<f64>(k, ComputeEigenvectors::Yes, Par::Seq, params);
     stack.0.resize(stack.0.len().max(request.unaligned_bytes_required()), MaybeUninit::uninit());
-    let (a, out) =
-        (MatRef::from_row_major_slice(a, k, k), MatMut::from_row_major_slice_mut(vectors, k, k));
+    let (a, out) = (MatRef::from_row_major_slice(a, k, k), MatMut::from_row_major_slice_mut(vectors, k, k));
     let memory = MemStack::new(&mut stack.0);
     self_adjoint_evd(a, DiagMut::from_slice_mut(values), Some(out), Par::Seq, memory, params).is_ok()
 }

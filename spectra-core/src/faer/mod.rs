@@ -28,6 +28,7 @@ mod parallel;
 mod reduce;
 mod scratch;
 mod simd;
+mod sixteen;
 mod storage;
 mod symmetric;
 mod tile;
@@ -37,6 +38,7 @@ pub use borrowed::{MatrixMut, MatrixRef};
 pub(crate) use eigen::{Stack, eigenvectors};
 pub use matrix::{Faer, FaerElement, FaerMatrix};
 pub(crate) use scratch::{Pool, Scope, enter, provide};
+pub use sixteen::Sixteen;
 pub use storage::{Values, ValuesMut};
 
 #[cfg(test)]

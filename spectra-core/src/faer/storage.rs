@@ -5,7 +5,9 @@ use super::FaerElement;
 use super::parallel::{Split, for_each, reduce};
 use super::reduce::LEAF;
 use super::scratch;
+use super::sixteen::Sixteen;
 use crate::backend::{Result, check_shape};
+use core::sync::atomic::AtomicBool;
 use half::{bf16, f16};
 
 /// Row-major values, as they are stored.
@@ -25,9 +27,9 @@ pub enum ValuesMut<'a, E> {
     /// In the type of the arithmetic.
     Full(&'a mut [E]),
     /// As bf16.
-    Bf16(&'a mut [bf16]),
+    Bf16(Sixteen<'a, bf16>),
     /// As f16.
-    F16(&'a mut [f16]),
+    F16(Sixteen<'a, f16>),
 }
 
 impl<E> Default for Values<'_, E> {
@@ -73,16 +75,16 @@ impl<E: Send> Split for ValuesMut<'_, E> {
     fn len(&self) -> usize {
         match self {
             Self::Full(x) => x.len(),
-            Self::Bf16(x) => x.len(),
-            Self::F16(x) => x.len(),
+            Self::Bf16(x) => x.values.len(),
+            Self::F16(x) => x.values.len(),
         }
     }
 
     fn split(self, at: usize) -> (Self, Self) {
         match self {
             Self::Full(x) => both(x.split_at_mut(at), Self::Full),
-            Self::Bf16(x) => both(x.split_at_mut(at), Self::Bf16),
-            Self::F16(x) => both(x.split_at_mut(at), Self::F16),
+            Self::Bf16(x) => both(x.split(at), Self::Bf16),
+            Self::F16(x) => both(x.split(at), Self::F16),
         }
     }
 }
@@ -149,9 +151,30 @@ impl<'a, E: FaerElement> ValuesMut<'a, E> {
     pub fn get(self, range: core::ops::Range<usize>) -> Option<Self> {
         Some(match self {
             Self::Full(x) => Self::Full(x.get_mut(range)?),
-            Self::Bf16(x) => Self::Bf16(x.get_mut(range)?),
-            Self::F16(x) => Self::F16(x.get_mut(range)?),
+            Self::Bf16(x) => Self::Bf16(x.get(range)?),
+            Self::F16(x) => Self::F16(x.get(range)?),
         })
+    }
+
+    /// Values of bf16.
+    pub fn bf16(values: &'a mut [bf16]) -> Self {
+        Self::Bf16(Sixteen::new(values))
+    }
+
+    /// Values of f16.
+    pub fn f16(values: &'a mut [f16]) -> Self {
+        Self::F16(Sixteen::new(values))
+    }
+
+    /// Raises the flag whenever a finite number is rounded to an infinity, which values in full width never do: it left the
+    /// range of the 16 bits.
+    #[must_use]
+    pub fn telling(self, flag: &'a AtomicBool) -> Self {
+        match self {
+            Self::Full(x) => Self::Full(x),
+            Self::Bf16(x) => Self::Bf16(x.telling(flag)),
+            Self::F16(x) => Self::F16(x.telling(flag)),
+        }
     }
 
     /// Replaces the values, rounding them once.
@@ -171,8 +194,8 @@ impl<'a, E: FaerElement> ValuesMut<'a, E> {
     pub(super) fn shared(&self) -> Values<'_, E> {
         match self {
             Self::Full(x) => Values::Full(x),
-            Self::Bf16(x) => Values::Bf16(x),
-            Self::F16(x) => Values::F16(x),
+            Self::Bf16(x) => Values::Bf16(x.values),
+            Self::F16(x) => Values::F16(x.values),
         }
     }
 
@@ -180,8 +203,8 @@ impl<'a, E: FaerElement> ValuesMut<'a, E> {
     pub(super) fn reborrow(&mut self) -> ValuesMut<'_, E> {
         match self {
             Self::Full(x) => ValuesMut::Full(x),
-            Self::Bf16(x) => ValuesMut::Bf16(x),
-            Self::F16(x) => ValuesMut::F16(x),
+            Self::Bf16(x) => ValuesMut::Bf16(x.reborrow()),
+            Self::F16(x) => ValuesMut::F16(x.reborrow()),
         }
     }
 
@@ -201,8 +224,14 @@ impl<'a, E: FaerElement> ValuesMut<'a, E> {
     fn round(&mut self, x: &[E]) {
         match self {
             Self::Full(_) => {}
-            Self::Bf16(out) => E::round_bf16(x, out),
-            Self::F16(out) => E::round_f16(x, out),
+            Self::Bf16(out) => {
+                E::round_bf16(x, out.values);
+                out.tell(x, |value| value.is_infinite());
+            }
+            Self::F16(out) => {
+                E::round_f16(x, out.values);
+                out.tell(x, |value| value.is_infinite());
+            }
         }
     }
 

@@ -66,7 +66,7 @@ impl FrankWolfeForm {
     }
 }
 
-pub(super) fn positive(name: &'static str, value: f64) -> Result<()> {
+fn positive(name: &'static str, value: f64) -> Result<()> {
     require(value > 0.0 && value.is_finite(), "frank_wolfe", name, value, "positive and finite")
 }
 

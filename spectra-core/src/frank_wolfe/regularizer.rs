@@ -1,11 +1,11 @@
 //! The regularisers: their values, and the linear subproblem they lead to.
 
-use super::conversion::positive;
-use crate::backend::{Backend, Coefficient, Matrix, Result, Scalar, require};
+use crate::backend::{Backend, Coefficient, Element, Matrix, Result, Scalar, domain, require};
 use crate::linalg::{Directions, Polar, Workspace};
 use crate::maps::{HardClip, Threshold};
 
-/// `psi`, a convex function of the singular values.
+/// `psi`, a convex function of the singular values. Strengths, the radius and their product are normal numbers of the element
+/// type.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Regularizer {
@@ -40,22 +40,25 @@ pub enum Regularizer {
 }
 
 impl Regularizer {
-    /// An error if a strength is outside its domain.
+    /// An error if a strength, or the radius of the ball it goes with, is outside its domain for arithmetic in `E`.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with its name.
-    pub fn validate(&self) -> Result<()> {
+    pub fn validate<E: Element>(&self, radius: f64) -> Result<()> {
+        let normal = |name, value| domain::normal::<E>("frank_wolfe", name, value);
+        normal("radius", radius)?;
+        let strength = |b| normal("b", b).and_then(|()| normal("b * radius", b * radius));
         match *self {
             Self::None => Ok(()),
-            Self::Frobenius { b } => positive("b", b),
-            Self::Nuclear { t } => positive("t", t),
+            Self::Frobenius { b } => strength(b),
+            Self::Nuclear { t } => normal("t", t),
             Self::Elastic { t, b } => {
-                positive("t", t)?;
-                positive("b", b)
+                normal("t", t)?;
+                strength(b)
             }
             Self::SchattenP { p, b } => {
                 require(p > 1.0 && p.is_finite(), "frank_wolfe", "p", p, "> 1 and finite")?;
-                positive("b", b)
+                strength(b)
             }
         }
     }
@@ -72,7 +75,7 @@ impl Regularizer {
     /// **Waits** for the device, but for none.
     ///
     /// # Errors
-    /// Those of the map; a radius that is not positive and finite.
+    /// Those of the map; a strength or a radius outside its domain.
     pub fn minimizer<B: Backend>(
         &self,
         gradient: &B::Matrix,
@@ -80,8 +83,7 @@ impl Regularizer {
         out: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
-        self.validate()?;
-        positive("radius", radius)?;
+        self.validate::<B::Element>(radius)?;
         let _scope = workspace.scope();
         let mut mapped = workspace.take_like(gradient, gradient.shape().1)?;
         let factor = match *self {

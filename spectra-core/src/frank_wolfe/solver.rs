@@ -1,8 +1,9 @@
 //! The iteration.
 
-use super::conversion::positive;
 use super::{Objective, Regularizer};
-use crate::backend::{Backend, Coefficient, Error, ErrorKind, Matrix, Result, Scalar, require};
+use crate::backend::{
+    Backend, Coefficient, Element, Error, ErrorKind, Matrix, Result, Scalar, domain, require,
+};
 use crate::linalg::Workspace;
 
 /// How `gamma` is chosen.
@@ -23,7 +24,7 @@ pub enum StepRule {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FrankWolfe {
-    /// D, the radius of the spectral-norm ball.
+    /// D, the radius of the spectral-norm ball; a normal number of the element type.
     pub radius: f64,
     /// psi.
     pub regularizer: Regularizer,
@@ -32,9 +33,9 @@ pub struct FrankWolfe {
     /// mu in [0, 1): the subproblem sees `M = mu M + (1 - mu) G`, M starting at the first G. For stochastic
     /// gradients; the gap is then an estimate, of the averaged gradient.
     pub momentum: f64,
-    /// At most so many steps.
+    /// At most so many steps; any number.
     pub max_iterations: usize,
-    /// Stops when the gap is no larger.
+    /// Stops when the gap is no larger; >= 0 and finite.
     pub tolerance: f64,
 }
 
@@ -72,19 +73,19 @@ impl FrankWolfe {
         Self { radius, regularizer, step, momentum: 0.0, max_iterations: 1000, tolerance: 1e-6 }
     }
 
-    /// An error if a setting is outside its domain.
+    /// An error if a setting is outside its domain for arithmetic in `E`.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] with the setting's name.
-    pub fn validate(&self) -> Result<()> {
-        positive("radius", self.radius)?;
-        self.regularizer.validate()?;
+    pub fn validate<E: Element>(&self) -> Result<()> {
+        self.regularizer.validate::<E>(self.radius)?;
         let operation = "frank_wolfe";
         if let StepRule::Constant(step) = self.step {
             require(step > 0.0 && step <= 1.0, operation, "step", step, "in (0, 1]")?;
         }
-        require((0.0..1.0).contains(&self.momentum), operation, "momentum", self.momentum, "in [0, 1)")?;
-        require(self.tolerance >= 0.0, operation, "tolerance", self.tolerance, ">= 0")
+        domain::memory::<E>(operation, "momentum", self.momentum)?;
+        let ok = self.tolerance >= 0.0 && self.tolerance.is_finite();
+        require(ok, operation, "tolerance", self.tolerance, ">= 0 and finite")
     }
 
     /// Minimises from `x`, which should lie in the ball (zero does), and leaves the last point in it. **Waits** for
@@ -112,7 +113,7 @@ impl FrankWolfe {
         workspace: &mut Workspace<B>,
         mut report: impl FnMut(&Iteration),
     ) -> Result<Outcome> {
-        self.validate()?;
+        self.validate::<B::Element>()?;
         let _scope = workspace.scope();
         let (rows, cols) = x.shape();
         // Not of the pool: an objective may put a handle of its own in its place.

@@ -31,7 +31,7 @@ impl InverseSqrt {
     /// 4 in each of the others (the cubic: 2 and 3), two less in the last, one more if `root` is wanted.
     ///
     /// # Errors
-    /// Shapes; `smallest` outside (0, 1]; a non-positive tolerance.
+    /// Shapes; `smallest` outside (0, 1]; settings.
     pub fn apply<B: Backend>(
         &self,
         a: &B::Matrix,

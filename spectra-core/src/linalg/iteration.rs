@@ -1,37 +1,44 @@
 //! What the iterations of this folder have in common: how long they run and what they report.
 
 use super::Schedule;
-use crate::backend::{Element, Result, require};
+use crate::backend::{Element, Result, domain};
 
 /// How many steps an iteration takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Steps {
-    /// Exactly so many; nothing is read from the device.
+    /// Exactly so many, at most 100; nothing is read from the device.
     Fixed(usize),
     /// As many as bring the singular values known to lie in the interval to within `tolerance` of the result.
     Auto {
-        /// Relative error, > 0.
+        /// Relative error, in (0, 1).
         tolerance: f64,
     },
 }
 
 impl Steps {
+    /// An error, of `operation`, if the count or the tolerance is outside its domain.
+    pub(crate) fn validate(self, operation: &'static str) -> Result<()> {
+        match self {
+            Self::Fixed(steps) => domain::iterations(operation, "steps", steps, 0),
+            Self::Auto { tolerance } => domain::tolerance(operation, tolerance),
+        }
+    }
+
     /// The count for values in `[lower, 1]`, and the error that the polynomials leave.
     ///
     /// # Errors
-    /// `tolerance` is not a positive number.
+    /// A count, a tolerance or a setting of the schedule outside its domain.
     pub fn count(self, schedule: Schedule, lower: f64) -> Result<(usize, f64)> {
+        self.validate("iteration")?;
+        schedule.validate("iteration")?;
         match self {
             Self::Fixed(steps) => {
                 let mut polynomials = schedule.polynomials(lower, steps);
                 polynomials.by_ref().for_each(drop);
                 Ok((steps, polynomials.error()))
             }
-            Self::Auto { tolerance } => {
-                require(tolerance > 0.0, "iteration", "tolerance", tolerance, "> 0")?;
-                Ok(schedule.count(lower, tolerance))
-            }
+            Self::Auto { tolerance } => Ok(schedule.count(lower, tolerance)),
         }
     }
 }

@@ -4,6 +4,8 @@
 //! arXiv 2505.16932): the best composition of `n` odd polynomials on `[l, u]` is found greedily, each step the
 //! best single polynomial on the interval that the steps before left.
 
+use crate::backend::{Result, require};
+
 /// `p(x) = x (a + b x^2 + c x^4)`
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OddPolynomial {
@@ -125,9 +127,11 @@ pub enum Schedule {
     /// The minimax quintics as arXiv 2505.16932 applies them in half precision: all but the last are stretched by
     /// `safety`, and the interval is taken no wider than `[cushion u, u]` when a polynomial is chosen.
     Guarded {
-        /// Stretch of the argument, >= 1; the published coefficients have 1.02.
+        /// Stretch of the argument, from 1.001 (with less, rounding errors drive values across the upper end and away, see
+        /// [`Minimax`](Self::Minimax)) to 1.5 (the slope of the last polynomials is 15/8: stretched by more they shrink what
+        /// they ought to lift); the published coefficients have 1.02.
         safety: f64,
-        /// Least ratio of the interval's ends; the published coefficients have 0.02.
+        /// Least ratio of the interval's ends, in [0, 1]; the published coefficients have 0.02.
         cushion: f64,
     },
 }
@@ -135,6 +139,16 @@ pub enum Schedule {
 impl Schedule {
     /// The setting of the published coefficients (with `lower = 1e-3`).
     pub const POLAR_EXPRESS: Self = Self::Guarded { safety: 1.02, cushion: 0.02 };
+
+    /// An error, of `operation`, if a setting is outside its domain.
+    pub(crate) fn validate(self, operation: &'static str) -> Result<()> {
+        if let Self::Guarded { safety, cushion } = self {
+            let ok = (STRETCH..=1.5).contains(&safety);
+            require(ok, operation, "safety", safety, "from 1.001 to 1.5")?;
+            require((0.0..=1.0).contains(&cushion), operation, "cushion", cushion, "from 0 to 1")?;
+        }
+        Ok(())
+    }
 
     /// The polynomials for singular values in `[lower, 1]`, `lower` clamped to `[1e-30, 1]`; `count` of them,
     /// then none.

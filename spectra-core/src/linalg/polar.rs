@@ -16,14 +16,14 @@ pub enum Normalization {
     Frobenius,
     /// `X / (factor ||X||_F + eps)`: KellerJordan/Muon has factor 1 and eps 1e-7, Polar Express 1.02 and 1e-6.
     Added {
-        /// Of the norm.
+        /// Of the norm; from 1 to 1 / [`lower`](Polar::lower), beyond which no singular value is promised to arrive.
         factor: f64,
-        /// Added.
+        /// Added; in [0, 1].
         eps: f64,
     },
     /// `X / max(||X||_F, eps)`: torch.optim.Muon, with eps 1e-7.
     Clamped {
-        /// The least divisor.
+        /// The least divisor; in [0, 1].
         eps: f64,
     },
 }
@@ -103,15 +103,16 @@ impl Polar {
     /// [`ErrorKind::Argument`] with the setting's name.
     pub fn validate(&self) -> Result<()> {
         require(self.lower > 0.0 && self.lower <= 1.0, "polar", "lower", self.lower, "in (0, 1]")?;
-        if let Steps::Auto { tolerance } = self.steps {
-            require(tolerance > 0.0, "polar", "tolerance", tolerance, "> 0")?;
-        }
+        self.schedule.validate("polar")?;
+        self.steps.validate("polar")?;
+        let eps_in_domain = |eps| require((0.0..=1.0).contains(&eps), "polar", "eps", eps, "in [0, 1]");
         match self.normalization {
             Normalization::Frobenius => Ok(()),
-            Normalization::Clamped { eps } => require(eps >= 0.0, "polar", "eps", eps, ">= 0"),
+            Normalization::Clamped { eps } => eps_in_domain(eps),
             Normalization::Added { factor, eps } => {
-                require(factor >= 1.0, "polar", "factor", factor, ">= 1")?;
-                require(eps >= 0.0, "polar", "eps", eps, ">= 0")
+                let ok = factor >= 1.0 && factor * self.lower <= 1.0;
+                require(ok, "polar", "factor", factor, "from 1 to 1 / lower")?;
+                eps_in_domain(eps)
             }
         }
     }
@@ -229,12 +230,7 @@ impl<B: Backend> OnShortSide<B> {
     fn new(x: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Self> {
         let (m, n) = x.shape();
         let r = m.min(n);
-        Ok(Self {
-            wide: m <= n,
-            gram: workspace.take(r, r)?,
-            factor: workspace.take(r, r)?,
-            products: 0,
-        })
+        Ok(Self { wide: m <= n, gram: workspace.take(r, r)?, factor: workspace.take(r, r)?, products: 0 })
     }
 
     fn release(self, workspace: &mut Workspace<B>) {

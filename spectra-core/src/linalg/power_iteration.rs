@@ -2,7 +2,9 @@
 
 use super::orthonormalize::{factor, go_on, is_well_conditioned, multiply_in_place};
 use super::{SmallFactor, Workspace};
-use crate::backend::{Backend, Coefficient, Element, Error, ErrorKind, Gradient, Matrix, Op, Result, Scalar};
+use crate::backend::{
+    Backend, Coefficient, Element, Error, ErrorKind, Gradient, Matrix, Op, Result, Scalar, domain,
+};
 use alloc::{vec, vec::Vec};
 
 /// How `V` is made from `W = M^T U`.
@@ -21,7 +23,7 @@ pub enum SubspaceForm {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PowerIteration {
-    /// T >= 1.
+    /// T, from 1 to 100. Each makes the subspace's error `(sigma_{k+1} / sigma_k)^2` times as large.
     pub iterations: usize,
     /// The paper's normalisation or the exact one.
     pub form: SubspaceForm,
@@ -94,6 +96,14 @@ impl<B: Backend> Subspace<B> {
 }
 
 impl PowerIteration {
+    /// An error if a setting is outside its domain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
+    pub fn validate(&self) -> Result<()> {
+        domain::iterations("power_iteration", "iterations", self.iterations, 1)
+    }
+
     /// Runs the iteration on `m` (m x n) from `v` (n x k), and leaves the new `V` in `v`. If `update` is
     /// `Some((mu, G))`, first `m = mu m + G`, in the same pass.
     ///
@@ -102,7 +112,7 @@ impl PowerIteration {
     /// replaced by random ones first. 6 mnk flops per iteration.
     ///
     /// # Errors
-    /// Those of the backend; [`ErrorKind::NonFinite`] if the host learns that `||M||` is not finite.
+    /// Settings; those of the backend; [`ErrorKind::NonFinite`] if the host learns that `||M||` is not finite.
     pub fn iterate<B: Backend>(
         &self,
         m: &mut B::Matrix,
@@ -110,6 +120,7 @@ impl PowerIteration {
         v: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Subspace<B>> {
+        self.validate()?;
         let _scope = workspace.scope();
         B::power_iteration(self, m, update, v, workspace)
     }

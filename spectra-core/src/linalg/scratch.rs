@@ -76,3 +76,32 @@ impl<E: Element> Scratch<E> {
         Some(info)
     }
 }
+
+#[cfg(all(test, feature = "faer"))]
+mod tests {
+    use super::*;
+    use crate::linalg::uniform;
+    use alloc::vec::Vec;
+
+    /// The solver for large k and the rotations find the same directions, up to their sign.
+    #[test]
+    fn large_gram_matrices_are_diagonalized_as_small_ones() {
+        const K: usize = 70;
+        // Columns of lengths 1 to 71: eigenvalues far apart.
+        let column = |r: usize, j: usize| uniform(5, r, j) * 0.1 + if r == j { (j + 1) as f64 } else { 0.0 };
+        let entry = |at: usize| (0..K).map(|r| column(r, at / K) * column(r, at % K)).sum::<f64>() as f32;
+        let gram: Vec<f32> = (0..K * K).map(entry).collect();
+        let factor = SmallFactor::Diagonalizer;
+        let (mut single, mut double) = (Scratch::<f32>::new(), Scratch::<f64>::new());
+        single.slices(K * K, 0).0.copy_from_slice(&gram);
+        double.slices(K * K, 0).0.iter_mut().zip(&gram).for_each(|(x, g)| *x = f64::from(*g));
+        let infos = (single.factorize(factor, K), double.factorize(factor, K));
+        assert_eq!((infos.0.dead, infos.1.dead), (0, 0));
+        let (single, double) = (single.slices(K * K, 0).0, double.slices(K * K, 0).0);
+        for i in 0..K {
+            let along: f64 = (0..K).map(|r| f64::from(single[r * K + i]) * double[r * K + i]).sum();
+            // Rounded to f32: each vector is off by eps of its length at most.
+            assert!((along.abs() - 1.0).abs() < 4.0 * f64::from(f32::EPSILON), "column {i}: {along}");
+        }
+    }
+}

@@ -38,7 +38,12 @@ impl SmallFactor {
 
     /// Replaces the row-major Gram matrix in `values` by the factor. `numbers`: at least
     /// [`numbers`](Self::numbers)`(k)` long, contents irrelevant.
+    ///
+    /// An empty matrix has an empty factor.
     pub fn compute<E: Element>(self, k: usize, values: &mut [E], numbers: &mut [f64]) -> SmallInfo {
+        if k == 0 {
+            return SmallInfo { dead: 0, condition: 1.0 };
+        }
         let (c, rest) = numbers.split_at_mut(k * k);
         let (out, rest) = rest.split_at_mut(k * k);
         let (length, order) = rest[..2 * k].split_at_mut(k);
@@ -150,9 +155,6 @@ fn scaled_cholesky(k: usize, c: &mut [f64], length: &[f64], dependent: f64, info
 
 /// `out = diag(1 / length) R^-1` for the scaled upper factor `R`; dead columns become zero.
 fn inverse_of_scaled(k: usize, r: &[f64], length: &[f64], out: &mut [f64]) {
-    if k == 0 {
-        return;
-    }
     out.fill(0.0);
     for (i, row) in out.chunks_exact_mut(k).enumerate() {
         // Until its turn comes, row[j] holds the sum of the products with the columns before it.
@@ -258,6 +260,15 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_matrix_has_an_empty_factor() {
+        for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer]
+        {
+            let (values, info) = compute(factor, 0, &[]);
+            assert!(values.is_empty() && info == SmallInfo { dead: 0, condition: 1.0 }, "{factor:?}");
+        }
+    }
+
+    #[test]
     fn zero_and_overflow_are_told_apart() {
         let (t, info) = compute(SmallFactor::ColumnNormalizer, 2, &[0.0, 0.0, 0.0, 4.0]);
         assert_eq!((t, info.dead), (vec![0.0, 0.0, 0.0, 0.5], 1));
@@ -265,5 +276,33 @@ mod tests {
         assert_eq!(t, [0.0]);
         let (_, info) = compute(SmallFactor::CholeskyInverse, 2, &[1.0, 0.0, 0.0, f64::INFINITY]);
         assert_eq!(info.condition, f64::INFINITY);
+    }
+
+    #[test]
+    fn nothing_is_diagonal() {
+        for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer]
+        {
+            let (b, info) = compute(factor, 0, &[]);
+            assert!(b.is_empty() && info.dead == 0, "{factor:?}");
+        }
+    }
+
+    #[test]
+    fn zero_and_dependent_columns_leave_the_diagonalizer_orthogonal() {
+        // The second column is zero, the fourth twice the first.
+        let a = [1.0, 0.0, 2.0, 2.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, -1.0, 2.0];
+        for c in [gram(3, 4, &a), vec![0.0; 16]] {
+            let (b, _) = compute(SmallFactor::Diagonalizer, 4, &c);
+            let identity = gram(4, 4, &b);
+            let values = product(4, &c, &b);
+            let diagonal: Vec<f64> =
+                (0..16).map(|i| (0..4).map(|r| b[r * 4 + i / 4] * values[r * 4 + i % 4]).sum()).collect();
+            for i in 0..16 {
+                let expected = if i % 5 == 0 { 1.0 } else { 0.0 };
+                assert!((identity[i] - expected).abs() < 16.0 * f64::EPSILON, "{identity:?}");
+                assert!(i % 5 == 0 || diagonal[i].abs() < 64.0 * f64::EPSILON * 12.0, "{diagonal:?}");
+            }
+            assert!(diagonal[0] >= diagonal[5] && diagonal[5] >= diagonal[10], "{diagonal:?}");
+        }
     }
 }

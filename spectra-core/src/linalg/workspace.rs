@@ -14,16 +14,18 @@ const IDENTITY: usize = usize::MAX;
 /// A pool of temporary matrices, shared by all parameters of an optimizer.
 ///
 /// [`take`](Self::take) hands out a matrix of the asked shape with unspecified contents, [`give`](Self::give)
-/// takes it back. Parameters of equal shape share the same temporaries, so the pool holds one set per shape.
+/// takes it back. Parameters of equal shape share the same temporaries, so the pool holds one set per shape. Algorithms give
+/// back what they took: a handle of the caller's never enters the pool. With the workspace goes all that it holds, working
+/// memory of the CPU kernels included.
 #[derive(Debug)]
 pub struct Workspace<B: Backend> {
     backend: B,
     pool: Vec<(Key, Vec<B::Matrix>)>,
     tells_norms: Option<bool>,
     tells_dead_columns: Option<bool>,
-    /// Working memory of the CPU kernels.
+    /// Working memory of the CPU kernels, once an algorithm has run.
     #[cfg(feature = "faer")]
-    kernels: alloc::sync::Arc<crate::faer::Pool>,
+    kernels: std::sync::OnceLock<alloc::sync::Arc<crate::faer::Pool>>,
     /// Host buffers for the small factorisations.
     pub scratch: Scratch<B::Element>,
 }
@@ -80,7 +82,7 @@ impl<B: Backend> Workspace<B> {
     /// algorithm begins with it.
     #[cfg(feature = "faer")]
     pub(crate) fn scope(&self) -> crate::faer::Scope {
-        crate::faer::enter(&self.kernels)
+        crate::faer::enter(self.kernels.get_or_init(Default::default))
     }
 
     /// There are no kernels that need working memory.

@@ -1,9 +1,9 @@
 //! The hard spectral clip: each singular value `sigma -> min(sigma, c)`.
 
 use super::separate::{in_range, separate};
-use super::soft_clip::{check_threshold, default_tolerance, relative_norm};
+use super::soft_clip::{default_tolerance, relative_norm};
 use crate::backend::{
-    Backend, Coefficient, Element, Matrix, Op, Result, Scalar, ScalarOp, check_same, require,
+    Backend, Coefficient, Element, Matrix, Op, Result, Scalar, ScalarOp, check_same, domain, require,
 };
 use crate::linalg::{Info, Polar, Workspace};
 
@@ -24,9 +24,9 @@ pub enum HardClipMethod {
 pub struct HardClip {
     /// The way.
     pub method: HardClipMethod,
-    /// Relative residual at which a direction counts as found; `None` is 5e-6 in `f32`, 2e-13 in `f64`.
+    /// Relative residual, in (0, 1), at which a direction counts as found; `None` is 5e-6 in `f32`, 2e-13 in `f64`.
     pub tolerance: Option<f64>,
-    /// Deflation proves that no singular value of the result exceeds `(1 + slack) c`. The proof takes one r x r
+    /// Deflation proves that no singular value of the result exceeds `(1 + slack) c`, slack in (0, 1]. The proof takes one r x r
     /// product more for each halving of the slack when values crowd just below c.
     pub slack: f64,
 }
@@ -47,9 +47,10 @@ impl HardClip {
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
     pub fn validate(&self) -> Result<()> {
-        let tolerance = self.tolerance.unwrap_or(1.0);
-        require(tolerance > 0.0, "hard_clip", "tolerance", tolerance, "> 0")?;
-        require(self.slack > 0.0, "hard_clip", "slack", self.slack, "> 0")
+        if let Some(tolerance) = self.tolerance {
+            domain::tolerance("hard_clip", tolerance)?;
+        }
+        require(self.slack > 0.0 && self.slack <= 1.0, "hard_clip", "slack", self.slack, "in (0, 1]")
     }
 
     /// Writes the clipped matrix to `out`; both m x n. **Waits** for the device.
@@ -65,7 +66,7 @@ impl HardClip {
     /// One row or one column is scaled by `min(1, c / norm)`. A zero or empty matrix gives zero.
     ///
     /// # Errors
-    /// Shapes; `c` not positive and finite; settings;
+    /// Shapes; a `c` that is no positive, finite, normal number of the element type; settings;
     /// [`ErrorKind::NonFinite`](crate::backend::ErrorKind::NonFinite).
     pub fn apply<B: Backend>(
         &self,
@@ -74,7 +75,7 @@ impl HardClip {
         out: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Info> {
-        check_threshold("hard_clip", c)?;
+        domain::normal::<B::Element>("hard_clip", "c", c)?;
         self.validate()?;
         check_same("hard_clip", x, out)?;
         let _scope = workspace.scope();

@@ -11,7 +11,7 @@ pub use soft_clip::{AlphaBound, SoftClip, SoftClipMethod, VectorRule};
 pub use tail_shrink::{Shaped, TailShrink, tail_shrink};
 pub use threshold::Threshold;
 
-use crate::backend::{Backend, Element, Gradient, Matrix, Result};
+use crate::backend::{Backend, Element, Gradient, Matrix, Result, domain};
 use crate::linalg::{Polar, Workspace};
 
 /// The spectral map of a recipe.
@@ -26,14 +26,14 @@ pub enum SpectralMap {
     SoftClip {
         /// How it is computed.
         clip: SoftClip,
-        /// c > 0, before the schedule's factor.
+        /// c > 0, before and after the schedule's factor with a square that is in range: in `f32` from 1.1e-19 to 9.2e18.
         threshold: f64,
     },
     /// `sigma -> min(sigma, c)`.
     HardClip {
         /// How it is computed.
         clip: HardClip,
-        /// c > 0, before the schedule's factor.
+        /// c, likewise.
         threshold: f64,
     },
     /// `sigma -> 1`.
@@ -85,24 +85,33 @@ impl SpectralMap {
         }
     }
 
-    /// An error if a setting is outside its domain.
+    /// The threshold c of a clip.
+    pub fn threshold(&self) -> Option<f64> {
+        match self {
+            Self::SoftClip { threshold, .. } | Self::HardClip { threshold, .. } => Some(*threshold),
+            Self::Identity | Self::TailShrink(_) | Self::Orthogonalize(_) => None,
+        }
+    }
+
+    /// An error if a setting is outside its domain for arithmetic in `E`.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
-    pub fn validate(&self) -> Result<()> {
+    pub fn validate<E: Element>(&self) -> Result<()> {
+        self.check_clip_factor::<E>(1.0)?;
         match self {
             Self::Identity => Ok(()),
             Self::TailShrink(map) => map.validate(),
-            Self::SoftClip { clip, threshold } => {
-                soft_clip::check_threshold("soft_clip", *threshold)?;
-                clip.validate()
-            }
-            Self::HardClip { clip, threshold } => {
-                soft_clip::check_threshold("hard_clip", *threshold)?;
-                clip.validate()
-            }
+            Self::SoftClip { clip, .. } => clip.validate(),
+            Self::HardClip { clip, .. } => clip.validate(),
             Self::Orthogonalize(polar) => polar.validate(),
         }
+    }
+
+    /// An error unless this factor leaves a clip's threshold in its domain.
+    pub(crate) fn check_clip_factor<E: Element>(&self, factor: f64) -> Result<()> {
+        let check = |c| domain::square_normal::<E>(self.name(), "threshold", c * factor);
+        self.threshold().map_or(Ok(()), check)
     }
 
     /// Maps `direction`, after `direction = mu direction + G` if `update` is given. `cache` and `step` (from 0):

@@ -3,7 +3,9 @@
 use crate::backend::{
     Backend, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp, require,
 };
-use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale};
+use crate::linalg::{
+    Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale,
+};
 
 /// How the dominant subspace is chosen and tracked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +50,11 @@ impl TailShrink {
     /// The columns of V are no longer than `sqrt(n)` (random ones at first), so entries of `M V` are at most
     /// `sqrt(n) ||M||`. A host that does not know the norm cannot scale before the Gram matrix is formed, which holds the
     /// squares.
-    pub(crate) fn largest_norm<E: Element>(&self, (rows, cols): (usize, usize), host_knows_norms: bool) -> f64 {
+    pub(crate) fn largest_norm<E: Element>(
+        &self,
+        (rows, cols): (usize, usize),
+        host_knows_norms: bool,
+    ) -> f64 {
         let max = E::max_value().widen();
         if self.rank(rows, cols) == rows.min(cols) {
             return max;
@@ -64,8 +70,8 @@ impl TailShrink {
     pub fn validate(&self) -> Result<()> {
         let ratio = self.rank_ratio;
         require(ratio > 0.0 && ratio <= 1.0, "tail_shrink", "rank_ratio", ratio, "in (0, 1]")?;
-        let (t, every) = (self.power.iterations, self.refresh_every);
-        require(t >= 1, "tail_shrink", "iterations", t as f64, "at least 1")?;
+        self.power.validate()?;
+        let every = self.refresh_every;
         require(every >= 1, "tail_shrink", "refresh_every", every as f64, "at least 1")
     }
 }

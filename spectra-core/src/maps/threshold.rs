@@ -3,10 +3,11 @@
 use super::HardClip;
 use super::separate::{in_range, separate};
 use super::soft_clip::default_tolerance;
-use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, check_same, require};
+use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, check_same, domain, require};
 use crate::linalg::{Directions, Info, Polar, Workspace};
 
-/// A map of singular values that is zero up to a threshold, or a power.
+/// A map of singular values that is zero up to a threshold, or a power. `t`, `b`, `radius` and `b radius` are normal numbers
+/// of the element type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Threshold {
@@ -61,29 +62,29 @@ impl Threshold {
         }
     }
 
-    /// An error if a setting is outside its domain.
+    /// An error if a setting is outside its domain for arithmetic in `E`.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
-    pub fn validate(&self) -> Result<()> {
-        let positive = |name, value: f64| {
-            require(value > 0.0 && value.is_finite(), "threshold", name, value, "positive and finite")
-        };
+    pub fn validate<E: Element>(&self) -> Result<()> {
+        let normal = |name, value| domain::normal::<E>("threshold", name, value);
         match *self {
-            Self::Soft { t } => positive("t", t),
+            Self::Soft { t } => normal("t", t),
             Self::Elastic { t, b, radius } => {
-                positive("t", t)?;
-                positive("b", b)?;
-                positive("radius", radius)
+                normal("t", t)?;
+                normal("b", b)?;
+                normal("radius", radius)?;
+                normal("b * radius", b * radius)
             }
             Self::BangBang { t, radius } => {
-                positive("t", t)?;
-                positive("radius", radius)
+                normal("t", t)?;
+                normal("radius", radius)
             }
             Self::SchattenP { p, b, radius } => {
                 require(p > 1.0 && p.is_finite(), "threshold", "p", p, "> 1 and finite")?;
-                positive("b", b)?;
-                positive("radius", radius)
+                normal("b", b)?;
+                normal("radius", radius)?;
+                normal("b * radius", b * radius)
             }
         }
     }
@@ -110,7 +111,7 @@ impl Threshold {
         out: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Info> {
-        self.validate()?;
+        self.validate::<B::Element>()?;
         check_same("threshold", x, out)?;
         let _scope = workspace.scope();
         let (m, n) = x.shape();

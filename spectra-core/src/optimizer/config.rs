@@ -1,7 +1,7 @@
 //! What a user sets: two recipes, two learning rates, the safety switches.
 
-use super::{PreClip, Recipe};
-use crate::backend::{Result, require};
+use super::{PreClip, Rates, Recipe};
+use crate::backend::{Element, Result, domain, require};
 
 /// The settings of an [`Optimizer`](super::Optimizer).
 ///
@@ -10,7 +10,7 @@ use crate::backend::{Result, require};
 ///
 /// let config = Config::preset("spectra")?.lr(0.01).elementwise_lr(3e-3).weight_decay(0.1);
 /// assert!(Config::preset("spectre").is_err());
-/// assert!(config.lr(f64::NAN).validate().is_err());
+/// assert!(config.lr(f64::NAN).validate::<f32>().is_err());
 /// # Ok::<(), spectra_core::backend::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,22 +21,42 @@ pub struct Config {
     pub spectral: Recipe,
     /// The rule of everything else: embeddings, heads, vectors.
     pub elementwise: Recipe,
-    /// Learning rate of the hidden matrices, >= 0.
+    /// Learning rate of the hidden matrices: see [`Rates::lr`].
     pub lr: f64,
-    /// Learning rate of everything else; `None`: the same. Setting the learning rate later scales both.
+    /// Learning rate of everything else, likewise; `None`: the same. Setting the learning rate later scales both.
     pub elementwise_lr: Option<f64>,
     /// All gradients are multiplied by `min(1, clip_norm / (||G|| + 1e-6))`, with the norm over all parameters
-    /// that are not frozen (PyTorch's `clip_grad_norm_`). `None`: off.
+    /// that are not frozen (PyTorch's `clip_grad_norm_`). Positive with a square that is in range: in `f32` from 1.1e-19 to
+    /// 9.2e18. `None`: off. Finite entries of any size are clipped rightly.
     pub clip_norm: Option<f64>,
     /// Spectral clipping of the raw gradients, before the norm clip. `None`: off.
     pub pre_clip: Option<PreClip>,
-    /// Refuse a step if any gradient holds a NaN or an infinity, before anything has changed. On a device this
-    /// reads one number per step, that is, it **waits**.
+    /// Refuse a step if any gradient holds a NaN or an infinity, or is larger after the clips than its rule's state can hold
+    /// ([`Recipe::gradient_limits`]), before anything has changed. On a device this reads one number per step, that is, it
+    /// **waits**. Without it such a gradient ends in the weights.
     pub check_finite: bool,
     /// Refuse a step in which a parameter that is not frozen has no gradient, before anything has changed. Off: it is left
     /// alone, and told by the framework's `missing_gradients`. A step in which no parameter has one is always refused.
     #[cfg_attr(feature = "serde", serde(default))]
     pub require_gradients: bool,
+    /// A setting that was asked for and that no rule has: refused by [`validate`](Self::validate).
+    #[cfg_attr(
+        feature = "serde",
+        serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "refuse_misfit")
+    )]
+    pub(super) misfit: Option<&'static str>,
+}
+
+/// A configuration that is refused cannot be written: read again it would pass.
+#[cfg(feature = "serde")]
+fn refuse_misfit<S: serde::Serializer>(
+    misfit: &Option<&'static str>,
+    _: S,
+) -> core::result::Result<S::Ok, S::Error> {
+    let name = misfit.unwrap_or_default();
+    Err(serde::ser::Error::custom(alloc::format!(
+        "`{name}` is a setting that no rule of the configuration has"
+    )))
 }
 
 impl Config {
@@ -53,6 +73,7 @@ impl Config {
             pre_clip: None,
             check_finite: true,
             require_gradients: false,
+            misfit: None,
         }
     }
 
@@ -122,32 +143,38 @@ impl Config {
         self
     }
 
-    /// An error if a setting is outside its domain.
+    /// An error if a setting is outside its domain for arithmetic in `E`. Every optimizer asks, in its own type, also of a
+    /// configuration that was read from a file.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
-    pub fn validate(&self) -> Result<()> {
-        self.spectral.validate()?;
-        self.elementwise.validate()?;
-        let lr =
-            |name, x: f64| require(x >= 0.0 && x.is_finite(), "config", name, x, "non-negative and finite");
-        lr("lr", self.lr)?;
-        if let Some(x) = self.elementwise_lr {
-            lr("elementwise_lr", x)?;
-            require(
-                self.lr > 0.0 || x == 0.0,
-                "config",
-                "lr",
-                self.lr,
-                "positive when elementwise_lr is, because both are scaled together",
-            )?;
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name;
+    /// [`ErrorKind::Name`](crate::backend::ErrorKind::Name) for a setting that no rule has.
+    pub fn validate<E: Element>(&self) -> Result<()> {
+        self.validate_rules::<E>()?;
+        domain::rate::<E>("config", "lr", self.lr)?;
+        let elementwise_lr = self.elementwise_lr.unwrap_or(self.lr);
+        domain::rate::<E>("config", "elementwise_lr", elementwise_lr)?;
+        let requirement = "positive when elementwise_lr is, because both are scaled together";
+        let ok = elementwise_lr == 0.0 || (elementwise_lr / self.lr).is_finite();
+        require(ok, "config", "lr", self.lr, requirement)?;
+        for (lr, recipe) in [(self.lr, &self.spectral), (elementwise_lr, &self.elementwise)] {
+            Rates { lr, clip_factor: 1.0 }.validate::<E>(recipe)?;
         }
+        Ok(())
+    }
+
+    /// [`validate`](Self::validate) without the learning rates: for a front-end that gets them with every step, where
+    /// [`ParameterState::step`](super::ParameterState::step) checks them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn validate_rules<E: Element>(&self) -> Result<()> {
+        self.check_fit()?;
+        self.spectral.validate::<E>()?;
+        self.elementwise.validate::<E>()?;
         if let Some(clip) = &self.pre_clip {
-            clip.validate()?;
+            clip.validate::<E>()?;
         }
-        match self.clip_norm {
-            Some(norm) => require(norm > 0.0, "config", "clip_norm", norm, "positive"),
-            None => Ok(()),
-        }
+        self.clip_norm.map_or(Ok(()), |norm| domain::square_normal::<E>("config", "clip_norm", norm))
     }
 }

@@ -17,6 +17,7 @@ mod recipe;
 mod restored;
 mod saved;
 mod scale;
+mod settings;
 #[cfg(feature = "serde")]
 mod snapshot;
 mod step;

@@ -2,7 +2,7 @@
 
 use super::plan::Rule;
 use super::progress::Progress;
-use super::{Config, ParameterState, Recipe};
+use super::{Config, ParameterState, Rates, Recipe};
 use crate::backend::{Backend, Error, ErrorKind, Result, require};
 use crate::linalg::Workspace;
 use alloc::{boxed::Box, vec::Vec};
@@ -77,7 +77,7 @@ impl<B: Backend> Optimizer<B> {
         config: Config,
         parameters: impl IntoIterator<Item = ParameterSpec>,
     ) -> Result<Self> {
-        config.validate()?;
+        config.validate::<B::Element>()?;
         let mut members: Vec<Member<B>> = Vec::new();
         for spec in parameters {
             if members.iter().any(|member| member.spec.name == spec.name) {
@@ -158,38 +158,40 @@ impl<B: Backend> Optimizer<B> {
     /// stays as configured.
     ///
     /// # Errors
-    /// Negative or non-finite.
+    /// Outside the domain of [`Rates::lr`], for the hidden matrices or for everything else.
     pub fn set_learning_rate(&mut self, lr: f64) -> Result<()> {
-        require(lr >= 0.0 && lr.is_finite(), "set_learning_rate", "lr", lr, "non-negative and finite")?;
-        self.rates.lr = lr;
-        Ok(())
+        self.set_rates(ModelRates { lr, ..self.rates })
     }
 
     /// Sets the factor of the clip threshold, `c_t = c factor`, from its schedule; 1 at first, or where a
     /// [restored](Self::restore) run had left it.
     ///
     /// # Errors
-    /// Not positive, or non-finite.
+    /// Not positive, or non-finite; a `c_t` outside the threshold's domain.
     pub fn set_clip_factor(&mut self, factor: f64) -> Result<()> {
-        require(
-            factor > 0.0 && factor.is_finite(),
-            "set_clip_factor",
-            "factor",
-            factor,
-            "positive and finite",
-        )?;
-        self.rates.clip_factor = factor;
+        self.set_rates(ModelRates { clip_factor: factor, ..self.rates })?;
         self.factors_set.clip = true;
+        Ok(())
+    }
+
+    /// Takes the rates if those of both rules are in their domains.
+    fn set_rates(&mut self, rates: ModelRates) -> Result<()> {
+        let ModelRates { lr, elementwise_ratio, clip_factor } = rates;
+        let Config { spectral, elementwise, .. } = &self.config;
+        Rates { lr, clip_factor }.validate::<B::Element>(spectral)?;
+        Rates { lr: lr * elementwise_ratio, clip_factor }.validate::<B::Element>(elementwise)?;
+        self.rates = rates;
         Ok(())
     }
 
     /// Sets the factor of the pre-clip's threshold from its own schedule; 1 at first, or where a restored run had left it.
     ///
     /// # Errors
-    /// Not positive, or non-finite.
+    /// Not positive, or non-finite; a threshold outside its domain.
     pub fn set_pre_clip_factor(&mut self, factor: f64) -> Result<()> {
         let operation = "set_pre_clip_factor";
         require(factor > 0.0 && factor.is_finite(), operation, "factor", factor, "positive and finite")?;
+        self.config.pre_clip.map_or(Ok(()), |clip| clip.check_factor::<B::Element>(factor))?;
         self.pre_clip_factor = factor;
         self.factors_set.pre_clip = true;
         Ok(())

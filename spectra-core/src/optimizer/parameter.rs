@@ -1,7 +1,7 @@
 //! One parameter's optimizer: the step that composes direction, spectral map and scale.
 
 use super::{Recipe, StepScale};
-use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, check_same};
+use crate::backend::{Backend, Coefficient, Element, Gradient, Matrix, Result, check_same, domain, require};
 use crate::directions::{Slot, Slots, Target, buffer};
 use crate::linalg::Workspace;
 use crate::maps::{Mapped, SpectralMap};
@@ -9,10 +9,31 @@ use crate::maps::{Mapped, SpectralMap};
 /// The rates of one step, from the schedules.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
-    /// Learning rate.
+    /// Learning rate, >= 0 and at most 4.2e9 in `f32`; times the recipe's weight decay at most 1.
     pub lr: f64,
-    /// Factor of the clip threshold: `c_t = c clip_factor`.
+    /// Factor of the clip threshold, positive: `c_t = c clip_factor`, in the threshold's own domain.
     pub clip_factor: f64,
+}
+
+impl Rates {
+    /// An error if a rate is outside its domain for a step of `recipe` in arithmetic of type `E`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the rate's name.
+    pub fn validate<E: Element>(&self, recipe: &Recipe) -> Result<()> {
+        domain::rate::<E>("learning rate", "lr", self.lr)?;
+        let decay = self.lr * recipe.weight_decay;
+        require(decay <= 1.0, "learning rate", "lr * weight_decay", decay, "at most 1")?;
+        let factor = self.clip_factor;
+        require(
+            factor > 0.0 && factor.is_finite(),
+            "clip threshold",
+            "factor",
+            factor,
+            "positive and finite",
+        )?;
+        recipe.map.check_clip_factor::<E>(factor)
+    }
 }
 
 /// What a step found out.
@@ -40,7 +61,7 @@ impl<B: Backend> ParameterState<B> {
     /// # Errors
     /// A setting of the recipe outside its domain.
     pub fn new(recipe: Recipe) -> Result<Self> {
-        recipe.validate()?;
+        recipe.validate::<B::Element>()?;
         Ok(Self { recipe, slots: Slots::default(), steps: 0 })
     }
 
@@ -61,9 +82,9 @@ impl<B: Backend> ParameterState<B> {
     /// allocates nothing; a device backend does not wait unless its small factorisations do.
     ///
     /// # Errors
-    /// Shapes, and memory for the direction's buffers, before anything has changed. Afterwards those of the device, of memory for
-    /// temporaries, and of a map that finds a NaN or an infinity: then weights and buffers may be between two steps, and the
-    /// step is not counted. [`Optimizer`](super::Optimizer) remembers that; whoever calls this method has to.
+    /// Rates, shapes, and memory for the direction's buffers, before anything has changed. Afterwards those of the device, of
+    /// memory for temporaries, and of a map that finds a NaN or an infinity: then weights and buffers may be between two steps, and
+    /// the step is not counted. [`Optimizer`](super::Optimizer) remembers that; whoever calls this method has to.
     pub fn step(
         &mut self,
         weights: &mut B::Matrix,
@@ -71,6 +92,7 @@ impl<B: Backend> ParameterState<B> {
         rates: Rates,
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo> {
+        rates.validate::<B::Element>(&self.recipe)?;
         check_same("step", weights, gradient.values)?;
         let _scope = workspace.scope();
         if let Some(state) = &self.slots.momentum {

@@ -1,7 +1,7 @@
 //! Spectral clipping of the raw gradients (2603.14315, section 5), before the global norm clip.
 
 use super::plan::Rule;
-use crate::backend::{Backend, Matrix, Result, require};
+use crate::backend::{Backend, Element, Matrix, Result, domain};
 use crate::linalg::Workspace;
 use crate::maps::SoftClip;
 
@@ -12,7 +12,7 @@ use crate::maps::SoftClip;
 pub struct PreClip {
     /// How it is computed.
     pub clip: SoftClip,
-    /// c > 0, before the factor of its own schedule.
+    /// c > 0, before and after the factor of its own schedule with a square that is in range: in `f32` from 1.1e-19 to 9.2e18.
     pub threshold: f64,
     /// Also the gradients of elementwise parameters (vectors by their norm).
     pub all: bool,
@@ -24,14 +24,18 @@ impl PreClip {
         Self { clip: SoftClip::AUTO, threshold, all: false }
     }
 
-    /// An error if a setting is outside its domain.
+    /// An error if a setting is outside its domain for arithmetic in `E`.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
-    pub fn validate(&self) -> Result<()> {
-        let c = self.threshold;
-        require(c > 0.0 && c.is_finite(), "pre_clip", "threshold", c, "positive and finite")?;
+    pub fn validate<E: Element>(&self) -> Result<()> {
+        self.check_factor::<E>(1.0)?;
         self.clip.validate()
+    }
+
+    /// An error unless this factor leaves a threshold in its domain.
+    pub(super) fn check_factor<E: Element>(&self, factor: f64) -> Result<()> {
+        domain::square_normal::<E>("pre_clip", "threshold", self.threshold * factor)
     }
 
     /// Whether gradients of parameters with this rule are clipped.

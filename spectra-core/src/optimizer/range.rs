@@ -26,7 +26,9 @@ impl Recipe {
     /// The limits for an m x n parameter in `E`, if they were kept at every step.
     pub fn gradient_limits<E: Element>(&self, shape: (usize, usize), dots: Dots) -> GradientLimits {
         let entry = self.direction.largest_gradient::<E>();
-        let Some(growth) = self.direction.growth() else { return GradientLimits { entry, norm: f64::INFINITY } };
+        let Some(growth) = self.direction.growth() else {
+            return GradientLimits { entry, norm: f64::INFINITY };
+        };
         let mapped = self.map.largest_norm::<E>(shape, dots.known);
         let scaled = match self.scale {
             // By the square of a norm, with half of the range left.

@@ -1,7 +1,7 @@
 //! A recipe: direction, spectral map, step scale. An optimizer of the family is one value of this type.
 
 use super::{STATE_VERSION, StepScale};
-use crate::backend::{Result, require};
+use crate::backend::{Element, Result, domain};
 use crate::directions::Direction;
 use crate::maps::SpectralMap;
 use alloc::string::String;
@@ -34,7 +34,8 @@ pub struct Recipe {
     pub map: SpectralMap,
     /// The factor of the step.
     pub scale: StepScale,
-    /// Decoupled weight decay `wd >= 0`, multiplied by the learning rate.
+    /// Decoupled weight decay `wd >= 0`, multiplied by the learning rate; `lr wd <= 1`, because beyond the weights would
+    /// change their sign at every step. In `f32` at most 4.2e9.
     pub weight_decay: f64,
 }
 
@@ -74,15 +75,14 @@ impl Recipe {
         alloc::format!("{averaged}{} + {}", self.direction.name(), self.map.name())
     }
 
-    /// An error if a setting is outside its domain.
+    /// An error if a setting is outside its domain for arithmetic in `E`.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
-    pub fn validate(&self) -> Result<()> {
-        self.direction.validate()?;
-        self.map.validate()?;
-        self.scale.validate()?;
-        let decay = self.weight_decay;
-        require(decay >= 0.0 && decay.is_finite(), "recipe", "weight_decay", decay, "non-negative and finite")
+    pub fn validate<E: Element>(&self) -> Result<()> {
+        self.direction.validate::<E>()?;
+        self.map.validate::<E>()?;
+        self.scale.validate::<E>()?;
+        domain::rate::<E>("recipe", "weight_decay", self.weight_decay)
     }
 }

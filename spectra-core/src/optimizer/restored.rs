@@ -83,6 +83,17 @@ pub struct Restored {
     pub differences: Vec<Difference>,
 }
 
+impl Restored {
+    /// What a front-end with a format of its own restored.
+    pub fn new(
+        steps: u64,
+        (clip_factor, pre_clip_factor): (f64, f64),
+        differences: Vec<Difference>,
+    ) -> Self {
+        Self { steps, clip_factor, pre_clip_factor, differences }
+    }
+}
+
 impl fmt::Display for Restored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "restored at step {}", self.steps)?;

@@ -1,6 +1,6 @@
 //! Step scales: the third choice.
 
-use crate::backend::{Backend, Result, Scalar, ScalarOp, require};
+use crate::backend::{Backend, Element, Result, Scalar, ScalarOp, domain};
 
 /// The factor `scale` in `X <- (1 - lr wd) X - lr scale O`, for an m x n matrix (rows = output features).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,14 +12,15 @@ pub enum StepScale {
     AspectRatio,
     /// `factor sqrt(max(m, n))`; 0.2 matches AdamW's typical RMS (Moonlight, 2502.16982).
     MaxDimension {
-        /// 0.2.
+        /// 0.2; positive, in `f32` from 2.4e-10 to 4.2e9.
         factor: f64,
     },
     /// `rms / (||O||_F / sqrt(mn) + eps)`: every update has the same RMS (2602.11185, Algorithm 1, line 11).
     MatchRms {
-        /// 0.2.
+        /// 0.2; positive, in `f32` from 2.4e-10 to 4.2e9.
         rms: f64,
-        /// Added to the measured RMS; the paper gives no value, 1e-8 is ours.
+        /// Added to the measured RMS; the paper gives no value, 1e-8 is ours. Positive with a square that does not vanish in
+        /// the arithmetic type, from 1.1e-19 in `f32`: of a smaller O the measured square is 0, and the scale `rms / eps`.
         eps: f64,
     },
 }
@@ -53,19 +54,17 @@ impl StepScale {
         combine(ScalarOp::Div, &backend.scalar(rms)?, &measured)
     }
 
-    /// An error if a setting is outside its domain.
+    /// An error if a setting is outside its domain for arithmetic in `E`.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
-    pub fn validate(&self) -> Result<()> {
-        let positive =
-            |name, x: f64| require(x > 0.0 && x.is_finite(), "step_scale", name, x, "positive and finite");
+    pub fn validate<E: Element>(&self) -> Result<()> {
         match *self {
             Self::One | Self::AspectRatio => Ok(()),
-            Self::MaxDimension { factor } => positive("factor", factor),
+            Self::MaxDimension { factor } => domain::factor::<E>("step_scale", "factor", factor),
             Self::MatchRms { rms, eps } => {
-                positive("rms", rms)?;
-                positive("eps", eps)
+                domain::factor::<E>("step_scale", "rms", rms)?;
+                domain::square_normal::<E>("step_scale", "eps", eps)
             }
         }
     }

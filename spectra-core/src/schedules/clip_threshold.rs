@@ -2,8 +2,7 @@
 
 use super::decay::FinalDecay;
 use super::learning_rate::LearningRateSchedule;
-use crate::backend::require;
-use crate::backend::{Error, Result};
+use crate::backend::{Error, Result, domain, require};
 
 const OPERATION: &str = "clip threshold";
 
@@ -55,7 +54,7 @@ impl ClipThreshold {
     /// `c = threshold`, raised while `schedule` warms up. The paper's default is 10.
     ///
     /// # Errors
-    /// A `threshold` that is not positive and finite.
+    /// A `threshold` that is not positive and finite, or whose square is not.
     pub fn new(threshold: f64, schedule: LearningRateSchedule) -> Result<Self> {
         Form { threshold, schedule, follows_warmup: true, decay: None }.checked()
     }
@@ -63,7 +62,7 @@ impl ClipThreshold {
     /// `c` at every update, whatever the learning rate does.
     ///
     /// # Errors
-    /// A `threshold` that is not positive and finite.
+    /// As [`new`](Self::new).
     pub fn constant(threshold: f64) -> Result<Self> {
         Self::new(threshold, LearningRateSchedule::constant())
     }
@@ -81,7 +80,7 @@ impl ClipThreshold {
     ///
     /// # Errors
     /// A schedule without an end; a decay that does not fit behind the warm-up; a final factor that is not from 0 to 1, or 0
-    /// on an exponential curve (see [`FinalDecay`]).
+    /// on an exponential curve, whose threshold would be 0 (see [`FinalDecay`]).
     pub fn with_decay(self, decay: FinalDecay) -> Result<Self> {
         Form { decay: Some(decay), ..self.0 }.checked()
     }
@@ -109,16 +108,19 @@ impl ClipThreshold {
 
 impl Form {
     fn checked(self) -> Result<ClipThreshold> {
-        let c = self.threshold;
-        // The largest c_t is c / 1e-7; it must not overflow.
-        let ok = c > 0.0 && (c / SMALLEST_FACTOR).is_finite();
-        require(ok, OPERATION, "threshold", c, "positive and finite")?;
+        // The largest c_t is c / 1e-7. Optimizers check c_t in their own arithmetic type.
+        domain::square_normal::<f64>(OPERATION, "threshold", self.threshold)?;
         if let Some(decay) = self.decay {
             let Some(total) = self.schedule.total_steps() else {
                 let requirement = "finite: a decay needs a learning rate schedule with an end";
                 return Err(Error::argument(OPERATION, "total steps", f64::INFINITY, requirement));
             };
             decay.check(OPERATION, total, self.schedule.warmup_steps())?;
+            let requirement =
+                "above 0 on an exponential curve: the threshold would be 0 from its second update on";
+            decay.curve.check_above_zero(OPERATION, "final factor", decay.final_factor, requirement)?;
+            let last = ClipThreshold(self).at(total);
+            require(last > 0.0, OPERATION, "last threshold", last, "above 0")?;
         }
         Ok(ClipThreshold(self))
     }

@@ -39,7 +39,7 @@ pub enum DecayCurve {
     Sqrt,
     /// Half a cosine wave.
     Cosine,
-    /// The same ratio at every update; needs an end above 0 to be of use.
+    /// The same ratio at every update; towards 0 it is there at the second.
     Exponential,
     /// Slow at first, then steep.
     Square,
@@ -74,7 +74,8 @@ impl DecayCurve {
     /// The value at `progress` (from 0 to 1) on the way from `start` to `end`; `start` itself at 0, `end` at 1 (up to
     /// rounding on the cosines and the exponential).
     ///
-    /// An exponential towards 0 is `0^x`: `start` at `x = 0` and 0 from then on. The schedules refuse it.
+    /// An exponential towards 0 is `0^x`: `start` at `x = 0` and exactly 0 from then on. One from 0 does not exist: it is NaN,
+    /// and the schedules refuse it.
     #[must_use]
     pub fn between(self, start: f64, end: f64, progress: f64) -> f64 {
         match self.remaining(progress) {
@@ -100,17 +101,21 @@ impl DecayCurve {
         }
     }
 
-    /// Refuses ends that the curve cannot join.
-    pub(crate) fn check(self, operation: &'static str, name: &'static str, end: f64) -> Result<()> {
-        require((0.0..=1.0).contains(&end), operation, name, end, "from 0 to 1")?;
-        require(
-            self != DecayCurve::Exponential || end > 0.0,
-            operation,
-            name,
-            end,
-            "above 0 on an exponential curve, which never gets to 0",
-        )
+    /// Refuses an end of an exponential curve that is 0, for the reason given.
+    pub(crate) fn check_above_zero(
+        self,
+        operation: &'static str,
+        name: &'static str,
+        end: f64,
+        requirement: &'static str,
+    ) -> Result<()> {
+        require(self != DecayCurve::Exponential || end > 0.0, operation, name, end, requirement)
     }
+}
+
+/// Refuses a factor of a schedule that is not from 0 to 1.
+pub(crate) fn check_factor(operation: &'static str, name: &'static str, factor: f64) -> Result<()> {
+    require((0.0..=1.0).contains(&factor), operation, name, factor, "from 0 to 1")
 }
 
 impl fmt::Display for DecayCurve {
@@ -139,9 +144,9 @@ impl FromStr for DecayCurve {
 /// The fields are checked by whatever takes the phase: [`LearningRateSchedule::wsd`](super::LearningRateSchedule::wsd),
 /// [`ClipThreshold::with_decay`](super::ClipThreshold::with_decay).
 ///
-/// **An exponential to 0** is refused. The program of arXiv 2603.14315 has two answers to it, without a word: its
-/// learning rate drops to 0 at the phase's second update (`0^x`; a `final_factor` of `f64::MIN_POSITIVE` gives that to 15
-/// digits), its clip threshold takes the linear curve instead. Ask for the one you mean.
+/// **An exponential to 0** is `0^x`: a factor of 1 at the phase's first update, and exactly 0 from the second on, however long
+/// the phase is. The program of arXiv 2603.14315 has it so for the learning rate. A clip threshold, which must stay above 0,
+/// refuses it; that program takes the linear curve in its stead there, without a word.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FinalDecay {
@@ -163,7 +168,7 @@ impl Default for FinalDecay {
 impl FinalDecay {
     /// Refuses a phase that does not fit behind `warmup_steps` in a run of `total_steps`.
     pub(crate) fn check(&self, operation: &'static str, total_steps: u64, warmup_steps: u64) -> Result<()> {
-        self.curve.check(operation, "final factor", self.final_factor)?;
+        check_factor(operation, "final factor", self.final_factor)?;
         let available = total_steps.saturating_sub(warmup_steps);
         self.span.check(operation, "decay steps", total_steps, available)
     }

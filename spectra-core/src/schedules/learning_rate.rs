@@ -1,6 +1,6 @@
 //! The learning rate's factor at each update: constant, cosine, warm-up-stable-decay, one-cycle.
 
-use super::decay::{DecayCurve, FinalDecay};
+use super::decay::{DecayCurve, FinalDecay, check_factor};
 use super::span::Span;
 use crate::backend::require;
 use crate::backend::{Error, Result};
@@ -92,7 +92,7 @@ impl LearningRateSchedule {
     /// Warm-up, stable, decay: factor 1 until `decay` begins.
     ///
     /// # Errors
-    /// `total_steps` of 0; a decay longer than the run; a final factor that is not from 0 to 1, or 0 on an exponential curve.
+    /// `total_steps` of 0; a decay longer than the run; a final factor that is not from 0 to 1.
     pub fn wsd(total_steps: u64, decay: FinalDecay) -> Result<Self> {
         Self::with_shape(Shape::WarmupStableDecay { total_steps, decay })
     }
@@ -105,7 +105,7 @@ impl LearningRateSchedule {
     /// `final_factor` 0.01 and a warm-up from 0.01.
     ///
     /// # Errors
-    /// `total_steps` of 0; a `final_factor` that is not from 0 to 1, or 0 on an exponential curve.
+    /// `total_steps` of 0; a `final_factor` that is not from 0 to 1.
     pub fn one_cycle(total_steps: u64, curve: DecayCurve, final_factor: f64) -> Result<Self> {
         Self::with_shape(Shape::OneCycle { total_steps, curve, final_factor })
     }
@@ -116,7 +116,7 @@ impl LearningRateSchedule {
     /// starts at 0.01.
     ///
     /// # Errors
-    /// An `initial_factor` that is not from 0 to 1 (or 0 on a one-cycle's exponential curve); a warm-up longer than the run,
+    /// An `initial_factor` that is not from 0 to 1 (or 0 on a one-cycle's exponential curve, which cannot leave it); a warm-up longer than the run,
     /// or than what decay or hold leave of it; a fraction of a constant schedule, which has no end.
     pub fn with_warmup(self, span: Span, initial_factor: f64) -> Result<Self> {
         Form { warmup: span, initial_factor, ..self.0 }.checked()
@@ -188,13 +188,7 @@ fn progress(step: u64, begin: u64, end: u64) -> f64 {
 impl Form {
     fn checked(self) -> Result<LearningRateSchedule> {
         let schedule = LearningRateSchedule(self);
-        require(
-            (0.0..=1.0).contains(&self.initial_factor),
-            OPERATION,
-            "initial factor",
-            self.initial_factor,
-            "from 0 to 1",
-        )?;
+        check_factor(OPERATION, "initial factor", self.initial_factor)?;
         let Some(total) = schedule.total_steps() else {
             return match self.warmup {
                 Span::Steps(_) => Ok(schedule),
@@ -210,14 +204,15 @@ impl Form {
         match self.shape {
             Shape::Constant => {}
             Shape::Cosine { hold, final_factor, .. } => {
-                DecayCurve::Cosine.check(OPERATION, "final factor", final_factor)?;
+                check_factor(OPERATION, "final factor", final_factor)?;
                 hold.check(OPERATION, "hold steps", total, total.saturating_sub(warmup))?;
             }
             Shape::WarmupStableDecay { decay, .. } => decay.check(OPERATION, total, warmup)?,
             Shape::OneCycle { curve, final_factor, .. } => {
-                curve.check(OPERATION, "final factor", final_factor)?;
+                check_factor(OPERATION, "final factor", final_factor)?;
                 if warmup > 1 {
-                    curve.check(OPERATION, "initial factor", self.initial_factor)?;
+                    let requirement = "above 0 on an exponential curve, which cannot leave 0";
+                    curve.check_above_zero(OPERATION, "initial factor", self.initial_factor, requirement)?;
                 }
             }
         }

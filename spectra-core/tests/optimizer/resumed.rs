@@ -46,7 +46,7 @@ fn rates_decay_and_clip_are_the_new_settings_and_counts_and_buffers_the_saved_on
             config.spectral.map = SpectralMap::SoftClip { clip: SoftClip::AUTO, threshold: 0.5 };
         }
         // The first three steps are not clipped in either run.
-        let mut all_along = optimizer(Config { clip_norm: Some(100.0), ..config });
+        let mut all_along = optimizer(config.clip_norm(100.0));
         let mut x = weights();
         for t in 0..3 {
             step(&mut all_along, &mut x, &gradients(t)).expect("finite");

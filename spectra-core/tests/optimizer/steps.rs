@@ -84,7 +84,9 @@ fn the_pre_clip_bounds_the_gradient_and_comes_before_the_norm_clip() {
     let norm = (0..2).map(|i| clipped[i].dot(&clipped[i]).expect("host")).sum::<f64>().sqrt();
     for clip_norm in [None, Some(0.5)] {
         let factor = clip_norm.map_or(1.0, |limit: f64| (limit / (norm + 1e-6)).min(1.0));
-        let mut optimizer = optimizer(Config { clip_norm, ..config.pre_clip(PreClip::new(2.0 * c)) });
+        let mut config = config.pre_clip(PreClip::new(2.0 * c));
+        config.clip_norm = clip_norm;
+        let mut optimizer = optimizer(config);
         optimizer.set_pre_clip_factor(0.5).expect("valid");
         let mut x = weights();
         step(&mut optimizer, &mut x, &gradients(0)).expect("finite");
@@ -95,5 +97,5 @@ fn the_pre_clip_bounds_the_gradient_and_comes_before_the_norm_clip() {
             }
         }
     }
-    assert!(Config::preset("sgd-m").expect("preset").pre_clip(PreClip::new(0.0)).validate().is_err());
+    assert!(Config::preset("sgd-m").expect("preset").pre_clip(PreClip::new(0.0)).validate::<f64>().is_err());
 }

@@ -43,8 +43,11 @@ impl<E> fmt::Debug for CudaMatrix<E> {
 impl<E: CudaElement> CudaMatrix<E> {
     pub(super) fn zeros(device: &Arc<Device>, rows: usize, cols: usize) -> Result<Self> {
         const NAME: &str = "zeros";
-        let too_large = CudaError::TooLarge { what: "a number of rows", size: rows };
-        let count = rows.checked_mul(cols).ok_or(too_large).at(NAME)?;
+        let fits = |count: &usize| {
+            count.checked_mul(size_of::<E>()).is_some_and(|bytes| isize::try_from(bytes).is_ok())
+        };
+        let count = rows.checked_mul(cols).filter(fits);
+        let count = count.ok_or(CudaError::MatrixTooLarge { rows, cols }).at(NAME)?;
         let memory = device.allocate::<E>(count).at(NAME)?;
         let region = Region { pointer: memory.pointer(), rows, cols, ld: cols, bf16: false };
         Ok(Self { device: device.clone(), region, _memory: Some(memory), element: PhantomData })

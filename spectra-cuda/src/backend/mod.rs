@@ -5,6 +5,8 @@ mod matrix;
 mod operations;
 mod power;
 mod scalar;
+#[cfg(test)]
+mod threads;
 
 pub use element::{CudaElement, Precision};
 pub use matrix::{CudaMatrix, Storage};
@@ -23,7 +25,7 @@ use std::sync::Arc;
 ///
 /// Everything is queued on that stream and returns at once; only [`Matrix::read`](spectra_core::backend::Matrix::read)
 /// and [`Scalar::read`](spectra_core::backend::Scalar::read) wait. Clones share the compiled kernels, the cuBLAS handle
-/// and the working memory (32 MiB for cuBLAS, 256 KiB for reductions).
+/// and the working memory (32 MiB for cuBLAS, 256 KiB for reductions, what factorisations need), also on several threads.
 pub struct CudaBackend<E> {
     device: Arc<Device>,
     element: PhantomData<E>,

@@ -1,8 +1,8 @@
 //! The trait `Matrix`.
 
-use super::scalar::coefficients;
+use super::scalar::{Evaluated, coefficients};
 use super::{CudaElement, CudaMatrix, CudaScalar, check_device};
-use crate::checked::{Coefficients, Elementwise, Factorization};
+use crate::checked::{Elementwise, Factorization};
 use crate::error::At;
 use spectra_core::backend::{
     Coef, Coefficient, Error, Gradient, Matrix, Op, Result, check_same, check_shape,
@@ -20,7 +20,7 @@ impl<E: CudaElement> CudaMatrix<E> {
         operation: &'static str,
         beta: Coef<'_, Self>,
         alpha: Coef<'_, Self>,
-    ) -> Result<Coefficients> {
+    ) -> Result<Evaluated> {
         coefficients(operation, &self.device, [beta, alpha, Coefficient::ONE, Coefficient::ONE])
     }
 
@@ -191,7 +191,8 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
         check_same(NAME, self, x)?;
         check_shape(NAME, (m, k), left.shape())?;
         check_shape(NAME, (n, k), right.shape())?;
-        if k > FUSED_RANK && !self.region.bf16 && !x.region.bf16 {
+        let full = [self.region, x.region, left.region, right.region].iter().all(|region| !region.bf16);
+        if k > FUSED_RANK && full {
             self.scale_add(beta, alpha, x)?;
             return self.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed);
         }

@@ -32,10 +32,12 @@ pub(super) fn iterate<E: CudaElement>(
         return options.iterate_by_sweeps(m, update, v, workspace);
     }
     m.check_operands(NAME, &[v])?;
-    let norm_squared = momentum(m, update, v, options.seed)?;
+    m.device.check_elements(NAME, [m.region, v.region])?;
+    // All memory first: without it nothing has changed.
     let mut p = workspace.take_like(m, k)?;
     let mut w = workspace.take(n, k)?;
     let mut qr = CholeskyQr::new(&p, workspace)?;
+    let norm_squared = momentum(m, update, v, options.seed)?;
     let mut squares = None;
     let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
     for _ in 0..options.iterations.max(1) {

@@ -9,6 +9,7 @@ use crate::checked::{Coefficients, Device, Instruction, Slot};
 use crate::error::At;
 use spectra_core::backend::{Coefficient, Result, Scalar, ScalarOp};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// A number of [`CudaBackend`](crate::CudaBackend), in `f64`.
@@ -255,19 +256,34 @@ impl<'a> Program<'a> {
     }
 }
 
+/// The coefficients of a launch, and the numbers that were computed for it: their places are nobody else's until it has been
+/// queued.
+pub(super) struct Evaluated {
+    coefficients: Coefficients,
+    _settled: Vec<Option<CudaScalar>>,
+}
+
+impl Deref for Evaluated {
+    type Target = Coefficients;
+
+    fn deref(&self) -> &Coefficients {
+        &self.coefficients
+    }
+}
+
 /// The coefficients of a launch on `device`.
 pub(super) fn coefficients(
     operation: &'static str,
     device: &Arc<Device>,
     of: [Coefficient<'_, CudaScalar>; 4],
-) -> Result<Coefficients> {
+) -> Result<Evaluated> {
     for coefficient in &of {
         if let Some(other) = coefficient.scalar.and_then(|s| s.0.device()) {
             check_device(operation, device, other)?;
         }
     }
     if let Some(coefficients) = program(&of) {
-        return Ok(coefficients);
+        return Ok(Evaluated { coefficients, _settled: Vec::new() });
     }
     // Too long together: each by itself is one step.
     let mut settled = Vec::with_capacity(of.len());
@@ -278,7 +294,8 @@ pub(super) fn coefficients(
     for (short, scalar) in short.iter_mut().zip(&settled) {
         short.scalar = scalar.as_ref();
     }
-    program(&short).ok_or_else(too_long)
+    let coefficients = program(&short).ok_or_else(too_long)?;
+    Ok(Evaluated { coefficients, _settled: settled })
 }
 
 fn program(of: &[Coefficient<'_, CudaScalar>; 4]) -> Option<Coefficients> {

@@ -1,35 +1,35 @@
 //! A stream with everything that a backend keeps on it.
 
-use super::memory::{Buffer, CHUNK, Slots, lock, zeroed};
+use super::launch::MAX_BLOCKS;
+use super::memory::{Buffer, CHUNK, Slots, Working, zeroed};
+use super::products::{Multiplier, Products};
 use super::source::{Kernels, source};
 use super::tally::{Counters, Tally};
-use super::{Products, launch::MAX_BLOCKS};
 use crate::error::CudaError;
-use crate::raw::{blas::Blas, libraries};
+use crate::raw::libraries;
 use cudarc::driver::CudaStream;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
-
-/// cuBLAS's own working memory: what NVIDIA recommends for Hopper; less makes some products slower.
-const BLAS_WORKSPACE: usize = 32 << 20;
+use std::sync::{Arc, Mutex};
 
 /// Partial results of one launch.
 const PARTIALS: usize = 16 * MAX_BLOCKS;
 
 /// The caller's stream, the compiled kernels, a cuBLAS handle, and working memory that is allocated once. All work is
 /// queued on this one stream, so that working memory is reused in the order of calls.
+///
+/// Used by several threads at once. What one launch leaves for the next lies behind a lock that is held until both are queued:
+/// the factors of a product, working memory that may grow. What a single launch uses and leaves behind needs none (the
+/// partial results and their counter): the stream orders launches.
 pub(crate) struct Device {
-    // Fields are dropped in this order: cuBLAS before its working memory.
-    blas: Mutex<Blas>,
+    pub(super) multiplier: Mutex<Multiplier>,
     pub(super) stream: Arc<CudaStream>,
     pub(super) kernels: Kernels,
     pub(super) products: Products,
     pub(super) slots: Mutex<Slots>,
-    pub(super) working: Mutex<Option<Buffer>>,
+    pub(super) working: Mutex<Working>,
     pub(super) partials: Buffer,
     pub(super) counter: Buffer,
     pub(super) counters: Counters,
-    _blas_workspace: Buffer,
 }
 
 impl fmt::Debug for Device {
@@ -56,13 +56,11 @@ impl Device {
     ) -> Result<Self, CudaError> {
         libraries::check()?;
         let kernels = Kernels::load(stream.context(), source)?;
-        let blas_workspace = zeroed(stream, BLAS_WORKSPACE)?;
-        // SAFETY: the handle is dropped before the memory: it is the first field.
-        let blas = unsafe { Blas::new(stream, (blas_workspace.pointer(), BLAS_WORKSPACE)) }?;
+        let multiplier = Multiplier::new(stream)?;
         let mut slots = Slots::default();
         slots.add(zeroed(stream, 8 * CHUNK)?);
         let device = Self {
-            blas: Mutex::new(blas),
+            multiplier: Mutex::new(multiplier),
             stream: stream.clone(),
             kernels,
             products,
@@ -71,9 +69,8 @@ impl Device {
             partials: zeroed(stream, 8 * PARTIALS)?,
             counter: zeroed(stream, 8)?,
             counters: Counters::default(),
-            _blas_workspace: blas_workspace,
         };
-        Counters::add(&device.counters.allocations, 4);
+        Counters::add(&device.counters.allocations, 5);
         Ok(device)
     }
 
@@ -87,10 +84,6 @@ impl Device {
 
     pub(crate) fn tally(&self) -> Tally {
         self.counters.read()
-    }
-
-    pub(super) fn blas(&self) -> MutexGuard<'_, Blas> {
-        lock(&self.blas)
     }
 
     /// An error unless one launch may leave `count` partial results.

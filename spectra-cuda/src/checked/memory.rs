@@ -3,9 +3,10 @@
 use super::Device;
 use super::tally::Counters;
 use crate::error::CudaError;
-use cudarc::driver::sys::CUdeviceptr;
-use cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr, ValidAsZeroBits};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::raw::Place;
+use cudarc::driver::sys::{CUdeviceptr, CUstreamCaptureStatus};
+use cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Zeroed device memory, freed in the stream's order.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ impl Drop for Buffer {
 pub(super) struct Slots {
     chunks: Vec<Buffer>,
     free: Vec<CUdeviceptr>,
+    /// Those that graphs write whenever they are replayed: for what is captured only.
+    of_graphs: Vec<CUdeviceptr>,
 }
 
 impl Slots {
@@ -60,6 +63,7 @@ pub(super) const CHUNK: usize = 1024;
 pub(crate) struct Slot {
     device: Arc<Device>,
     place: CUdeviceptr,
+    in_graph: bool,
 }
 
 impl Slot {
@@ -70,12 +74,26 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        lock(&self.device.slots).free.push(self.place);
+        let mut slots = lock(&self.device.slots);
+        let free = if self.in_graph { &mut slots.of_graphs } else { &mut slots.free };
+        free.push(self.place);
     }
 }
 
+/// Working memory of the launch that is being queued.
+#[derive(Debug, Default)]
+pub(super) struct Working {
+    buffer: Option<Buffer>,
+    /// Whether a graph uses it whenever it is replayed.
+    in_graph: bool,
+    /// Such buffers that have become too small.
+    of_graphs: Vec<Buffer>,
+}
+
 /// A poisoned lock guards nothing that a panic could have left half done.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    #[cfg(test)]
+    super::interleave::wait_until(|| !matches!(mutex.try_lock(), Err(std::sync::TryLockError::WouldBlock)));
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -84,27 +102,56 @@ impl Device {
     pub(crate) fn allocate<T>(&self, count: usize) -> Result<Buffer, CudaError> {
         let too_large = CudaError::TooLarge { what: "a buffer", size: count };
         let bytes = count.checked_mul(size_of::<T>()).ok_or(too_large)?;
+        self.refuse_capture("allocating memory")?;
         Counters::add(&self.counters.allocations, 1);
         zeroed(&self.stream, bytes)
     }
 
-    /// A free slot, with an old value in it.
-    pub(crate) fn slot(self: &Arc<Self>) -> Result<Slot, CudaError> {
-        let mut slots = lock(&self.slots);
-        if slots.free.is_empty() {
-            slots.add(self.allocate::<f64>(CHUNK)?);
-        }
-        let place = slots.free.pop().unwrap_or_default();
-        Ok(Slot { device: self.clone(), place })
+    /// Whether what is queued now becomes part of a graph instead of being run.
+    fn is_captured(&self) -> Result<bool, CudaError> {
+        Ok(self.stream.capture_status()? != CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE)
     }
 
-    /// Working memory of one call, at least `count` doubles; grows on the first steps only.
-    pub(super) fn working(&self, count: usize) -> Result<CUdeviceptr, CudaError> {
-        let mut working = lock(&self.working);
-        match &*working {
-            Some(buffer) if buffer.holds(8 * count) => Ok(buffer.pointer()),
-            _ => Ok(working.insert(self.allocate::<f64>(count)?).pointer()),
+    /// An error if `what` would become part of a graph.
+    fn refuse_capture(&self, what: &'static str) -> Result<(), CudaError> {
+        if self.is_captured()? { Err(CudaError::Captured { what }) } else { Ok(()) }
+    }
+
+    /// A free slot, with an old value in it.
+    pub(crate) fn slot(self: &Arc<Self>) -> Result<Slot, CudaError> {
+        let in_graph = self.is_captured()?;
+        let mut slots = lock(&self.slots);
+        let known = if in_graph { slots.of_graphs.pop() } else { None };
+        if known.is_none() && slots.free.is_empty() {
+            slots.add(self.allocate::<f64>(CHUNK)?);
         }
+        let place = known.or_else(|| slots.free.pop()).unwrap_or_default();
+        Ok(Slot { device: self.clone(), place, in_graph })
+    }
+
+    /// Calls `queue` with working memory for at least `count` doubles, which nobody else gets before it returns; what it has
+    /// queued is then ordered before whatever comes next. Grows on the first steps only.
+    pub(super) fn with_working<R>(
+        &self,
+        count: usize,
+        queue: impl FnOnce(Place<'_>) -> Result<R, CudaError>,
+    ) -> Result<R, CudaError> {
+        let mut working = lock(&self.working);
+        if !working.buffer.as_ref().is_some_and(|buffer| buffer.holds(8 * count)) {
+            let small = working.buffer.replace(self.allocate::<f64>(count)?);
+            if std::mem::take(&mut working.in_graph) {
+                working.of_graphs.extend(small);
+            }
+        }
+        working.in_graph |= self.is_captured()?;
+        let pointer = working.buffer.as_ref().map_or(0, Buffer::pointer);
+        queue(Place::new(pointer))
+    }
+
+    /// As if no call had needed working memory yet.
+    #[cfg(test)]
+    pub(crate) fn forget_working(&self) {
+        *lock(&self.working) = Working::default();
     }
 
     /// Copies `values` to the device. The driver takes pageable memory to a place of its own before it returns, but may
@@ -117,6 +164,8 @@ impl Device {
         pointer: CUdeviceptr,
         values: Vec<T>,
     ) -> Result<(), CudaError> {
+        // A graph would read the vector again whenever it is replayed.
+        self.refuse_capture("copying from the host")?;
         self.stream.context().bind_to_thread()?;
         // SAFETY: the caller's promise.
         unsafe { cudarc::driver::result::memcpy_htod_async(pointer, &values, self.stream.cu_stream()) }?;
@@ -132,6 +181,7 @@ impl Device {
         pointer: CUdeviceptr,
         values: &mut [T],
     ) -> Result<(), CudaError> {
+        self.refuse_capture("copying to the host")?;
         self.stream.context().bind_to_thread()?;
         // SAFETY: the caller's promise.
         unsafe { cudarc::driver::result::memcpy_dtoh_async(values, pointer, self.stream.cu_stream()) }?;
@@ -147,13 +197,12 @@ impl Device {
 
 /// At least one word: a pointer to nothing is legal for an empty matrix, an allocation of nothing is not.
 pub(super) fn zeroed(stream: &Arc<cudarc::driver::CudaStream>, bytes: usize) -> Result<Buffer, CudaError> {
-    fn zeros<T: DeviceRepr + ValidAsZeroBits>(
-        stream: &Arc<cudarc::driver::CudaStream>,
-        count: usize,
-    ) -> Result<CudaSlice<T>, CudaError> {
-        stream.alloc_zeros(count).map_err(|e| CudaError::of_allocation(e, count * size_of::<T>()))
+    // No address space holds more, and cudarc computes with the bytes unchecked.
+    if isize::try_from(bytes).is_err() {
+        return Err(CudaError::TooLarge { what: "a buffer in bytes", size: bytes });
     }
-    let memory = zeros::<u64>(stream, bytes.div_ceil(8).max(1))?;
+    let words = bytes.div_ceil(8).max(1);
+    let memory = stream.alloc_zeros::<u64>(words).map_err(|e| CudaError::of_allocation(e, 8 * words))?;
     let pointer = memory.device_ptr(stream).0;
     Ok(Buffer { memory, pointer })
 }

@@ -2,6 +2,10 @@
 //! and counts. Private; its callers own or borrow the memory.
 
 mod device;
+#[cfg(test)]
+mod hazards;
+#[cfg(test)]
+pub(crate) mod interleave;
 mod kernels;
 mod launch;
 mod memory;
@@ -10,7 +14,7 @@ mod region;
 mod source;
 mod tally;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use device::Device;
 pub(crate) use kernels::{Elementwise, Factorization};

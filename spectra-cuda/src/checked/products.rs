@@ -1,11 +1,15 @@
 //! Matrix products by cuBLAS, in a precision that is chosen and never changed behind one's back.
 
+use super::memory::{Buffer, lock, zeroed};
 use super::tally::Counters;
 use super::{Coefficients, Device, Region};
 use crate::error::{At, CudaError};
-use crate::raw::blas::{Factors, Operand};
+use crate::raw::Place;
+use crate::raw::blas::{Blas, Factors, Operand};
 use cudarc::cublas::sys::cublasComputeType_t as Compute;
+use cudarc::driver::CudaStream;
 use spectra_core::backend::{Op, Result, check_gemm, check_shape};
+use std::sync::Arc;
 
 /// The element type and how its products are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,28 @@ impl Products {
     }
 }
 
+/// cuBLAS's own working memory: what NVIDIA recommends for Hopper; less makes some products slower.
+const BLAS_WORKSPACE: usize = 32 << 20;
+
+/// cuBLAS and what it reads and writes besides the operands.
+#[derive(Debug)]
+pub(super) struct Multiplier {
+    // Fields are dropped in this order: cuBLAS before its working memory.
+    blas: Blas,
+    /// Factors that the host does not know, until the product that is queued next has read them.
+    factors: Buffer,
+    _workspace: Buffer,
+}
+
+impl Multiplier {
+    pub(super) fn new(stream: &Arc<CudaStream>) -> std::result::Result<Self, CudaError> {
+        let workspace = zeroed(stream, BLAS_WORKSPACE)?;
+        // SAFETY: the handle is dropped before the memory: it is the first field.
+        let blas = unsafe { Blas::new(stream, (workspace.pointer(), BLAS_WORKSPACE)) }?;
+        Ok(Self { blas, factors: zeroed(stream, 2 * size_of::<f64>())?, _workspace: workspace })
+    }
+}
+
 /// From this order on half the flops of a triangle are worth a second launch to mirror it.
 const TRIANGLE: usize = 512;
 
@@ -73,16 +99,14 @@ impl Device {
         if inner == 0 {
             return self.scale(out, keep, c);
         }
-        let factors = self.factors(keep, c)?;
         let sizes = (int(out.rows).at(NAME)?, int(out.cols).at(NAME)?, int(inner).at(NAME)?);
         let (a_operand, b_operand) = (operand(a, op_a).at(NAME)?, operand(b, op_b).at(NAME)?);
-        let ld = int(out.ld).at(NAME)?;
-        // SAFETY: regions are live and of this device's element type; shapes were checked.
-        let done = unsafe {
-            let compute = products.compute();
-            self.blas().gemm(compute, sizes, &factors, a_operand, b_operand, (out.pointer, ld))
-        };
-        done.at(NAME)?;
+        let (compute, out_place) = (products.compute(), (out.pointer, int(out.ld).at(NAME)?));
+        self.multiply(keep, c, |blas, factors| {
+            // SAFETY: regions are live and of this device's element type; shapes were checked.
+            unsafe { blas.gemm(compute, sizes, factors, a_operand, b_operand, out_place) }
+        })
+        .at(NAME)?;
         self.count_product(out, keep, &[a, b]);
         Ok(())
     }
@@ -106,20 +130,23 @@ impl Device {
             return self.gemm(self.products, out, keep, c, (a, op_a), (b, op_b));
         }
         self.check_elements(NAME, [out, a, b])?;
-        let factors = self.factors(keep, c)?;
         let sizes = (int(out.rows).at(NAME)?, int(inner).at(NAME)?);
-        let (a_operand, ld) = (operand(a, op_a).at(NAME)?, int(out.ld).at(NAME)?);
-        // SAFETY: as in `gemm`.
-        let done = unsafe {
-            self.blas().syrk(self.products.is_double(), sizes, &factors, a_operand, (out.pointer, ld))
-        };
-        done.at(NAME)?;
+        let (a_operand, out_place) = (operand(a, op_a).at(NAME)?, (out.pointer, int(out.ld).at(NAME)?));
+        self.multiply(keep, c, |blas, factors| {
+            // SAFETY: as in `gemm`.
+            unsafe { blas.syrk(self.products.is_double(), sizes, factors, a_operand, out_place) }
+        })
+        .at(NAME)?;
         self.count_product(out, keep, &[a]);
         self.mirror(out)
     }
 
     /// cuBLAS takes what has the element type.
-    fn check_elements<const N: usize>(&self, operation: &'static str, regions: [Region; N]) -> Result<()> {
+    pub(crate) fn check_elements<const N: usize>(
+        &self,
+        operation: &'static str,
+        regions: [Region; N],
+    ) -> Result<()> {
         use spectra_core::backend::{Error, ErrorKind};
         if regions.iter().any(|region| region.bf16) {
             let what = "a product of a matrix in bf16 storage";
@@ -128,17 +155,26 @@ impl Device {
         Ok(())
     }
 
-    fn factors(&self, keep: bool, c: &Coefficients) -> Result<Factors> {
+    /// Calls `queue` with cuBLAS and the factors, which are nobody else's before it returns.
+    fn multiply(
+        &self,
+        keep: bool,
+        c: &Coefficients,
+        queue: impl FnOnce(&Blas, &Factors<'_>) -> std::result::Result<(), CudaError>,
+    ) -> std::result::Result<(), CudaError> {
+        let multiplier = lock(&self.multiplier);
         let beta = if keep { c.factor[0] } else { 0.0 };
-        if !c.on_host() {
-            let (beta, alpha) = self.scalar_pair(c)?;
-            return Ok(Factors::Device { beta, alpha });
-        }
-        Ok(if self.products.is_double() {
+        let factors = if !c.on_host() {
+            let beta = Place::new(multiplier.factors.pointer());
+            self.scalar_pair(&beta, c)?;
+            let alpha = beta.after(self.products.width());
+            Factors::Device { beta, alpha }
+        } else if self.products.is_double() {
             Factors::Double { beta, alpha: c.factor[1] }
         } else {
             Factors::Single { beta: beta as f32, alpha: c.factor[1] as f32 }
-        })
+        };
+        queue(&multiplier.blas, &factors)
     }
 
     fn count_product(&self, out: Region, keep: bool, operands: &[Region]) {

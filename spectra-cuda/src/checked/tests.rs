@@ -8,7 +8,7 @@ use spectra_cuda_simulator::{Selection, Simulator, ThreadOrder, select};
 use std::sync::MutexGuard;
 
 /// The simulated device, to be used by one test at a time; none on a real one or where it cannot be had.
-fn simulator() -> Option<(Simulator, MutexGuard<'static, ()>)> {
+pub(crate) fn simulator() -> Option<(Simulator, MutexGuard<'static, ()>)> {
     let Selection::Simulated(simulator) = select() else { return None };
     let alone = simulator.exclusive();
     simulator.reset();
@@ -17,7 +17,7 @@ fn simulator() -> Option<(Simulator, MutexGuard<'static, ()>)> {
 }
 
 /// A device whose source was changed.
-fn device(edit: impl FnOnce(String) -> String) -> Result<Device> {
+pub(super) fn device(edit: impl FnOnce(String) -> String) -> Result<Device> {
     let stream = crate::open(0)?.default_stream();
     let device = Device::with_source(&stream, Products::F64, edit(source("double")));
     device.map_err(|error| error.at("device"))
@@ -41,7 +41,7 @@ fn numbers(device: &Device, rows: usize, cols: usize) -> std::result::Result<(Bu
     Ok((buffer, region))
 }
 
-fn download(device: &Device, region: Region) -> Vec<f64> {
+pub(super) fn download(device: &Device, region: Region) -> Vec<f64> {
     let mut values = vec![0.0; region.rows * region.cols];
     // SAFETY: the region holds as many.
     unsafe { device.download(region.pointer, &mut values) }.unwrap();

@@ -56,7 +56,7 @@ impl<E: CudaElement> Optimizer<E> {
     /// the one it was captured with.
     ///
     /// # Errors
-    /// Negative or non-finite.
+    /// Outside the domain of [`Rates::lr`](spectra_core::optimizer::Rates::lr).
     pub fn set_learning_rate(&mut self, lr: f64) -> Result<()> {
         self.core.set_learning_rate(lr)
     }
@@ -64,7 +64,7 @@ impl<E: CudaElement> Optimizer<E> {
     /// Sets the factor of the spectral clip's threshold, from its schedule.
     ///
     /// # Errors
-    /// Not positive, or non-finite.
+    /// Not positive, or non-finite; a threshold outside its domain.
     pub fn set_clip_factor(&mut self, factor: f64) -> Result<()> {
         self.core.set_clip_factor(factor)
     }
@@ -72,7 +72,7 @@ impl<E: CudaElement> Optimizer<E> {
     /// Sets the factor of the pre-clip's threshold, from its schedule.
     ///
     /// # Errors
-    /// Not positive, or non-finite.
+    /// As [`set_clip_factor`](Self::set_clip_factor).
     pub fn set_pre_clip_factor(&mut self, factor: f64) -> Result<()> {
         self.core.set_pre_clip_factor(factor)
     }

@@ -1,6 +1,7 @@
 //! cuBLAS on raw pointers, row-major: a row-major matrix is the transpose of a column-major one, so `C = A B` is asked
 //! for as `C^T = B^T A^T`.
 
+use super::Place;
 use crate::error::CudaError;
 use cudarc::cublas::result;
 use cudarc::cublas::sys::{
@@ -19,16 +20,16 @@ pub(crate) struct Blas {
     stream: Arc<CudaStream>,
 }
 
-// SAFETY: a handle may be used from any thread, by one at a time; `Device` keeps it behind a mutex.
+// SAFETY: a handle may be used from any thread, by one at a time; a `Blas` is not `Sync`, and `Device` keeps it behind a mutex.
 unsafe impl Send for Blas {}
 
 /// `alpha` and `beta`: on the host as `f32` or `f64` according to the element, or a pair (beta, alpha) of elements in
 /// device memory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Factors {
+#[derive(Debug)]
+pub(crate) enum Factors<'a> {
     Single { beta: f32, alpha: f32 },
     Double { beta: f64, alpha: f64 },
-    Device { beta: CUdeviceptr, alpha: CUdeviceptr },
+    Device { beta: Place<'a>, alpha: Place<'a> },
 }
 
 /// A row-major operand.
@@ -68,7 +69,7 @@ impl Blas {
     /// Runs `f` with the two factors in the pointer mode that they need.
     fn with_factors(
         &self,
-        factors: &Factors,
+        factors: &Factors<'_>,
         f: impl FnOnce(*const c_void, *const c_void) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
         self.stream.context().bind_to_thread()?;
@@ -80,7 +81,7 @@ impl Blas {
             Factors::Double { beta, alpha } => f(at(beta), at(alpha)),
             Factors::Device { beta, alpha } => {
                 self.pointer_mode(PointerMode::CUBLAS_POINTER_MODE_DEVICE)?;
-                let done = f(*beta as *const c_void, *alpha as *const c_void);
+                let done = f(beta.pointer() as *const c_void, alpha.pointer() as *const c_void);
                 self.pointer_mode(PointerMode::CUBLAS_POINTER_MODE_HOST)?;
                 done
             }
@@ -100,7 +101,7 @@ impl Blas {
         &self,
         compute: Compute,
         (rows, cols, inner): (i32, i32, i32),
-        factors: &Factors,
+        factors: &Factors<'_>,
         a: Operand,
         b: Operand,
         (c, ld): (CUdeviceptr, i32),
@@ -144,7 +145,7 @@ impl Blas {
         &self,
         double: bool,
         (n, inner): (i32, i32),
-        factors: &Factors,
+        factors: &Factors<'_>,
         a: Operand,
         (c, ld): (CUdeviceptr, i32),
     ) -> Result<(), CudaError> {

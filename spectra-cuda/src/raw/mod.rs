@@ -2,3 +2,6 @@
 
 pub(crate) mod blas;
 pub(crate) mod libraries;
+mod place;
+
+pub(crate) use place::Place;

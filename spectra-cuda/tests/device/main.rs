@@ -6,10 +6,13 @@ mod conformance;
 mod costs;
 mod device;
 mod golden;
+mod graphs;
 mod matrices;
 mod optimizer;
 mod precision;
 mod refusals;
+mod small;
+mod threads;
 
 use libtest_mimic::{Arguments, Trial, run};
 use spectra_cuda_simulator::{Selection, select};
@@ -34,10 +37,15 @@ fn main() {
             bf16_storage;
         golden: baselines spectra_wrapper spectral_maps frank_wolfe;
         optimizer: follows_the_portable_backend a_larger_matrix_follows_too bf16_is_f32_rounded_once gaps_between_rows resumes_to_the_bit
-            a_captured_step_replays;
+            resumes_with_rates_of_its_own a_captured_step_replays;
         costs: of_every_preset;
         precision: products_are_as_exact_as_they_say;
-        refusals: small_buffers foreign_streams foreign_devices wrong_counts_and_values out_of_memory no_such_device;
+        refusals: small_buffers foreign_streams foreign_devices wrong_counts_and_values missing_gradients out_of_memory half_a_step
+            no_such_device impossible_sizes operations_change_nothing;
+        small: columns_whose_squares_vanish factors_of_nan_are_written empty_matrices;
+        graphs: coefficients_follow_the_device working_memory_that_others_outgrow numbers_of_others_are_left_alone
+            what_a_graph_cannot_repeat;
+        threads: optimizers_on_clones parameters_side_by_side;
     });
     if skipped {
         trials = trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect();

@@ -180,6 +180,23 @@ pub(crate) fn resumes_to_the_bit() -> Outcome {
     check_violations()
 }
 
+/// Rates are the new run's, and what differs is told.
+pub(crate) fn resumes_with_rates_of_its_own() -> Outcome {
+    let stream = stream()?;
+    let config = Config::preset("muon")?.lr(0.02).elementwise_lr(0.004);
+    let mut first = optimizer(backend::<f32>()?, config)?;
+    let mut weights = Model::random(&stream, 1, |x| x)?;
+    first.step(&mut pairs(&mut weights, &Model::random(&stream, 2, |x| x)?))?;
+    first.set_clip_factor(0.5)?;
+    let saved = first.snapshot()?;
+    let mut resumed = optimizer(backend::<f32>()?, config.lr(0.01))?;
+    let restored = resumed.load_snapshot(&saved)?;
+    ensure((resumed.steps(), resumed.learning_rate()) == (1, 0.01), "steps or rate")?;
+    let told = "restored at step 1; learning rate was 0.02 and is now 0.01; lr was 0.02 and is now 0.01";
+    ensure(restored.to_string() == told && restored.clip_factor == 0.5, format!("{restored}"))?;
+    check_violations()
+}
+
 /// A step captured as a graph does what the step does, as often as it is replayed.
 pub(crate) fn a_captured_step_replays() -> Outcome {
     let context = stream()?.context().clone();

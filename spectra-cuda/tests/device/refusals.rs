@@ -2,8 +2,12 @@
 
 use crate::buffers::{Model, optimizer, pairs};
 use crate::device::{Outcome, backend, check_violations, new_backend, simulator, stream};
-use spectra_core::backend::{Backend, Matrix};
-use spectra_cuda::{Config, CudaBackend, Error, Precision, Target};
+use half::bf16;
+use spectra_core::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix};
+use spectra_core::linalg::{PowerIteration, Workspace};
+use spectra_cuda::cudarc::driver::DevicePtr;
+use spectra_cuda::plan::Plan;
+use spectra_cuda::{Config, CudaBackend, CudaElement, CudaMatrix, Error, Precision, Storage, Target};
 use std::fmt::Debug;
 
 /// An error unless `result` is one with all these words.
@@ -145,6 +149,154 @@ pub(crate) fn out_of_memory() -> Outcome {
     check_violations()
 }
 
+pub(crate) fn missing_gradients() -> Outcome {
+    let stream = stream()?;
+    let nothing: [(&str, &[usize]); 0] = [];
+    let empty = spectra_cuda::Optimizer::new(backend::<f32>()?, config()?, &Plan::builder(), nothing);
+    refused(empty, &["parameters = 0"])?;
+    let mut weights = Model::random(&stream, 1, |x| x)?;
+    let gradients = Model::random(&stream, 2, |x| x)?;
+    let before = weights.read(&stream)?;
+    let mut own = optimizer(backend::<f32>()?, config()?)?;
+    let mut parameters = pairs(&mut weights, &gradients);
+    parameters.iter_mut().for_each(|parameter| parameter.gradient = None);
+    refused(own.step(&mut parameters), &["no gradient", "depends on no parameter"])?;
+    let mut strict = optimizer(backend::<f32>()?, config()?.require_gradients(true))?;
+    let mut parameters = pairs(&mut weights, &gradients);
+    parameters[1].gradient = None;
+    refused(strict.step(&mut parameters), &["mlp.down.weight", "no gradient"])?;
+    if weights.read(&stream)? != before || own.steps() + strict.steps() != 0 {
+        return Err("a refused step has changed something".into());
+    }
+    check_violations()
+}
+
+/// Memory for the state, and none for the temporaries of the first update: the step cannot be taken back.
+pub(crate) fn half_a_step() -> Outcome {
+    let Some(simulator) = simulator() else { return Ok(()) };
+    let stream = stream()?;
+    let mut weights = Model::random(&stream, 1, |x| x)?;
+    let gradients = Model::random(&stream, 2, |x| x)?;
+    let mut own = optimizer(new_backend::<f32>()?, config()?)?;
+    let saved = own.snapshot()?;
+    // Two momenta of the matrices, two moments of the vector, and room for norms.
+    let state = 4 * (2 * 48 * 80 + 2 * 48);
+    simulator.set_memory_limit(simulator.counters().bytes_alive + state + 4096);
+    let failed =
+        refused(own.step(&mut pairs(&mut weights, &gradients)), &["mlp.up.weight", "no memory left"]);
+    simulator.set_memory_limit(16 << 30);
+    failed?;
+    let words = ["mlp.up.weight", "an earlier step failed"];
+    refused(own.step(&mut pairs(&mut weights, &gradients)), &words)?;
+    refused(own.snapshot(), &words)?;
+    own.load_snapshot(&saved)?;
+    own.step(&mut pairs(&mut weights, &gradients))?;
+    if own.steps() != 1 {
+        return Err("the failed step was counted".into());
+    }
+    check_violations()
+}
+
 pub(crate) fn no_such_device() -> Outcome {
     refused(spectra_cuda::open(1000), &["open", "no CUDA device 1000"])
+}
+
+/// Sizes that no memory can hold, and those whose product or whose bytes have no number.
+pub(crate) fn impossible_sizes() -> Outcome {
+    impossible::<f32>()?;
+    impossible::<f64>()?;
+    check_violations()
+}
+
+fn impossible<E: CudaElement>() -> Outcome {
+    let backend = backend::<E>()?;
+    for (rows, cols) in [
+        (usize::MAX, 1),
+        (2, usize::MAX),
+        (1 << 32, 1 << 32),
+        (usize::MAX / size_of::<E>(), 1),
+        (1, usize::MAX / size_of::<E>() + 1),
+        (usize::MAX / 2, 1),
+    ] {
+        refused(backend.zeros(rows, cols, None), &["zeros", &format!("{rows} x {cols}"), "too large"])?;
+    }
+    if simulator().is_some() {
+        refused(backend.zeros(1 << 30, 1 << 10, None), &["zeros", "no memory left"])?;
+    }
+    // Nothing to store is no impossible size.
+    for (rows, cols) in [(usize::MAX, 0), (0, usize::MAX)] {
+        if backend.zeros(rows, cols, None)?.shape() != (rows, cols) {
+            return Err("an empty matrix has lost its shape".into());
+        }
+    }
+    Ok(())
+}
+
+fn values(matrix: &CudaMatrix<f32>) -> Result<Vec<f32>, Error> {
+    let mut values = vec![0.0; matrix.shape().0 * matrix.shape().1];
+    matrix.read(&mut values)?;
+    Ok(values)
+}
+
+/// Fused operations that are refused for one operand have not begun with the others.
+pub(crate) fn operations_change_nothing() -> Outcome {
+    let (stream, backend) = (stream()?, backend::<f32>()?);
+    let upload = |rows: usize, cols: usize, x: f32| backend.upload(rows, cols, &vec![x; rows * cols]);
+    let memory = stream.clone_htod(&vec![bf16::from_f32(2.0); 4 * 5])?;
+    let pointer = memory.device_ptr(&stream).0;
+    // SAFETY: `memory` outlives the matrices and is of this stream.
+    let half = |rows, cols| unsafe { backend.matrix_at(pointer, (rows, cols), cols, Storage::Bf16) };
+    let (gradient, wrong) = (upload(4, 5, 1.0)?, upload(5, 4, 1.0)?);
+    let one = |values| Gradient { values, scale: Coefficient::ONE };
+    let mut state = [upload(4, 5, 1.0)?, upload(4, 5, 2.0)?, upload(4, 5, 3.0)?, upload(4, 5, 4.0)?];
+    let mut workspace = Workspace::new(backend.clone());
+
+    // bf16 storage has no products.
+    let (mut m, mut v) = (half(4, 5)?, upload(5, 2, 1.0)?);
+    let iterated =
+        PowerIteration::PAPER.iterate(&mut m, Some((0.5, &one(&gradient))), &mut v, &mut workspace);
+    refused(iterated, &["power_iteration", "bf16 storage"])?;
+    let mut v16 = half(5, 2)?;
+    let iterated =
+        PowerIteration::PAPER.iterate(&mut state[0], Some((0.5, &one(&gradient))), &mut v16, &mut workspace);
+    refused(iterated, &["power_iteration", "bf16 storage"])?;
+
+    // Each operand in turn has another shape.
+    for at in 0..4 {
+        let mut other = upload(5, 4, 9.0)?;
+        let [x, first, second, slow] = &mut state;
+        let mut matrices = [x, first, second, slow];
+        matrices[at] = &mut other;
+        let rule = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: Some((0.999, 5.0)) };
+        let done = CudaBackend::entrywise_add(matrices, (0.5, 0.25), rule, &one(&gradient), &mut workspace);
+        refused(done, &["entrywise_add", "4 x 5", "5 x 4"])?;
+    }
+    let [x, first, second, _] = &mut state;
+    let done = x.adam_add(0.5.into(), 0.25.into(), first, second, &wrong, (0.9, 0.99), 1e-8);
+    refused(done, &["adam_add", "4 x 5", "5 x 4"])?;
+    for (rows, cols) in [(4, 130), (5, 131)] {
+        let done = state[0].low_rank_add(
+            0.5.into(),
+            0.25.into(),
+            &gradient,
+            &upload(rows, 130, 1.0)?,
+            &upload(5, cols, 1.0)?,
+        );
+        if rows == 4 && cols == 130 {
+            done?;
+            state[0] = upload(4, 5, 1.0)?;
+        } else {
+            refused(done, &["low_rank_add", "5 x 130"])?;
+        }
+    }
+    for (matrix, value) in state.iter().zip([1.0, 2.0, 3.0, 4.0]) {
+        if values(matrix)?.iter().any(|x| *x != value) {
+            return Err(format!("a refused operation has changed what held {value}").into());
+        }
+    }
+    if stream.clone_dtoh(&memory)?.iter().any(|x| x.to_f32() != 2.0) || values(&v)?.iter().any(|x| *x != 1.0)
+    {
+        return Err("a refused power iteration has changed M or V".into());
+    }
+    check_violations()
 }

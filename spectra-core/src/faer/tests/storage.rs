@@ -28,7 +28,7 @@ macro_rules! narrow {
                 Values::$variant(x)
             }
             fn values_mut(x: &mut [Self]) -> ValuesMut<'_, $element> {
-                ValuesMut::$variant(x)
+                ValuesMut::$half(x)
             }
         }
     };
@@ -88,7 +88,7 @@ fn all<E: FaerElement, H: Narrow<E>>() {
                 MatrixMut::new(&mut second, m, n).unwrap(),
             ];
             let rule = Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: None };
-            MatrixMut::entrywise_add(matrices, (0.9, -0.1), rule, x, (0.5.into(), 0.25.into())).unwrap();
+            MatrixMut::entrywise_add(matrices, (0.9, -0.1), rule, x, 0.5.into()).unwrap();
         });
     }
 }

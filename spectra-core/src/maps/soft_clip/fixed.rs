@@ -1,6 +1,6 @@
 //! A fixed number of coupled steps, every bound on the device: the authors' program and its minimax cousin.
 
-use crate::backend::{Backend, Coefficient, Matrix, Op, Result, Scalar, ScalarOp};
+use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, Scalar, ScalarOp};
 use crate::linalg::{Coupled, Info, Polynomials, Workspace, tiny};
 
 /// The upper bound of `||X X^T||` in `alpha = 1 + bound / c^2`.
@@ -48,6 +48,10 @@ pub(super) fn clip<B: Backend>(
     let (i, w) = (combine(ScalarOp::Div, &unit, &q)?, combine(ScalarOp::Div, &kappa, &q)?);
     let alpha = combine(ScalarOp::Add, &i, &combine(ScalarOp::Mul, &w, &g)?)?;
     let (i, w) = (combine(ScalarOp::Div, &i, &alpha)?, combine(ScalarOp::Div, &w, &alpha)?);
+    // Below the rounding errors of G an eigenvalue may be negative, and the steps would drive it to minus infinity. Values of X
+    // that are so small beside the largest are clipped less than they should be.
+    let noise = 4.0 * B::Element::EPSILON * libm::sqrt(m.max(n) as f64);
+    let i = combine(ScalarOp::Max, &i, &workspace.backend().scalar(noise)?)?;
     let identity = workspace.identity(r)?;
     let mut a = workspace.take(r, r)?;
     a.scale_add(zero, Coefficient::device(1.0, &i), &identity)?;

@@ -25,7 +25,7 @@ pub use fixed::AlphaBound;
 pub use vector::VectorRule;
 pub(crate) use vector::relative_norm;
 
-use crate::backend::{Backend, Element, Matrix, Result, check_same, require};
+use crate::backend::{Backend, Element, Matrix, Result, check_same, domain, require};
 use crate::linalg::{Info, Schedule, Workspace};
 
 /// How the soft clip is computed.
@@ -35,14 +35,14 @@ pub enum SoftClipMethod {
     /// To `tolerance`, whatever the spectrum; `None` is 5e-6 in `f32` and 2e-13 in `f64`. Reads one number from
     /// the device, a few more where `sigma_1 / c` is large (about 20 in `f32`, 100 in `f64`).
     Auto {
-        /// Relative error, > 0.
+        /// Relative error, in (0, 1).
         tolerance: Option<f64>,
     },
     /// So many coupled steps, never reading the device.
     Fixed {
         /// The polynomials.
         schedule: Schedule,
-        /// How many.
+        /// How many, from 1 to 100.
         steps: usize,
         /// Eigenvalues of `A / alpha` are expected in `[lower^2, 1]`; `1 / sqrt(1 + rho^2)` for
         /// `sigma_1 <= rho c`. Only the minimax schedules use it.
@@ -94,11 +94,11 @@ impl SoftClip {
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
     pub fn validate(&self) -> Result<()> {
         match self.method {
-            SoftClipMethod::Auto { tolerance: Some(t) } => {
-                require(t > 0.0, "soft_clip", "tolerance", t, "> 0")
-            }
+            SoftClipMethod::Auto { tolerance: Some(t) } => domain::tolerance("soft_clip", t),
             SoftClipMethod::Auto { tolerance: None } => Ok(()),
-            SoftClipMethod::Fixed { lower, .. } => {
+            SoftClipMethod::Fixed { schedule, steps, lower, .. } => {
+                schedule.validate("soft_clip")?;
+                domain::iterations("soft_clip", "steps", steps, 1)?;
                 require(lower > 0.0 && lower <= 1.0, "soft_clip", "lower", lower, "in (0, 1]")
             }
         }
@@ -111,7 +111,7 @@ impl SoftClip {
     /// NaN or an infinity is an error; with [`Fixed`](SoftClipMethod::Fixed) it makes the result NaN.
     ///
     /// # Errors
-    /// Shapes; `c` not positive and finite; settings;
+    /// Shapes; a `c` that is no positive, finite, normal number of the element type; settings;
     /// [`ErrorKind::NonFinite`](crate::backend::ErrorKind::NonFinite).
     pub fn apply<B: Backend>(
         &self,
@@ -120,7 +120,7 @@ impl SoftClip {
         out: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Info> {
-        check_threshold("soft_clip", c)?;
+        domain::normal::<B::Element>("soft_clip", "c", c)?;
         self.validate()?;
         check_same("soft_clip", x, out)?;
         let _scope = workspace.scope();
@@ -152,7 +152,7 @@ impl SoftClip {
         out: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Info> {
-        check_threshold("soft_clip", c)?;
+        domain::normal::<B::Element>("soft_clip", "c", c)?;
         check_same("soft_clip", x, out)?;
         let _scope = workspace.scope();
         vector::clip(self.vectors, x, c, out, workspace)
@@ -162,9 +162,4 @@ impl SoftClip {
 /// About forty roundings in `f32`, a thousand in `f64`: what the iterations reach without effort.
 pub(crate) fn default_tolerance<E: Element>() -> f64 {
     if E::EPSILON > 1e-10 { 5e-6 } else { 2e-13 }
-}
-
-/// `c` must be positive and finite.
-pub(crate) fn check_threshold(operation: &'static str, c: f64) -> Result<()> {
-    require(c > 0.0 && c.is_finite(), operation, "c", c, "positive and finite")
 }

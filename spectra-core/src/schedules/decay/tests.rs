@@ -63,7 +63,16 @@ fn a_phase_that_cannot_be_is_refused() {
     for fraction in [-0.1, 1.1, f64::NAN] {
         assert!(FinalDecay { span: Span::Fraction(fraction), ..decay }.check("test", 100, 0).is_err());
     }
-    let exponential = FinalDecay { curve: DecayCurve::Exponential, ..decay };
-    assert!(exponential.check("test", 100, 0).is_err());
-    assert!(FinalDecay { final_factor: 0.1, ..exponential }.check("test", 100, 0).is_ok());
+}
+
+#[test]
+fn an_exponential_to_zero_is_there_at_its_second_update() {
+    for length in [1, 2, 20, 30, 100, 2000, 1_000_000] {
+        let decay =
+            FinalDecay { curve: DecayCurve::Exponential, span: Span::Steps(length), final_factor: 0.0 };
+        assert!(decay.check("test", length, 0).is_ok());
+        assert_eq!(decay.factor(0, length), 1.0, "{length}");
+        assert!((1..length.min(100)).all(|step| decay.factor(step, length) == 0.0), "{length}");
+        assert_eq!(decay.factor(length, length), 0.0, "{length}");
+    }
 }

@@ -79,10 +79,17 @@ fn one_cycle_matches_pytorch() -> Result<()> {
 }
 
 #[test]
-fn the_smallest_final_factor_gives_the_authors_exponential_to_zero() -> Result<()> {
-    let decay =
-        FinalDecay { curve: DecayCurve::Exponential, span: Span::Steps(20), final_factor: f64::MIN_POSITIVE };
-    assert_close(&LearningRateSchedule::wsd(100, decay)?, &[79, 80, 81, 99], &[1.0, 1.0, 0.0, 0.0]);
+fn an_exponential_to_zero_is_there_at_its_second_update() -> Result<()> {
+    for length in [20, 30, 100, 2000] {
+        let decay =
+            FinalDecay { curve: DecayCurve::Exponential, span: Span::Steps(length), final_factor: 0.0 };
+        let wsd = LearningRateSchedule::wsd(10_000, decay)?;
+        let begin = 10_000 - length;
+        let factors = [begin - 1, begin, begin + 1, 9_999, 10_000].map(|t| wsd.factor(t));
+        assert_eq!(factors, [1.0, 1.0, 0.0, 0.0, 0.0], "{length}");
+    }
+    let one_cycle = LearningRateSchedule::one_cycle(100, DecayCurve::Exponential, 0.0)?;
+    assert_eq!([0, 1, 99, 100].map(|t| one_cycle.factor(t)), [1.0, 0.0, 0.0, 0.0]);
     Ok(())
 }
 

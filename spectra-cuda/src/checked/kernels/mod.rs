@@ -19,6 +19,8 @@ macro_rules! launch {
         use cudarc::driver::{CudaFunction, LaunchConfig, PushKernelArg};
         let (device, kernel, config): (&crate::checked::Device, &CudaFunction, LaunchConfig) =
             ($device, $kernel, $config);
+        #[cfg(test)]
+        crate::checked::interleave::point();
         let mut builder = device.stream.launch_builder(kernel);
         $(let arg = $arg;
         builder.arg(&arg);)+

@@ -3,7 +3,8 @@
 use super::launch;
 use crate::checked::launch::config;
 use crate::checked::{Coefficients, Device};
-use crate::error::At;
+use crate::error::{At, CudaError};
+use crate::raw::Place;
 use cudarc::driver::sys::CUdeviceptr;
 use spectra_core::backend::Result;
 
@@ -13,11 +14,12 @@ impl Device {
         launch!(self, &self.kernels.scalar_evaluate, config((1, 1)), (place, *c)).at("scalar")
     }
 
-    /// Coefficients 0 and 1 as elements, for the product that is queued next.
-    pub(in crate::checked) fn scalar_pair(&self, c: &Coefficients) -> Result<(CUdeviceptr, CUdeviceptr)> {
-        // Beyond the partial results of any launch that is queued in between: there is none.
-        let place = self.partials.pointer();
-        launch!(self, &self.kernels.scalar_pair, config((1, 1)), (place, *c)).at("gemm")?;
-        Ok((place, place + self.products().width() as u64))
+    /// Coefficients 0 and 1 as elements, one after the other, for the product that is queued next.
+    pub(in crate::checked) fn scalar_pair(
+        &self,
+        place: &Place<'_>,
+        c: &Coefficients,
+    ) -> std::result::Result<(), CudaError> {
+        launch!(self, &self.kernels.scalar_pair, config((1, 1)), (place.pointer(), *c))
     }
 }

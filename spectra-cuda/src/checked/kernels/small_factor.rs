@@ -4,8 +4,8 @@ use super::launch;
 use crate::checked::launch::{config, grid};
 use crate::checked::{Device, Region};
 use crate::error::{At, CudaError};
+use crate::raw::Place;
 use cudarc::driver::LaunchConfig;
-use cudarc::driver::sys::CUdeviceptr;
 use spectra_core::backend::check_shape;
 
 type Checked = spectra_core::backend::Result<()>;
@@ -19,7 +19,7 @@ pub(crate) enum Factorization {
 }
 
 /// What a factorisation works in.
-struct WorkingMemory {
+struct WorkingMemory<'a> {
     /// k.
     order: i32,
     /// From one row to the next.
@@ -27,12 +27,12 @@ struct WorkingMemory {
     /// Bytes of shared memory, if that suffices.
     shared: u32,
     /// Device memory in place of shared memory, or null.
-    scratch: CUdeviceptr,
+    scratch: Place<'a>,
     /// The further numbers asked for.
-    work: CUdeviceptr,
+    work: Place<'a>,
 }
 
-impl WorkingMemory {
+impl WorkingMemory<'_> {
     /// One block.
     fn config(&self) -> LaunchConfig {
         LaunchConfig { shared_mem_bytes: self.shared, ..config((1, 1)) }
@@ -40,8 +40,15 @@ impl WorkingMemory {
 }
 
 impl Device {
-    /// `squares` k x k arrays and k numbers, in shared memory where it suffices, and `more` in device memory.
-    fn working_memory(&self, squares: usize, k: usize, more: usize) -> Result<WorkingMemory, CudaError> {
+    /// Calls `queue` with `squares` k x k arrays and k numbers, in shared memory where it suffices, and `more` in device
+    /// memory.
+    fn with_working_memory(
+        &self,
+        squares: usize,
+        k: usize,
+        more: usize,
+        queue: impl FnOnce(WorkingMemory<'_>) -> Result<(), CudaError>,
+    ) -> Result<(), CudaError> {
         // Odd: a column is in as many banks as it has entries.
         let stride = k | 1;
         let count = squares * k * stride + k;
@@ -49,14 +56,15 @@ impl Device {
             return Err(CudaError::TooLarge { what: "a Gram matrix", size: k });
         }
         let fits = 8 * count <= self.kernels.shared_bytes;
+        let (order, stride, shared) = (k as i32, stride as i32, if fits { 8 * count as u32 } else { 0 });
         let outside = if fits { 0 } else { count };
-        let work = if more + outside > 0 { self.working(more + outside)? } else { 0 };
-        Ok(WorkingMemory {
-            order: k as i32,
-            stride: stride as i32,
-            shared: if fits { 8 * count as u32 } else { 0 },
-            scratch: if fits { 0 } else { work + 8 * more as u64 },
-            work,
+        let null = Place::new(0);
+        if more + outside == 0 {
+            return queue(WorkingMemory { order, stride, shared, scratch: null, work: Place::new(0) });
+        }
+        self.with_working(more + outside, |work| {
+            let scratch = if fits { null } else { work.after(8 * more) };
+            queue(WorkingMemory { order, stride, shared, scratch, work })
         })
     }
 
@@ -82,10 +90,11 @@ impl Device {
         // As spectra-core's: below this squared sine a column's own direction is noise.
         let dependent = 4.0 * k as f64 * eps;
         let squares = if factor == Factorization::Diagonalizer { 2 } else { 1 };
-        let memory = self.working_memory(squares, k, 0).at(NAME)?;
-        let (stride, scratch) = (memory.stride, memory.scratch);
-        launch!(self, kernel, memory.config(), (views.0, views.1, memory.order, stride, dependent, scratch))
-            .at(NAME)
+        self.with_working_memory(squares, k, 0, |memory| {
+            let (n, stride, config) = (memory.order, memory.stride, memory.config());
+            launch!(self, kernel, config, (views.0, views.1, n, stride, dependent, memory.scratch))
+        })
+        .at(NAME)
     }
 
     /// What the first round of Cholesky QR multiplies `p` with, or the identity after orthonormalising `p` in place where its
@@ -97,16 +106,18 @@ impl Device {
         check_shape(NAME, (k, k), out.shape())?;
         // As spectra-core's: the smallest squared sine that is no noise, and the largest condition with a factor.
         let (dependent, limit) = (4.0 * k as f64 * eps, 1.0 / (16.0 * k as f64 * eps));
-        let memory = self.working_memory(1, k, rows * k + k).at(NAME)?;
-        let (stride, work, scratch) = (memory.stride, memory.work, memory.scratch);
-        let (m, n) = (rows as i64, memory.order);
         let kernel = &self.kernels.orthonormal_factor;
-        launch!(
-            self,
-            kernel,
-            memory.config(),
-            (out.view(), gram.view(), p.view(), m, n, stride, eps, dependent, limit, work, scratch)
-        )
+        let (m, views) = (rows as i64, (out.view(), gram.view(), p.view()));
+        self.with_working_memory(1, k, rows * k + k, |memory| {
+            let (n, stride, config) = (memory.order, memory.stride, memory.config());
+            let (work, scratch) = (memory.work, memory.scratch);
+            launch!(
+                self,
+                kernel,
+                config,
+                (views.0, views.1, views.2, m, n, stride, eps, dependent, limit, work, scratch)
+            )
+        })
         .at(NAME)?;
         self.count_bytes(&[gram], &[out]);
         Ok(())

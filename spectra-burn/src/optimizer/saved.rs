@@ -1,0 +1,119 @@
+//! A record as it was read, and its checks.
+
+use super::hybrid::{Factors, Member};
+use super::record::{CLIP_FACTOR, PRE_CLIP_FACTOR, SETTING, STEPS, WITHOUT_STATE};
+use super::shared::Arithmetic;
+use super::state::{Buffers, MOST_STEPS, Typed};
+use crate::BurnBackend;
+use burn::optim::StateSource;
+use burn::tensor::{DType, Device, TensorData};
+use burn_pack::{Reader, Scalar};
+use spectra_core::backend::{Element, Error, ErrorKind, Matrix, Result};
+use spectra_core::directions::Slot;
+use spectra_core::optimizer::plan::Rule;
+use spectra_core::optimizer::{
+    Config, Optimizer, ParameterSpec, Recipe, STATE_VERSION, SavedParameter, Setting, StateHeader,
+};
+use std::collections::BTreeMap;
+
+/// Burn's key for a parameter's rank.
+pub(super) const RANK: &str = "__rank";
+
+pub(super) fn refuse(reason: &'static str) -> Error {
+    Error::new("load", ErrorKind::State { reason })
+}
+
+/// A record as it was read.
+pub(super) struct Saved {
+    pub(super) source: StateSource,
+    /// From a parameter's name to its prefix in the record.
+    pub(super) prefixes: BTreeMap<String, String>,
+    /// Steps of the whole model; only our own files have them.
+    pub(super) steps: Option<u64>,
+    pub(super) factors: Factors,
+    pub(super) settings: Vec<Setting>,
+    without_state: Vec<String>,
+}
+
+impl Saved {
+    pub(super) fn read(reader: Reader) -> Result<Self> {
+        let scalar = |key| reader.scalars().get(key).copied();
+        let number = |key| {
+            scalar(key).and_then(|x: Scalar| f64::try_from(x).ok()).filter(|x| *x > 0.0 && x.is_finite())
+        };
+        let steps = scalar(STEPS).and_then(|steps| u64::try_from(steps).ok());
+        if steps > Some(MOST_STEPS) {
+            return Err(refuse("it counts more steps than can be"));
+        }
+        let factors = Factors { clip: number(CLIP_FACTOR), pre_clip: number(PRE_CLIP_FACTOR) };
+        let mut source = StateSource::new(reader.scalars().clone());
+        let mut metadata = reader.metadata().clone();
+        let without_state = metadata.remove(WITHOUT_STATE).unwrap_or_default();
+        let settings = metadata.iter().filter_map(|(key, value)| {
+            Some(Setting { name: key.strip_prefix(SETTING)?.into(), value: value.clone() })
+        });
+        let settings = settings.collect();
+        let prefixes = metadata.into_iter().filter(|(id, _)| id.parse::<u64>().is_ok());
+        let prefixes = prefixes.map(|(id, name)| (name, id)).collect();
+        for tensor in reader.into_tensors().map_err(|e| Error::device("load", e))? {
+            let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|e| Error::device("load", e))?;
+            source.insert_tensor(name, TensorData::from_bytes(bytes, shape, dtype));
+        }
+        let without_state = without_state.lines().map(str::to_owned).collect();
+        Ok(Self { source, prefixes, steps, factors, settings, without_state })
+    }
+
+    /// The verified state of a parameter; `None` if it had none.
+    pub(super) fn state(&mut self, member: &Member, recipe: &Recipe) -> Result<Option<Typed>> {
+        let Some(prefix) = self.prefixes.remove(&member.found.name) else {
+            if self.without_state.contains(&member.found.name) {
+                return Ok(None);
+            }
+            return Err(refuse(
+                "it has no state of this parameter: it belongs to another model or optimizer",
+            ));
+        };
+        let typed = Typed::unflatten(&prefix, &mut self.source).map_err(refuse)?;
+        let element = if member.found.dtype == DType::F64 { f64::NAME } else { f32::NAME };
+        if typed.element() != element {
+            return Err(refuse("it holds numbers of another type"));
+        }
+        match typed.clone() {
+            Typed::Single(buffers) => verify(buffers, member, recipe)?,
+            Typed::Double(buffers) => verify(buffers, member, recipe)?,
+        }
+        Ok(Some(typed))
+    }
+
+    pub(super) fn left_over(&self) -> Option<&str> {
+        self.prefixes.keys().next().map(String::as_str)
+    }
+}
+
+/// The checks of the core's own loading, on this one parameter.
+fn verify<E: Arithmetic>(mut buffers: Buffers<E>, member: &Member, recipe: &Recipe) -> Result<()> {
+    let Member { found, view } = member;
+    let (rows, cols) = match &buffers.slots.momentum {
+        Some(momentum) => momentum.shape(),
+        None => (view.rows, view.cols),
+    };
+    let rule = if buffers.rule.is_of(recipe) { recipe.signature() } else { "another rule".to_owned() };
+    let name: Box<str> = found.name.as_str().into();
+    let header = StateHeader {
+        version: STATE_VERSION,
+        element: E::NAME.to_owned(),
+        steps: buffers.steps,
+        lr: 1.0,
+        run: None,
+        parameters: vec![SavedParameter { name: name.clone(), rows, cols, rule, steps: buffers.steps }],
+    };
+    let spec = ParameterSpec { name, rows: view.rows, cols: view.cols, rule: Rule::Spectral };
+    let mut optimizer = Optimizer::new(BurnBackend::<E>::new(&Device::flex()), Config::new(*recipe), [spec])?;
+    optimizer.restore(&header, |_, slot, _, _| {
+        buffers.slots.place(slot).take().ok_or_else(|| refuse("a buffer is missing"))
+    })?;
+    if Slot::ALL.iter().any(|slot| buffers.slots.get(*slot).is_some()) {
+        return Err(refuse("it has a buffer that its rule has not"));
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The clip threshold's schedule: its own threshold, at the step of the whole model.
+
+use crate::common::{distance, random, values};
+use crate::learner::step;
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{DType, Device};
+use spectra_burn::SpectralConfig;
+use spectra_core::backend::ErrorKind;
+use spectra_core::maps::SpectralMap;
+use spectra_core::optimizer::Recipe;
+use spectra_core::schedules::{ClipThreshold, FinalDecay, LearningRateSchedule, Span};
+
+const LR: f64 = 0.02;
+const STEPS: u64 = 12;
+
+/// `late` stands first and has its first gradient at step 5; `rare` stands last and has one at every third step.
+#[derive(Module, Debug)]
+struct Model {
+    late: Linear,
+    always: Linear,
+    rare: Linear,
+}
+
+impl Model {
+    fn new() -> Self {
+        let device = Device::flex().autodiff();
+        let layer = |seed| {
+            let layer = LinearConfig::new(8, 12).with_bias(false).init(&device);
+            Linear {
+                weight: layer.weight.map(|_| random([8, 12], seed, DType::F32).autodiff().require_grad()),
+                bias: None,
+            }
+        };
+        Self { late: layer(1), always: layer(2), rare: layer(3) }
+    }
+
+    fn layers(&self) -> [&Linear; 3] {
+        [&self.late, &self.always, &self.rare]
+    }
+
+    fn gradients(&self, step: u64) -> GradientsParams {
+        let mut gradients = GradientsParams::new();
+        for (place, layer) in self.layers().into_iter().enumerate() {
+            if takes_part(place, step) {
+                gradients.register(layer.weight.id, random([8, 12], 10 * step + place as u64, DType::F32));
+            }
+        }
+        gradients
+    }
+
+    fn values(&self) -> [Vec<f64>; 3] {
+        self.layers().map(|layer| values(layer.weight.val()))
+    }
+}
+
+fn takes_part(place: usize, step: u64) -> bool {
+    [step >= 5, true, step % 3 == 0][place]
+}
+
+/// From 4 c at the first step to c at the fifth, and from the ninth on down to a third.
+fn threshold(c: f64) -> ClipThreshold {
+    let rate = LearningRateSchedule::wsd(STEPS, FinalDecay::default()).unwrap();
+    let rate = rate.with_warmup(Span::Steps(4), 0.25).unwrap();
+    ClipThreshold::new(c, rate).unwrap().with_decay(FinalDecay::default()).unwrap()
+}
+
+fn config(c: f64) -> SpectralConfig {
+    SpectralConfig::preset("spectra-signum").unwrap().with_clip_threshold(Some(threshold(c)))
+}
+
+/// Every model after each step, where each layer is stepped by a recipe whose threshold is the schedule's at that step.
+fn expected(c: f64) -> Vec<[Vec<f64>; 3]> {
+    let recipe = Recipe::preset("spectra-signum").unwrap();
+    let SpectralMap::SoftClip { threshold: own, .. } = recipe.map else { panic!("it clips softly") };
+    let mut model = Model::new();
+    let mut by_hand = SpectralConfig::new(recipe).init_for(&model).unwrap();
+    (0..STEPS)
+        .map(|step| {
+            by_hand.set_clip_factor(threshold(c).at(step) / own).unwrap();
+            let gradients = model.gradients(step);
+            model = by_hand.step(LR, model.clone(), gradients).unwrap();
+            model.values()
+        })
+        .collect()
+}
+
+#[test]
+fn every_parameter_is_clipped_at_the_models_step() {
+    for c in [0.25, 1000.0] {
+        let mut model = Model::new();
+        let mut optimizer = config(c).init_for(&model).unwrap();
+        for (step, expected) in expected(c).into_iter().enumerate() {
+            let gradients = model.gradients(step as u64);
+            model = optimizer.step(LR, model, gradients).unwrap();
+            assert_eq!(model.values(), expected, "threshold {c}, step {step}");
+        }
+        assert_eq!(optimizer.steps(), STEPS);
+    }
+    // The schedule shows in the weights.
+    assert!(distance(&expected(0.25)[0][1], &expected(1000.0)[0][1]) > 0.0);
+}
+
+#[test]
+fn under_a_learner_too_and_through_a_record() {
+    for resumed_at in [None, Some(4), Some(5), Some(7)] {
+        let mut model = Model::new();
+        let new = |model: &Model| config(0.25).init_for(model).unwrap().optimizer().unwrap();
+        let mut optimizer = new(&model);
+        for (at, expected) in expected(0.25).into_iter().enumerate() {
+            if Some(at) == resumed_at {
+                let record = optimizer.to_record();
+                optimizer = new(&model).load_record(record);
+            }
+            let gradients = model.gradients(at as u64);
+            model = step(&mut optimizer, LR, model, gradients).unwrap();
+            assert_eq!(model.values(), expected, "step {at}, resumed at {resumed_at:?}");
+        }
+    }
+}
+
+#[test]
+fn a_saved_state_goes_on_at_its_step() {
+    let mut model = Model::new();
+    let mut optimizer = config(0.25).init_for(&model).unwrap();
+    for (at, expected) in expected(0.25).into_iter().enumerate() {
+        if at == 5 {
+            let saved = optimizer.to_bytes().unwrap();
+            optimizer = config(0.25).init_for(&model).unwrap();
+            assert_eq!(optimizer.load_bytes(saved).unwrap().steps, 5);
+        }
+        let gradients = model.gradients(at as u64);
+        model = optimizer.step(LR, model, gradients).unwrap();
+        assert_eq!(model.values(), expected, "step {at}");
+    }
+}
+
+#[test]
+fn a_group_counts_with_its_most_advanced_parameter() {
+    // A group knows no parameter's place, so `late` may be a step behind; the others are right.
+    let mut model = Model::new();
+    let mut optimizer = ModuleOptimizer::from(config(0.25).build().unwrap());
+    let mut found = Vec::new();
+    for at in 0..STEPS {
+        let gradients = model.gradients(at);
+        model = step(&mut optimizer, LR, model, gradients).unwrap();
+        found.push(model.values());
+    }
+    let expected = expected(0.25);
+    assert_eq!(found[11][1..], expected[11][1..]);
+    assert_ne!(found[11][0], found[4][0]);
+}
+
+#[test]
+fn a_schedule_beside_recipes_that_do_not_clip_is_refused() {
+    for (preset, recipe, _) in Recipe::presets() {
+        let clips = matches!(recipe.map, SpectralMap::SoftClip { .. } | SpectralMap::HardClip { .. });
+        let config = SpectralConfig::new(recipe).with_clip_threshold(Some(threshold(1.0)));
+        let error = config.build().err();
+        assert_eq!(error.is_none(), clips, "{preset}: {error:?}");
+        if let Some(error) = error {
+            assert!(matches!(error.kind(), ErrorKind::Argument { name: "clip_threshold", .. }), "{error}");
+        }
+    }
+}
