@@ -33,10 +33,24 @@ pub fn product_tn(a: &HostMatrix, b: &HostMatrix) -> HostMatrix {
 pub fn product_nt(a: &HostMatrix, b: &HostMatrix) -> HostMatrix {
     assert_eq!(a.cols, b.cols, "inner extents of a product");
     let inner = a.cols;
-    HostMatrix::from_fn(a.rows, b.rows, |i, j| {
-        let (left, right) = (&a.data[i * inner..][..inner], &b.data[j * inner..][..inner]);
-        dot(left.iter().copied().zip(right.iter().copied()))
-    })
+    let mut out = HostMatrix::zeros(a.rows, b.rows);
+    for i in 0..a.rows {
+        let left = &a.data[i * inner..][..inner];
+        let right = |j: usize| &b.data[j * inner..][..inner];
+        for j in (0..b.rows).step_by(4) {
+            let out = &mut out.data[i * b.rows + j..][..(b.rows - j).min(4)];
+            match out {
+                [_, _, _, _] => out
+                    .copy_from_slice(&four_dots(left, [right(j), right(j + 1), right(j + 2), right(j + 3)])),
+                _ => {
+                    for (offset, out) in out.iter_mut().enumerate() {
+                        *out = dot(left.iter().copied().zip(right(j + offset).iter().copied()));
+                    }
+                }
+            }
+        }
+    }
+    out
 }
 
 /// `|A| |B|`, entrywise absolute values: the scale of a product's rounding error.
@@ -51,17 +65,44 @@ pub fn absolute_product(a: &HostMatrix, b: &HostMatrix) -> HostMatrix {
 /// The sum of the products of all pairs.
 #[must_use]
 pub fn dot(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
-    let (mut sum, mut correction) = (0.0, 0.0);
-    for (x, y) in pairs {
+    let mut sum = Compensated::default();
+    pairs.for_each(|(x, y)| sum.add(x, y));
+    sum.value()
+}
+
+/// Four dot products with the same vector: their chains of additions run side by side.
+fn four_dots(left: &[f64], right: [&[f64]; 4]) -> [f64; 4] {
+    let mut sums = [Compensated::default(); 4];
+    let [a, b, c, d] = right;
+    for (x, (((a, b), c), d)) in left.iter().zip(a.iter().zip(b).zip(c).zip(d)) {
+        for (sum, y) in sums.iter_mut().zip([a, b, c, d]) {
+            sum.add(*x, *y);
+        }
+    }
+    sums.map(|sum| sum.value())
+}
+
+/// A sum of products, and what its rounding has lost.
+#[derive(Clone, Copy, Default)]
+struct Compensated {
+    sum: f64,
+    correction: f64,
+}
+
+impl Compensated {
+    fn add(&mut self, x: f64, y: f64) {
         let high = x * y;
         let low = x.mul_add(y, -high);
-        let total = sum + high;
-        let rounded_part = total - sum;
-        let lost = (sum - (total - rounded_part)) + (high - rounded_part);
-        sum = total;
-        correction += low + lost;
+        let total = self.sum + high;
+        let rounded_part = total - self.sum;
+        let lost = (self.sum - (total - rounded_part)) + (high - rounded_part);
+        self.sum = total;
+        self.correction += low + lost;
     }
-    sum + correction
+
+    fn value(self) -> f64 {
+        self.sum + self.correction
+    }
 }
 
 #[cfg(test)]

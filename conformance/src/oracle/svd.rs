@@ -1,6 +1,9 @@
 //! The singular value decomposition in double precision, checked before it is used.
 
-use faer::{Mat, MatRef};
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
+use faer::{Mat, MatRef, Par};
 
 use super::OracleError;
 use super::product::{product, product_tn};
@@ -56,11 +59,18 @@ impl Svd {
     }
 
     fn unchecked(matrix: &HostMatrix) -> Result<Self, OracleError> {
-        let svd = to_faer(matrix).thin_svd().map_err(|_| OracleError::NoConvergence)?;
+        let ((m, n), r) = (matrix.shape(), matrix.min_extent());
+        let (mut u, mut s, mut v) = (Mat::zeros(m, r), Diag::zeros(r), Mat::zeros(n, r));
+        // On one thread: the matrices are small, and several tests run side by side.
+        let (thin, alone) = (ComputeSvdVectors::Thin, Par::Seq);
+        let mut memory = MemBuffer::new(svd_scratch::<f64>(m, n, thin, thin, alone, Default::default()));
+        let (a, stack) = (to_faer(matrix), MemStack::new(&mut memory));
+        svd(a.as_ref(), s.as_mut(), Some(u.as_mut()), Some(v.as_mut()), alone, stack, Default::default())
+            .map_err(|_| OracleError::NoConvergence)?;
         Ok(Self {
-            u: from_faer(svd.U()),
-            sigma: svd.S().column_vector().iter().copied().collect(),
-            v: from_faer(svd.V()),
+            u: from_faer(u.as_ref()),
+            sigma: s.column_vector().iter().copied().collect(),
+            v: from_faer(v.as_ref()),
         })
     }
 

@@ -158,6 +158,7 @@ shared_alpha!(SharedAlphaOfGemm, gemm, out, a, op_a, b, op_b);
 bug!(SharedPartials, "partial sums in memory that all handles share", dot, |x, y| {
     static PARTIAL: AtomicU64 = AtomicU64::new(0);
     PARTIAL.store(0f64.to_bits(), Ordering::SeqCst);
+    std::thread::yield_now();
     x.dot(y)?;
     for (x, y) in x.values().iter().zip(y.values()) {
         let sum = f64::from_bits(PARTIAL.load(Ordering::SeqCst));

@@ -5,6 +5,10 @@ use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, ort
 
 /// A place where matrices live. Cheap to clone (a handle).
 ///
+/// A backend need not be `Send`. One that is can be used through clones on several threads at once, each with matrices of its
+/// own: what clones share (queues, temporaries, coefficients) must be guarded. The optimizer's `par_step` also wants
+/// matrices and scalars that are `Send` and `Sync`.
+///
 /// Two required methods. Implementers: see the crate's front page and run the `spectra-conformance` suite.
 pub trait Backend: Clone + core::fmt::Debug {
     /// The arithmetic type.

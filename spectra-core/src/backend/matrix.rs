@@ -38,6 +38,8 @@ pub type Coef<'a, M> = Coefficient<'a, <M as Matrix>::Scalar>;
 ///   backend whose handles share storage (candle, burn) must never let an operation change what another
 ///   handle sees: compute a new value and assign the handle, or write in place only when it is the sole owner.
 /// * **Non-finite** entries propagate as IEEE says; no method replaces a NaN.
+/// * **Denormals** survive [`read`](Self::read), [`write`](Self::write) and [`upload`](super::Backend::upload); every other operation
+///   may take them for zero and give zero in their place, with nothing else.
 /// * **Waiting.** Only [`read`](Self::read) and [`Scalar::read`] wait for the device. Everything else may
 ///   return before the work is done, in the order of calls.
 /// * **Accumulation.** Products accumulate in the element type or wider; reductions (`dot`) accumulate `f32` in

@@ -10,10 +10,34 @@ use spectra_cuda_simulator::ThreadOrder;
 /// Matrices have no second handles.
 const SKIPPED: [&str; 1] = ["second_handles_are_untouched"];
 
-/// They decompose large matrices again and again, which takes the simulated device minutes each: there they run with
-/// `--include-ignored` only.
-const SLOW: [&str; 4] =
-    ["hard_clip_auto", "hard_clip_many_above", "schatten_threshold", "frank_wolfe_schatten"];
+/// They decompose large matrices again and again, or go through millions of entries or thousands of launches, which takes the
+/// simulated device minutes each: there they run with `--include-ignored` only.
+const SLOW: [&str; 24] = [
+    "hard_clip_auto",
+    "hard_clip_many_above",
+    "schatten_threshold",
+    "frank_wolfe_schatten",
+    "large_transfers",
+    "scale_add_large",
+    "product_add_large",
+    "quotient_add_large",
+    "sign_add_large",
+    "copy_from_large",
+    "gemm_large",
+    "gemm_every_remainder",
+    "gemm_symmetric_large",
+    "gemm_symmetric_every_remainder",
+    "dot_large",
+    "max_abs_large",
+    "adam_add_large",
+    "entrywise_add_large",
+    "power_sweep_large",
+    "low_rank_add_large",
+    "power_iteration_large",
+    "orthonormalize_large",
+    "repeated_calls",
+    "two_threads",
+];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = of_element::<f32>("f32", ThreadOrder::Forward);
@@ -39,7 +63,7 @@ fn of_element<E: CudaElement>(element: &'static str, order: ThreadOrder) -> Vec<
                 if let Some(simulator) = simulator() {
                     simulator.set_thread_order(order);
                 }
-                let subject = Subject::new(backend::<E>()?);
+                let subject = Subject::new(backend::<E>()?).on_threads();
                 (check.run)(&subject).map_err(|failure| Failed::from(failure.to_string()))?;
                 Ok(check_violations().map_err(|e| e.to_string())?)
             };
