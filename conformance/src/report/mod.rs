@@ -10,8 +10,8 @@
 //!
 //! fn main() -> std::process::ExitCode {
 //!     report(vec![
-//!         Candidate::new("mine", || Ok(Subject::new(Dense::<f32>::new()).with_second_handle(Clone::clone))),
-//!         Candidate::new("mine", || Ok(Subject::new(Dense::<f64>::new()))),
+//!         Candidate::new("mine", || Ok(Subject::new(Dense::<f32>::new()).with_second_handle(Clone::clone).on_threads())),
+//!         Candidate::new("mine", || Ok(Subject::new(Dense::<f64>::new()).with_second_handle(Clone::clone).on_threads())),
 //!     ], &[])
 //! }
 //! ```

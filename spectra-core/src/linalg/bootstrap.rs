@@ -1,5 +1,6 @@
 //! The start of the power iteration: a randomized range finder.
 
+use super::orthonormalize::{factor, has_no_factor};
 use super::{PowerIteration, Subspace, SubspaceForm, Workspace, orthonormalize, safe_scale};
 use crate::backend::{Backend, Coefficient, Gradient, Matrix, Op, Result, Scalar};
 
@@ -57,20 +58,39 @@ impl PowerIteration {
         let scale = safe_scale::<B::Element>(norm_squared)?;
         if norm_squared != Some(0.0) {
             let mut p = workspace.take_like(m, k)?;
+            let mut u = workspace.take_like(m, k)?;
             let mut w = workspace.take(n, k)?;
             for _ in 1..BOOTSTRAP_ITERATIONS {
                 p.gemm(zero, scale.into(), m, Op::Plain, v, Op::Plain)?;
-                orthonormalize(&mut p, workspace)?;
-                w.gemm(zero, scale.into(), m, Op::Transposed, &p, Op::Plain)?;
-                orthonormalize(&mut w, workspace)?;
-                v.copy_from(&w)?;
+                basis(&mut p, &mut u, workspace)?;
+                w.gemm(zero, scale.into(), m, Op::Transposed, &u, Op::Plain)?;
+                basis(&mut w, v, workspace)?;
             }
-            workspace.give(p);
-            workspace.give(w);
+            for matrix in [p, u, w] {
+                workspace.give(matrix);
+            }
         }
         let last = Self { iterations: 1, form: SubspaceForm::Exact, ..*self };
         last.iterate(m, None, v, workspace)
     }
+}
+
+/// A basis `q` of the columns of `p`, which is overwritten: one round of Cholesky QR, whose columns are as good a start for the
+/// next product as orthonormal ones; by all means of [`orthonormalize`] where the host is not told that there is a factor.
+fn basis<B: Backend>(p: &mut B::Matrix, q: &mut B::Matrix, workspace: &mut Workspace<B>) -> Result<()> {
+    let k = p.shape().1;
+    let mut gram = workspace.take(k, k)?;
+    let mut inverse = workspace.take(k, k)?;
+    let info = factor(p, &mut gram, &mut inverse, workspace)?;
+    if info.is_none() || has_no_factor::<B>(k, info) {
+        orthonormalize(p, workspace)?;
+        q.copy_from(p)?;
+    } else {
+        q.gemm(Coefficient::ZERO, Coefficient::ONE, p, Op::Plain, &inverse, Op::Plain)?;
+    }
+    workspace.give(gram);
+    workspace.give(inverse);
+    Ok(())
 }
 
 /// Random columns, those of [`Matrix::seed_zero_columns`], in the place of everything.

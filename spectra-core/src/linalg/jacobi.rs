@@ -36,14 +36,15 @@ pub(super) fn diagonalize(k: usize, a: &mut [f64], order: &[f64], out: &mut [f64
 
 /// Rotates rows until no cosine between two exceeds the rounding error of a product of k terms, `sqrt(k) eps`.
 fn orthogonalize_rows(k: usize, a: &mut [f64]) {
-    let noise = f64::EPSILON * f64::EPSILON * k as f64;
+    let noise = f64::EPSILON * libm::sqrt(k as f64);
     for _ in 0..SWEEPS {
         let mut rotated = false;
         for p in 0..k {
             for q in p + 1..k {
                 let (x, Some(y)) = two_rows(k, a, p, q) else { continue };
                 let [pp, qq, pq] = products(x, y);
-                if pq * pq <= noise * pp * qq || pq.is_nan() {
+                // Roots apart: the square of pq vanishes for rows below 1e-81.
+                if pq.abs() <= noise * libm::sqrt(pp) * libm::sqrt(qq) || pq.is_nan() {
                     continue;
                 }
                 rotated = true;

@@ -136,7 +136,7 @@ fn second_round<B: Backend>(
 }
 
 /// Whether the host knows that the Gram matrix of k columns has no Cholesky factor to speak of.
-fn has_no_factor<B: Backend>(k: usize, info: Option<SmallInfo>) -> bool {
+pub(crate) fn has_no_factor<B: Backend>(k: usize, info: Option<SmallInfo>) -> bool {
     let limit = 1.0 / (16.0 * k as f64 * B::Element::EPSILON);
     info.is_some_and(|info| info.dead > 0 || info.condition > limit || info.condition.is_nan())
 }

@@ -66,7 +66,6 @@ impl SmallFactor {
                     out[j * k + j] = inverse_of_length(length[j]);
                 }
             }
-            Self::Diagonalizer if k == 0 => {}
             Self::Diagonalizer => {
                 jacobi::sort(length, order);
                 for (row, i) in out.chunks_exact_mut(k).zip(order.iter()) {

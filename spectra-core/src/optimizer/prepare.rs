@@ -66,7 +66,8 @@ impl<B: Backend> Optimizer<B> {
         let Self { config, members, workspace, pre_clip_factor, spare, .. } = self;
         let (members, replaced) = (&members[..], core::mem::take(spare));
         let live = gradients.clone().filter(|(index, _)| members[*index].spec.rule != Rule::Frozen);
-        let mut step = Preparation { config, members, pre_clip_factor: *pre_clip_factor, workspace, replaced };
+        let mut step =
+            Preparation { config, members, pre_clip_factor: *pre_clip_factor, workspace, replaced };
         let scale = step.run(live);
         let replaced = step.replaced;
         match scale.and_then(|scale| self.reserve(gradients).map(|()| scale)) {

@@ -85,11 +85,7 @@ pub struct Restored {
 
 impl Restored {
     /// What a front-end with a format of its own restored.
-    pub fn new(
-        steps: u64,
-        (clip_factor, pre_clip_factor): (f64, f64),
-        differences: Vec<Difference>,
-    ) -> Self {
+    pub fn new(steps: u64, (clip_factor, pre_clip_factor): (f64, f64), differences: Vec<Difference>) -> Self {
         Self { steps, clip_factor, pre_clip_factor, differences }
     }
 }

@@ -139,8 +139,7 @@ impl<E: CudaElement> CudaBackend<E> {
     /// A matrix in device memory that somebody else owns, row-major with `ld` elements from one row to the next. Nothing
     /// is copied; operations change the memory in place.
     ///
-    /// An algorithm may exchange the handle of an output for one of its own; give owned matrices as outputs of
-    /// spectral maps. [`Optimizer`](crate::Optimizer) borrows buffers safely.
+    /// An algorithm leaves an output its handle. [`Optimizer`](crate::Optimizer) borrows buffers safely.
     ///
     /// # Errors
     /// [`CudaError::LeadingDimension`]; bf16 storage asked of an `f64` backend.
