@@ -16,6 +16,7 @@ mod power_iteration;
 mod product;
 mod qr;
 mod recipe;
+mod refine;
 mod soft_clip;
 mod svd;
 mod tail_shrink;

@@ -7,6 +7,7 @@ use faer::{Mat, MatRef, Par};
 
 use super::OracleError;
 use super::product::{product, product_tn};
+use super::refine::refined;
 use crate::distance::relative_distance;
 use crate::host_matrix::power_of_two_scaling;
 use crate::{HostMatrix, Precision, tolerance};
@@ -32,7 +33,7 @@ impl Svd {
     ///
     /// On matrices with all singular values nearly equal the iteration sometimes leaves a residual several times as
     /// large as on others. So a decomposition that fails is tried again on the transposed matrix, then with the
-    /// rows in reverse order: the same check decides.
+    /// rows in reverse order, then made more exact by rotations: the same check decides.
     ///
     /// # Errors
     /// [`OracleError`] if the matrix is not finite, the iteration did not converge, or the check failed.
@@ -56,6 +57,7 @@ impl Svd {
                 let svd = Self::unchecked(&upside_down(&scaled));
                 checked(svd.map(|svd| Self { u: upside_down(&svd.u), ..svd }))
             })
+            .or_else(|_| checked(Self::unchecked(&scaled).map(|svd| refined(svd, &scaled))))
     }
 
     fn unchecked(matrix: &HostMatrix) -> Result<Self, OracleError> {

@@ -76,6 +76,11 @@ pub struct CommandLine {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
 
+    /// Move every initial weight by one unit in its last place, up or down as this seed says: how far apart rounding alone
+    /// takes two runs
+    #[arg(long, value_name = "SEED")]
+    pub ulp: Option<u64>,
+
     /// Decoder layers
     #[arg(long, value_name = "COUNT", default_value = "4", value_parser = count, allow_hyphen_values = true)]
     pub layers: usize,

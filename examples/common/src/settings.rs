@@ -39,6 +39,9 @@ pub struct Settings {
     pub steps: usize,
     /// Seed of weights, data order and sample.
     pub seed: u64,
+    /// Seed of the unit in the last place by which every initial weight is off, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ulp: Option<u64>,
     /// Decoder blocks.
     pub layers: usize,
     /// Features of the residual stream.
@@ -83,6 +86,7 @@ impl Settings {
             text: format!("{} ({} bytes, {:016x})", text.title, text.bytes.len(), text.fingerprint()),
             steps: line.steps,
             seed: line.seed,
+            ulp: line.ulp,
             layers: line.layers,
             width: line.width,
             hidden: line.hidden,
@@ -124,10 +128,17 @@ impl Settings {
             _ => serde_json::Map::new(),
         };
         let there = fields(other);
-        fields(self)
+        let here = fields(self);
+        let flags: std::collections::BTreeSet<_> = here.keys().chain(there.keys()).collect();
+        // A setting that may be left out, and is, is none.
+        let value = |fields: &serde_json::Map<String, Value>, flag: &str| {
+            fields.get(flag).cloned().unwrap_or(Value::Null)
+        };
+        flags
             .into_iter()
-            .find(|(flag, value)| there.get(flag) != Some(value))
-            .map(|(flag, value)| format!("--{flag} was {value} and is now {}", there[&flag]))
+            .map(|flag| (flag, value(&here, flag), value(&there, flag)))
+            .find(|(_, was, now)| was != now)
+            .map(|(flag, was, now)| format!("--{flag} was {was} and is now {now}"))
     }
 
     fn check_spectrum(&self) -> Result<(), Failure> {
@@ -169,6 +180,7 @@ pub(crate) mod tests {
             text: "a text".into(),
             steps: 20,
             seed: 1,
+            ulp: None,
             layers: 2,
             width: 8,
             hidden: 12,
@@ -189,6 +201,9 @@ pub(crate) mod tests {
         assert_eq!(settings().difference(&settings()), None);
         let longer = Settings { steps: 30, ..settings() };
         assert_eq!(settings().difference(&longer).as_deref(), Some("--steps was 20 and is now 30"));
+        let moved = Settings { ulp: Some(3), ..settings() };
+        assert_eq!(settings().difference(&moved).as_deref(), Some("--ulp was null and is now 3"));
+        assert_eq!(moved.difference(&settings()).as_deref(), Some("--ulp was 3 and is now null"));
     }
 
     #[test]

@@ -32,7 +32,10 @@ pub fn train<L: Learner>(
     with_norms: bool,
     name: &str,
 ) -> Result<(L, Record), Failure> {
-    let initial = crate::model::initial_parameters(&settings.sizes(), settings.seed);
+    let mut initial = crate::model::initial_parameters(&settings.sizes(), settings.seed);
+    if let Some(seed) = settings.ulp {
+        crate::model::move_by_an_ulp(&mut initial, seed);
+    }
     let mut learner = L::new(settings, &initial)?;
     drop(initial);
     let mut record = Record { state_bytes: learner.state_bytes(), ..Record::default() };

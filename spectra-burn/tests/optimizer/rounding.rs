@@ -1,9 +1,8 @@
-//! Why two frameworks' runs part under tail shrink: rounding, amplified.
+//! The optimizer is not why two frameworks' runs part.
 //!
-//! burn's `Linear` stores `in x out`, so its sums run in another order than candle's, which calls the kernels of
-//! [`Faer`] on rows. Both start from the same bits here and see the gradients of the same task at their own weights. The
-//! subspace turns by rounding errors divided by the gap between neighbouring singular values, and training does the rest. The
-//! same run with one ulp added to or taken from every gradient entry is the yardstick.
+//! burn's `Linear` stores `in x out`; candle's optimizer calls the kernels of [`Faer`] on rows. Both start from the same bits
+//! here and see the same function's gradients at their own weights. The same run with one ulp added to or taken from every
+//! gradient entry, as two frameworks' backward passes do, is the yardstick. A whole model: `train_lm --ulp`.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use spectra_burn::BurnBackend;
@@ -116,7 +115,6 @@ const LONGEST_SUM: f64 = 40.0;
 fn burn_and_candle_part_no_faster_than_runs_an_ulp_apart() -> Result<()> {
     let map = TailShrink { rank_ratio: 0.25, ..TailShrink::PAPER };
     let shrink = Recipe::preset("spectra")?.with_map(SpectralMap::TailShrink(map));
-    let mut ends = Vec::new();
     for (name, recipe, lr) in [("tail shrink", shrink, 0.02), ("AdamW", Recipe::preset("adamw")?, 0.002)] {
         let (rows, columns) = (by_rows(recipe, lr, None)?, by_columns(recipe, lr)?);
         assert_eq!(rows.momentum[0], columns.momentum[0], "{name}: the first momentum is the gradient");
@@ -138,8 +136,6 @@ fn burn_and_candle_part_no_faster_than_runs_an_ulp_apart() -> Result<()> {
             let limit = LONGEST_SUM * (ulp + f64::from(f32::EPSILON));
             assert!(*seen <= limit, "{name}, step {}: {seen:e} apart, limit {limit:e}", step + 1);
         }
-        ends.push(seen[STEPS - 1]);
     }
-    assert!(ends[0] > ends[1], "tail shrink amplifies, AdamW does not: {ends:?}");
     Ok(())
 }

@@ -57,6 +57,11 @@ fn steps<B: Backend>(
             if holder.is_some_and(|index| memories[index] == 0.0) {
                 continue;
             }
+            // The look-ahead `mu M + c G` of an infinite new M: a factor of zero may or may not be multiplied.
+            let looks_ahead_by_zero = matches!(rule, Entrywise::Momentum { mu: 0.0, nesterov: true, .. });
+            if holder.is_none() && value.is_infinite() && looks_ahead_by_zero {
+                continue;
+            }
             let mut before = Before::with(subject, subject.random("gradient", SHAPE.0, SHAPE.1));
             let special = match holder {
                 None => &mut before.gradient,

@@ -6,5 +6,5 @@
 mod parameters;
 mod sizes;
 
-pub use parameters::{Parameter, initial_parameters, parameter_shapes};
+pub use parameters::{Parameter, initial_parameters, move_by_an_ulp, parameter_shapes};
 pub use sizes::{ModelSizes, NORM_EPSILON, ROTARY_BASE, VOCABULARY};

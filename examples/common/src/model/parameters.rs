@@ -58,6 +58,14 @@ pub fn initial_parameters(sizes: &ModelSizes, seed: u64) -> Vec<Parameter> {
     parameter_shapes(sizes).into_iter().map(initial).collect()
 }
 
+/// Moves every value by one unit in its last place, up or down.
+pub fn move_by_an_ulp(parameters: &mut [Parameter], seed: u64) {
+    let mut draws = StdRng::seed_from_u64(seed);
+    for value in parameters.iter_mut().flat_map(|parameter| &mut parameter.values) {
+        *value = if draws.random() { value.next_up() } else { value.next_down() };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +80,21 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), 1 + 2 * 9 + 2);
         assert!(parameters.iter().all(|p| p.values.len() == p.shape.iter().product::<usize>()));
+    }
+
+    #[test]
+    fn an_ulp_is_the_least_there_is() {
+        let mut moved = initial_parameters(&SIZES, 1);
+        move_by_an_ulp(&mut moved, 5);
+        let (mut ups, mut all) = (0, 0);
+        for (a, b) in initial_parameters(&SIZES, 1).iter().zip(&moved) {
+            for (a, b) in a.values.iter().zip(&b.values) {
+                assert!(*b == a.next_up() || *b == a.next_down());
+                (ups, all) = (ups + usize::from(b > a), all + 1);
+            }
+        }
+        // Half of them, within five standard deviations.
+        assert!((ups as f64 - all as f64 / 2.0).abs() < 2.5 * (all as f64).sqrt(), "{ups} of {all}");
     }
 
     #[test]
