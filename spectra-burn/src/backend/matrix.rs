@@ -51,6 +51,12 @@ impl<E> BurnMatrix<E> {
         matches!(&self.values, Values::Memory(memory) if memory.is_transposed())
     }
 
+    /// Whether a finite result has left the range of the 16 bits that the matrix is kept in, since it was made. Known in the memory
+    /// of the CPU device only: another would have to be waited for.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.memory().is_some_and(Memory::has_overflowed)
+    }
+
     /// A handle to the values.
     pub(super) fn tensor(&self) -> Tensor<2> {
         match &self.values {

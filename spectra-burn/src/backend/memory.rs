@@ -6,6 +6,7 @@ use burn::tensor::{DType, Tensor};
 use spectra_core::backend::{Error, Op, Result};
 use spectra_core::faer::{MatrixMut, MatrixRef, Values, ValuesMut};
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Burn's tensor of the CPU device: shared memory with a layout, copied on the first write while it is shared.
 pub(super) type FlexTensor = <Flex as BackendTypes>::FloatTensorPrimitive;
@@ -13,11 +14,20 @@ pub(super) type FlexTensor = <Flex as BackendTypes>::FloatTensorPrimitive;
 /// A matrix in contiguous memory, or the transpose of one.
 ///
 /// Burn's `Linear` stores `in x out`; its transpose is the matrix with rows = output features, and nothing is moved.
-#[derive(Clone)]
 pub(super) struct Memory {
     /// Row-major and as long as its shape says.
     storage: FlexTensor,
     transposed: bool,
+    /// A finite result was rounded to an infinity of 16 bits.
+    overflow: AtomicBool,
+}
+
+/// A handle to the same values, which has written nothing yet.
+impl Clone for Memory {
+    fn clone(&self) -> Self {
+        let Self { storage, transposed, .. } = self;
+        Self { storage: storage.clone(), transposed: *transposed, overflow: AtomicBool::new(false) }
+    }
 }
 
 /// `A` or `A^T` as it lies in memory.
@@ -32,11 +42,20 @@ impl Memory {
         let turned = storage.transpose(0, 1);
         Ok(if !storage.is_contiguous() && turned.is_contiguous() {
             drop(storage);
-            Self { storage: filled(turned), transposed: !transposed }
+            Self::filled(turned, !transposed)
         } else {
             drop(turned);
-            Self { storage: filled(storage), transposed }
+            Self::filled(storage, transposed)
         })
+    }
+
+    fn filled(storage: FlexTensor, transposed: bool) -> Self {
+        Self { storage: filled(storage), transposed, overflow: AtomicBool::new(false) }
+    }
+
+    /// Whether a finite result has left the range of the 16 bits that the values are kept in, since the matrix was made.
+    pub(super) fn has_overflowed(&self) -> bool {
+        self.overflow.load(Ordering::Relaxed)
     }
 
     /// As a tensor; no copy.
@@ -76,14 +95,15 @@ impl Memory {
         }
     }
 
-    /// The same, to change; other tensors that share the memory keep theirs.
+    /// The same, to change; other tensors that share the memory keep theirs. 16 bits without room for a result are noted.
     fn values_mut<E: BurnElement>(&mut self) -> ValuesMut<'_, E> {
-        match self.storage.dtype() {
+        let values = match self.storage.dtype() {
             _ if self.is_empty() => ValuesMut::default(),
             DType::BF16 => ValuesMut::bf16(self.storage.storage_mut()),
             DType::F16 => ValuesMut::f16(self.storage.storage_mut()),
             _ => ValuesMut::Full(E::values_mut(&mut self.storage)),
-        }
+        };
+        values.telling(&self.overflow)
     }
 
     /// Reads the values, row by row.
@@ -133,7 +153,7 @@ impl Memory {
         if self.transposed == transposed {
             return Cow::Borrowed(self);
         }
-        Cow::Owned(Self { storage: filled(self.storage.transpose(0, 1)), transposed })
+        Cow::Owned(Self::filled(self.storage.transpose(0, 1), transposed))
     }
 }
 

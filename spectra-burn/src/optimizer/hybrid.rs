@@ -1,6 +1,7 @@
 //! The optimizer of a whole module, by a plan.
 
 use super::gradients::{self, Measured};
+use super::overflow::overflow;
 use super::parameters::{Found, parameters};
 use super::planned::module_optimizer;
 use super::present::missing_gradients;
@@ -186,6 +187,12 @@ impl Hybrid {
     /// An error of the device in the middle of a step hands back a module of which some parameters have moved. From then on
     /// steps and saving are refused until a state is [loaded](Self::load); the module's own record must be, too. The same after
     /// a panic of burn's.
+    ///
+    /// A finite update that leaves the range of a parameter's 16-bit type (beyond 65504 in f16) is said with the parameters' names,
+    /// separated by commas, *after* the step, which has been taken and counted ([`steps`](Self::steps)): the module handed back is the
+    /// one after it, and these parameters hold infinities. An infinity is told of by the step that makes it and by no later one, so
+    /// training may go on with that module; nothing has to be restored. On devices other than burn's CPU it is not noticed,
+    /// because the host would have to wait.
     pub fn step<M: Module>(
         &mut self,
         lr: impl Into<ModuleLearningRate>,
@@ -202,6 +209,7 @@ impl Hybrid {
         // Until the step is whole; also if burn panics.
         self.broken = Some("".into());
         spectral.shared().take_failed();
+        spectral.shared().take_overflowed();
         let module = self.optimizer.step(lr, module, gradients);
         spectral.shared().set_prepared(Prepared::default());
         if let Some(error) = spectral.shared().take_failed() {
@@ -210,7 +218,11 @@ impl Hybrid {
         }
         self.broken = None;
         self.steps += 1;
-        Ok(module)
+        let overflowed = spectral.shared().take_overflowed();
+        if overflowed.is_empty() {
+            return Ok(module);
+        }
+        Err(Refused { module, error: overflow().for_parameter(&overflowed.join(", ")) })
     }
 
     /// An error after a step that broke off in its middle.

@@ -3,9 +3,10 @@
 use spectra_core::backend::Error;
 use std::fmt;
 
-/// A step that was refused, with the module handed back.
+/// A step that was refused, with the module handed back: as it was, but for the two cases that [`Hybrid::step`](crate::Hybrid::step)
+/// names, one that broke off, and one whose update left the range of 16-bit weights, which has been taken and counted.
 pub struct Refused<M> {
-    /// The module.
+    /// The module; after a step that was taken, with the new weights.
     pub module: M,
     /// Why.
     pub error: Error,

@@ -18,6 +18,7 @@ pub(super) struct Shared {
     prepared: Mutex<Prepared>,
     clock: Mutex<Clock>,
     failed: Mutex<Option<Error>>,
+    overflowed: Mutex<Vec<Box<str>>>,
     turn: Mutex<()>,
 }
 
@@ -118,6 +119,16 @@ impl Shared {
 
     pub(super) fn take_failed(&self) -> Option<Error> {
         lock(&self.failed).take()
+    }
+
+    /// Keeps the name of a parameter that a finite update has made infinite.
+    pub(super) fn overflow(&self, name: &str) {
+        lock(&self.overflowed).push(name.into());
+    }
+
+    /// The names since the last call.
+    pub(super) fn take_overflowed(&self) -> Vec<Box<str>> {
+        std::mem::take(&mut *lock(&self.overflowed))
     }
 }
 

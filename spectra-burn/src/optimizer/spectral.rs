@@ -2,7 +2,7 @@
 
 use super::clip_schedule::ClipSchedule;
 pub(super) use super::layout::{View, see, unsee};
-use super::layout::{flat, group_view};
+use super::role::{Role, Target};
 use super::shared::{Arithmetic, Prepared, Shared};
 use super::state::{Buffers, SpectralState};
 use super::{Orientation, SpectralConfig};
@@ -26,6 +26,7 @@ use std::sync::Arc;
 /// Burn's `step` returns no error, so it **panics** with the error's text at a gradient with a NaN or an infinity, a negative
 /// learning rate, or a state of another rule: a run stops instead of training on without the parameter, which is as it was.
 /// Every later step panics with the same text: parameters before it have moved. [`Hybrid::step`](crate::Hybrid::step) returns errors.
+/// The same when a finite update takes 16-bit weights out of their range, which it says: by then these have moved, too.
 #[derive(Clone, Debug)]
 pub struct Spectral {
     spectral: Recipe,
@@ -37,27 +38,6 @@ pub struct Spectral {
     check_finite: bool,
     role: Role,
     shared: Arc<Shared>,
-}
-
-/// Whose optimizer it is.
-#[derive(Clone, Debug)]
-enum Role {
-    /// A group's: it knows a parameter's shape only.
-    Group,
-    /// One parameter's of a plan.
-    Parameter(Arc<Target>),
-    /// The parameters' that a plan has not: it refuses them.
-    Unplanned,
-}
-
-/// A named parameter and what a plan decided for it.
-#[derive(Debug)]
-struct Target {
-    /// Its place in the plan.
-    place: usize,
-    name: Box<str>,
-    shape: Box<[usize]>,
-    view: View,
 }
 
 impl Spectral {
@@ -129,21 +109,7 @@ impl Spectral {
 
     /// Its parameter's place in the plan and shape, if it is one parameter's.
     pub(super) fn place_and_shape(&self) -> Option<(usize, &[usize])> {
-        if let Role::Parameter(target) = &self.role { Some((target.place, &target.shape)) } else { None }
-    }
-
-    /// What is seen in a parameter of this shape.
-    fn view(&self, shape: &[usize]) -> Result<View> {
-        match &self.role {
-            Role::Group => Ok(group_view(shape, self.orientation)),
-            Role::Parameter(target) if *target.shape == *shape => Ok(target.view),
-            Role::Parameter(target) => Err(Error::shape("step", flat(&target.shape), flat(shape))),
-            Role::Unplanned => {
-                let name = format!("a parameter of shape {shape:?}").into();
-                let reason = "has neither a name nor an id of the module that the plan was made for";
-                Err(Error::new("step", ErrorKind::Name { name, reason }))
-            }
-        }
+        self.role.target().map(|target| (target.place, &*target.shape))
     }
 
     /// A step in `E`.
@@ -161,7 +127,7 @@ impl Spectral {
             return (tensor, state);
         }
         let (shape, dtype) = (tensor.dims(), tensor.dtype());
-        let view = match self.view(&shape) {
+        let view = match self.role.view(&shape, self.orientation) {
             Ok(view) => view,
             Err(error) => {
                 self.refuse(error, &prepared);
@@ -204,7 +170,7 @@ impl Spectral {
                 core.steps += 1;
                 weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient.values)
             }
-            done => done.map(|_| ()),
+            done => done.map(|_| self.tell_overflow(&weights, &prepared)),
         };
         if let Err(error) = done {
             self.refuse(error, &prepared);
@@ -250,7 +216,7 @@ impl Spectral {
     }
 
     /// Keeps the error of a step; under burn's own type, which has no place for it, a panic.
-    fn refuse(&self, error: Error, prepared: &Prepared) {
+    pub(super) fn refuse(&self, error: Error, prepared: &Prepared) {
         let error = self.named(error);
         let text = error.to_string();
         self.shared.fail(error);
@@ -261,10 +227,15 @@ impl Spectral {
 
     /// The error with the parameter's name, if it is known.
     pub(super) fn named(&self, error: Error) -> Error {
-        match &self.role {
-            Role::Parameter(target) => error.for_parameter(&target.name),
-            Role::Group | Role::Unplanned => error,
+        match self.name() {
+            Some(name) => error.for_parameter(name),
+            None => error,
         }
+    }
+
+    /// The parameter's name, if it is known.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.role.target().map(|target| &*target.name)
     }
 }
 

@@ -12,4 +12,5 @@ mod readme;
 mod refusals;
 mod resume;
 mod rounding;
+mod sixteen_bits;
 mod state_file;
