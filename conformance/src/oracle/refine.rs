@@ -12,6 +12,11 @@ const SWEEPS: usize = 6;
 /// `M - U diag(sigma) V^T = M (I - V V^T)` then, whatever the iteration before made of clusters of singular values: it must
 /// only have given an orthogonal V. Not for matrices with zero singular values, whose `u` keep their places.
 pub(super) fn refined(svd: Svd, matrix: &HostMatrix) -> Svd {
+    if matrix.rows < matrix.cols {
+        // A square V has nothing outside of its span.
+        let turned = refined(Svd { u: svd.v, v: svd.u, ..svd }, &matrix.transposed());
+        return Svd { u: turned.v, v: turned.u, ..turned };
+    }
     let r = svd.sigma.len();
     let mut b = columns(&product(matrix, &svd.v));
     let mut v = columns(&svd.v);
@@ -68,18 +73,27 @@ mod tests {
     /// A decomposition whose clusters are off by 1e-11 comes out exact, in order.
     #[test]
     fn what_is_nearly_a_decomposition_becomes_one() {
-        let matrix = HostMatrix::from_fn(7, 5, |i, j| {
+        for matrix in [nearly_orthogonal(7, 5), nearly_orthogonal(5, 7)] {
+            check(&matrix);
+        }
+    }
+
+    fn nearly_orthogonal(rows: usize, cols: usize) -> HostMatrix {
+        HostMatrix::from_fn(rows, cols, |i, j| {
             let identity = f64::from(u8::from(i == j));
             identity + 1e-9 * ((3 * i + 5 * j) % 7) as f64
-        });
-        let exact = Svd::of(&matrix).expect("finite");
+        })
+    }
+
+    fn check(matrix: &HostMatrix) {
+        let exact = Svd::of(matrix).expect("finite");
         let mut off = exact.clone();
         off.sigma.iter_mut().for_each(|sigma| *sigma *= 1.0 + 1e-11);
-        let again = refined(off, &matrix);
+        let again = refined(off, matrix);
         for (a, b) in again.sigma.iter().zip(&exact.sigma) {
             assert!((a - b).abs() < 8.0 * f64::EPSILON, "{a} {b}");
         }
-        let residual = crate::distance::relative_distance(&again.with_values(&again.sigma), &matrix, 1.0);
+        let residual = crate::distance::relative_distance(&again.with_values(&again.sigma), matrix, 1.0);
         assert!(residual < 16.0 * f64::EPSILON, "{residual:e}");
     }
 }
