@@ -22,7 +22,7 @@ impl Half {
     /// Entry `i` of a vector of length 1 on this half of `n` entries.
     fn entry(self, i: usize, n: usize) -> f64 {
         let mine = (self == Self::First) == (i < n / 2);
-        let sign = if i % 3 == 0 { -1.0 } else { 1.0 };
+        let sign = if i.is_multiple_of(3) { -1.0 } else { 1.0 };
         if mine { sign / (n as f64 / 2.0).sqrt() } else { 0.0 }
     }
 }

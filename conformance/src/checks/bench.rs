@@ -132,7 +132,7 @@ fn coefficients(variant: u64) -> (f64, f64) {
 
 /// alpha of the host or of the device in turn.
 fn pair<S>(variant: u64, beta: f64, alpha: f64, scalar: &S) -> (Coefficient<'_, S>, Coefficient<'_, S>) {
-    (beta.into(), if variant % 2 == 0 { alpha.into() } else { Coefficient::device(1.0, scalar) })
+    (beta.into(), if variant.is_multiple_of(2) { alpha.into() } else { Coefficient::device(1.0, scalar) })
 }
 
 /// Every operation, by name.

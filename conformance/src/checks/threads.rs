@@ -79,7 +79,7 @@ pub(crate) fn race<B: Backend + Send>(subject: &Subject<B>) -> Outcome {
             let threads = [scope.spawn(move || run(0, one)), scope.spawn(move || run(1, other))];
             threads.map(|thread| thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload)))
         });
-        for failure in failures.into_iter().flatten() {
+        if let Some(failure) = failures.into_iter().flatten().next() {
             return Err(failure);
         }
         let holds =

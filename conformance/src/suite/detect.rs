@@ -95,6 +95,10 @@ mod tests {
     }
 
     #[test]
+    #[allow(
+        clippy::needless_borrow,
+        reason = "the reference is what makes the second trait reachable, as in the macro"
+    )]
     fn what_can_be_sent_and_cloned_is_seen() {
         let subject = Subject::new(RequiredOnly(Dense::<f32>::new()));
         let subject = (&Types::of(&subject)).with_threads(subject);

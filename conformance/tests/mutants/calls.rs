@@ -127,7 +127,8 @@ bug!(
     "a second factor that is packed once for each place",
     gemm,
     |out, beta, alpha, a, op_a, b, op_b| {
-        static PACKED: Mutex<Vec<(usize, (usize, usize), Vec<f64>)>> = Mutex::new(Vec::new());
+        type Packed = (usize, (usize, usize), Vec<f64>);
+        static PACKED: Mutex<Vec<Packed>> = Mutex::new(Vec::new());
         let (place, shape) = (b.values().as_ptr().addr(), b.shape());
         let mut packed = PACKED.lock().unwrap();
         let found = packed.iter().position(|(kept, of, _)| (*kept, *of) == (place, shape));

@@ -77,18 +77,18 @@ fn sweep<B: Backend>(
     let what = format!("power_sweep of {rows} x {cols}, k = {k}");
     let (mut m, g) = (
         subject.upload(&HostMatrix::from_fn(rows, cols, |_, _| 2.0))?,
-        subject.upload(&HostMatrix::from_fn(rows, cols, |_, _| 4.0))?,
+        subject.upload(&HostMatrix::from_fn(rows, cols, |_, _| 8.0))?,
     );
     let v = subject.upload(&HostMatrix::from_fn(cols, k, |_, _| 1.0))?;
     let (mut p, mut gram) = (subject.unreadable(rows, k)?, subject.unreadable(k, k)?);
     let mut z = subject.unreadable(cols, k)?;
     let scale = Factor::new(subject, 0.25)?;
     let norm = m.power_sweep(Some((0.5, &scale.gradient(&g))), 1.0, &v, &mut p, &mut gram, &mut z)?.read()?;
-    judge.require(norm == (4 * rows * cols) as f64, format_args!("{what}: squared norm {norm}"))?;
-    let two = HostMatrix::from_fn(rows, cols, |_, _| 2.0);
+    judge.require(norm == (9 * rows * cols) as f64, format_args!("{what}: squared norm {norm}"))?;
+    let updated = HostMatrix::from_fn(rows, cols, |_, _| 0.5 * 2.0 + 0.25 * 8.0);
     let zeros = |rows, cols| HostMatrix::from_fn(rows, cols, |_, _| 0.0);
     let outputs = [
-        ("momentum", &m, two),
+        ("momentum", &m, updated),
         ("P", &p, zeros(rows, k)),
         ("P^T P", &gram, zeros(k, k)),
         ("Z", &z, zeros(cols, k)),
