@@ -4,6 +4,9 @@
 //! cargo run --release -p spectra-core --features faer --example resident_memory        # on as many threads as cores
 //! cargo run --release -p spectra-core --features faer --example resident_memory 64
 //! ```
+//!
+//! With 16 threads on two cores: 66 MiB for one optimizer (40 of them state), 126 for two, 606 for ten. What is freed the C
+//! library keeps for itself; with `MALLOC_MMAP_THRESHOLD_=65536`, which makes it give large blocks back, 22 MiB stay when all are gone.
 
 use spectra_core::backend::{Error, Result};
 use spectra_core::faer::{Faer, FaerMatrix};
