@@ -1,7 +1,7 @@
 //! The schedules against those of the second paper's program and PyTorch's one-cycle, at every update.
 
 use spectra_conformance::golden::Golden;
-use spectra_core::schedules::{ClipThreshold, DecayCurve, FinalDecay, LearningRateSchedule, Span};
+use spectra_core::schedules::{ClipSchedule, DecayCurve, FinalDecay, LearningRateSchedule, Span};
 use std::error::Error;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -116,7 +116,7 @@ fn clip_thresholds() -> Outcome {
         let (names, final_factor) =
             name.strip_prefix("c_").and_then(|rest| rest.split_once("_final")).ok_or("unknown array")?;
         let (rate, decay) = names.rsplit_once('_').ok_or("unknown array")?;
-        let mut threshold = ClipThreshold::new(c, learning_rate(&run, &with_final_factor(rate))?)?;
+        let mut threshold = ClipSchedule::new(learning_rate(&run, &with_final_factor(rate))?);
         let final_factor = final_factor.parse()?;
         if decay != "constant" {
             let curve = match (decay, final_factor) {
@@ -126,7 +126,7 @@ fn clip_thresholds() -> Outcome {
             };
             threshold = threshold.with_decay(FinalDecay { curve, span, final_factor })?;
         }
-        assert_close(&case, name, 1.0, |step| threshold.at(step))?;
+        assert_close(&case, name, 1.0, |step| c * threshold.factor(step))?;
         thresholds += 1;
     }
     assert_eq!((thresholds, rates), (16, 6));

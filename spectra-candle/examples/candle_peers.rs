@@ -58,7 +58,7 @@ fn gradients(varmap: &VarMap) -> Result<GradStore, Failure> {
 
 /// The core's own step of the same shape.
 fn core(config: Config, (rows, cols): (usize, usize)) -> Result<f64, Failure> {
-    let spec = ParameterSpec { name: "mlp.weight".into(), rows, cols, rule: Rule::Spectral };
+    let spec = ParameterSpec::new("mlp.weight", (rows, cols), Rule::Spectral);
     let mut optimizer = Core::new(Faer::new(), config, [spec])?;
     let entry = |i: usize, j: usize| ((i * 7919 + j * 104_729) % 2003) as f32 / 1001.0 - 1.0;
     let gradient = FaerMatrix::from_fn(rows, cols, entry);

@@ -86,9 +86,10 @@ mod optimizer;
 pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
 pub use optimizer::Optimizer;
 pub use spectra_core::backend::{Error, ErrorKind, Result};
-pub use spectra_core::directions::Slot;
-pub use spectra_core::optimizer::{Config, Difference, PreClip, Recipe, Restored, StepScale, plan};
-pub use spectra_core::{directions, linalg, maps, schedules};
+pub use spectra_core::optimizer::{
+    Config, Difference, Missing, PreClip, Recipe, RestoreOptions, Restored, StepScale, plan,
+};
+pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
 
 /// The code of the project's README, compiled and run.
 #[cfg(doctest)]

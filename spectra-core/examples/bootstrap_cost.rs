@@ -36,7 +36,7 @@ fn main() -> Result<()> {
 fn measure<B: Backend>(backend: B, (rows, cols): (usize, usize), rank_ratio: f64) -> Result<()> {
     let map = TailShrink { rank_ratio, ..TailShrink::PAPER };
     let recipe = Recipe::preset("spectra")?.with_map(SpectralMap::TailShrink(map));
-    let spec = ParameterSpec { name: "w".into(), rows, cols, rule: Rule::Spectral };
+    let spec = ParameterSpec::new("w", (rows, cols), Rule::Spectral);
     let mut optimizer = Optimizer::new(backend.clone(), Config::new(recipe).lr(0.01), [spec])?;
     let mut weights = backend.zeros(rows, cols, None)?;
     let mut seconds = Vec::new();

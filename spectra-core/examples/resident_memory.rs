@@ -58,12 +58,10 @@ fn run() -> Result<()> {
 fn new() -> Result<Optimizer<Faer<f32>>> {
     let map = TailShrink { rank_ratio: 0.2, ..TailShrink::PAPER };
     let recipe = Recipe::preset("spectra")?.with_map(SpectralMap::TailShrink(map));
-    let specs = SHAPES.iter().enumerate().map(|(i, (rows, cols))| ParameterSpec {
-        name: format!("w{i}").into(),
-        rows: *rows,
-        cols: *cols,
-        rule: Rule::Spectral,
-    });
+    let specs = SHAPES
+        .iter()
+        .enumerate()
+        .map(|(i, (rows, cols))| ParameterSpec::new(format!("w{i}"), (*rows, *cols), Rule::Spectral));
     Optimizer::new(Faer::new(), Config::new(recipe).lr(0.01), specs)
 }
 

@@ -100,4 +100,7 @@ pub mod frank_wolfe;
 pub mod linalg;
 pub mod maps;
 pub mod optimizer;
+pub mod rules;
+pub mod scales;
 pub mod schedules;
+pub mod state;

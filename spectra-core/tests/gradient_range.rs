@@ -43,11 +43,8 @@ struct Run<B: Backend> {
 
 impl<B: Backend> Run<B> {
     fn new(backend: &B, config: Config) -> Self {
-        let spec = |(name, rows, cols, rule): (&str, usize, usize, Rule)| ParameterSpec {
-            name: name.into(),
-            rows,
-            cols,
-            rule,
+        let spec = |(name, rows, cols, rule): (&str, usize, usize, Rule)| {
+            ParameterSpec::new(name, (rows, cols), rule)
         };
         let weights = MODEL.iter().map(|(_, rows, cols, _)| {
             let start = |at: usize| B::Element::narrow(0.5 * uniform(7, at / cols, at % cols));

@@ -20,12 +20,7 @@ const SHAPES: [(usize, usize, Rule); 8] = [
 
 fn optimizer(preset: &str) -> Result<Optimizer<Faer<f32>>, Error> {
     let specs = SHAPES.iter().enumerate();
-    let specs = specs.map(|(i, &(rows, cols, rule))| ParameterSpec {
-        name: format!("p{i}").into(),
-        rows,
-        cols,
-        rule,
-    });
+    let specs = specs.map(|(i, &(rows, cols, rule))| ParameterSpec::new(format!("p{i}"), (rows, cols), rule));
     Optimizer::new(Faer::new(), Config::preset(preset)?.lr(0.01).clip_norm(1.0), specs)
 }
 

@@ -48,8 +48,7 @@ fn random<E: FaerElement>(seed: u64) -> Vec<FaerMatrix<E>> {
 /// The allocator's calls in each step.
 fn calls_per_step<E: FaerElement>(preset: &str, steps: usize) -> Result<Vec<usize>> {
     let specs = shapes().into_iter().enumerate();
-    let specs =
-        specs.map(|(i, (rows, cols, rule))| ParameterSpec { name: format!("p{i}").into(), rows, cols, rule });
+    let specs = specs.map(|(i, (rows, cols, rule))| ParameterSpec::new(format!("p{i}"), (rows, cols), rule));
     let mut optimizer = Optimizer::new(Faer::<E>::new(), Config::preset(preset)?.clip_norm(1.0), specs)?;
     let (mut weights, gradients) = (random::<E>(1), random::<E>(100));
     let mut pairs: Vec<_> = weights.iter_mut().zip(&gradients).collect();

@@ -157,7 +157,7 @@ fn an_empty_subspace_survives_a_saved_state() -> Result<()> {
     let recipe = Recipe::preset("spectra")?.with_map(SpectralMap::TailShrink(map));
     let backend = Dense::<f32>::new();
     let new = || {
-        let spec = ParameterSpec { name: "w".into(), rows: ROWS, cols: COLS, rule: Rule::Spectral };
+        let spec = ParameterSpec::new("w", (ROWS, COLS), Rule::Spectral);
         Optimizer::new(backend.clone(), Config::new(recipe).lr(0.01), [spec])
     };
     let (mut whole, mut resumed) = (new()?, new()?);

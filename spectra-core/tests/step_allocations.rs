@@ -38,7 +38,7 @@ fn calls_per_step(config: Config, steps: u64) -> Result<Vec<usize>, Error> {
         ("wide", 24, 40, Rule::Spectral),
         ("norm", 1, 40, Rule::Elementwise),
     ];
-    let specs = shapes.map(|(name, rows, cols, rule)| ParameterSpec { name: name.into(), rows, cols, rule });
+    let specs = shapes.map(|(name, rows, cols, rule)| ParameterSpec::new(name, (rows, cols), rule));
     let mut optimizer = Optimizer::new(Dense::<f32>::new(), config, specs)?;
     let random = |seed, rows, cols| DenseMatrix::from_fn(rows, cols, |i, j| uniform(seed, i, j) as f32);
     let mut weights = shapes.map(|(_, rows, cols, _)| random(1, rows, cols));

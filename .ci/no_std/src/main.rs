@@ -48,7 +48,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 
 /// Minimises ||X||^2 / 2 (gradient X) for three steps; whether the norm fell each time.
 fn train() -> Result<bool> {
-    let spec = ParameterSpec { name: "x".into(), rows: 8, cols: 12, rule: Rule::Spectral };
+    let spec = ParameterSpec::new("x", (8, 12), Rule::Spectral);
     let config = Config::preset("spectra")?.lr(0.1);
     let mut optimizer = Optimizer::new(Dense::<f32>::new(), config, [spec])?;
     let mut x = DenseMatrix::from_fn(8, 12, |i, j| ((i * 5 + j * 7) % 11) as f32 - 5.0);

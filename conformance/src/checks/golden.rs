@@ -5,6 +5,7 @@ use spectra_core::directions::{Adam, Direction, Momentum};
 use spectra_core::linalg::{PowerIteration, SubspaceForm};
 use spectra_core::maps::{SpectralMap, TailShrink, tail_shrink};
 use spectra_core::optimizer::{ParameterState, Rates, Recipe, StepScale};
+use spectra_core::state::SUBSPACE;
 
 use super::power_iteration::Iterated;
 use crate::HostMatrix;
@@ -98,7 +99,7 @@ pub fn golden_spectra_step<B: Backend>(subject: &Subject<B>) -> Outcome {
         for step in 1..=case.hyper_count("steps")? {
             let values = subject.upload(&case.inputs().matrix(&format!("G_{step}"))?)?;
             let gradient = Gradient::new(&values);
-            state.step(&mut weights, &gradient, Rates { lr: eta, clip_factor: 1.0 }, workspace)?;
+            state.step(&mut weights, &gradient, Rates::new(eta), workspace)?;
 
             let index = step as u64 - 1;
             let shaped =
@@ -117,7 +118,7 @@ pub fn golden_spectra_step<B: Backend>(subject: &Subject<B>) -> Outcome {
         compare(&mut judge, subject, &case, "sigma_tail", &sigma_tail)?;
         compare(&mut judge, subject, &case, "rms", &rms)?;
         compare(&mut judge, subject, &case, "eta_eff", &eta_eff)?;
-        let Some(subspace) = &state.slots.subspace else {
+        let Some(subspace) = state.state().get(SUBSPACE) else {
             return Err(Failure::Rule { what: format!("{}: no subspace is kept", case.name) });
         };
         let golden = case.outputs().matrix("V_cache_final")?;
@@ -178,7 +179,7 @@ fn compare_trajectories<B: Backend>(
         let gradient_of = |step| format!("G{parameter}_{step}");
         for step in (1..).take_while(|step| inputs.contains(&gradient_of(*step).as_str())) {
             let gradient = subject.upload(&case.inputs().parameter(&gradient_of(step))?)?;
-            state.step(&mut weights, &Gradient::new(&gradient), Rates { lr, clip_factor: 1.0 }, workspace)?;
+            state.step(&mut weights, &Gradient::new(&gradient), Rates::new(lr), workspace)?;
             let output = format!("P{parameter}_{step}");
             if case.outputs().names().any(|name| name == output) {
                 compare(judge, subject, case, &output, &subject.download(&weights)?.data)?;

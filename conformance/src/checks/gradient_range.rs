@@ -2,7 +2,8 @@
 
 use spectra_core::backend::{Backend, Element, Entrywise, ErrorKind, Gradient, Matrix, Scalar};
 use spectra_core::dense::Dense;
-use spectra_core::optimizer::{Config, Dots, Optimizer, Recipe, plan::Rule};
+use spectra_core::optimizer::{Config, Optimizer, Recipe, plan::Rule};
+use spectra_core::rules::{Dots, UpdateRule};
 
 use super::presets::{MODEL, gradients, initial, specs, take_step, upload_all};
 use crate::distance::{entrywise_distance, max_error, same_bits, scalar_distance};
@@ -226,7 +227,7 @@ pub fn gradient_too_large<B: Backend>(subject: &Subject<B>) -> Outcome {
         let recipe = Recipe::preset(preset)?;
         let (name, shape, _) = MODEL[0];
         judge.at(shape.0, shape.1);
-        let limits = recipe.gradient_limits::<B::Element>(shape, dots);
+        let limits = UpdateRule::<B>::gradient_limits(&recipe, shape, dots);
         for (share, taken) in [(0.5, true), (1.5, false)] {
             let config = Config::new(recipe).lr(1e-3);
             let mut optimizer = Optimizer::new(subject.backend().clone(), config, specs())?;

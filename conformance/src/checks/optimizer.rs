@@ -1,7 +1,6 @@
 //! The optimizer of a whole model on the backend: determinism, saved states, refusals that change nothing.
 
 use spectra_core::backend::{Backend, ErrorKind};
-use spectra_core::directions::Slot;
 use spectra_core::maps::{SpectralMap, TailShrink};
 use spectra_core::optimizer::{Config, Optimizer, PreClip, Recipe, Restored, StateHeader, plan::Rule};
 
@@ -67,7 +66,7 @@ impl<B: Backend> Run<B> {
 struct Contents {
     header: StateHeader,
     weights: Vec<HostMatrix>,
-    buffers: Vec<(String, Slot, HostMatrix)>,
+    buffers: Vec<(String, &'static str, HostMatrix)>,
 }
 
 impl Contents {
@@ -81,13 +80,13 @@ impl Contents {
         judge.require(self.buffers.len() == other.buffers.len(), format_args!("{what}: as many buffers"))?;
         for ((name, slot, a), (other_name, other_slot, b)) in self.buffers.iter().zip(&other.buffers) {
             let same = name == other_name && slot == other_slot && same_bits(a, b);
-            judge.require(same, format_args!("{what}: {} of `{name}`, bit by bit", slot.name()))?;
+            judge.require(same, format_args!("{what}: {} of `{name}`, bit by bit", slot))?;
         }
         Ok(())
     }
 
     /// The buffer that a saved state holds under this name.
-    fn buffer(&self, name: &str, slot: Slot) -> Option<&HostMatrix> {
+    fn buffer(&self, name: &str, slot: &str) -> Option<&HostMatrix> {
         let found = self.buffers.iter().find(|(parameter, s, _)| parameter == name && *s == slot);
         found.map(|(.., matrix)| matrix)
     }
@@ -192,13 +191,13 @@ pub fn foreign_state_is_refused<B: Backend>(subject: &Subject<B>) -> Outcome {
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let mut damaged = copy();
             damaged.buffers[index].2.data[last] = value;
-            attempts.push((format!("{value} in {} of `{name}`", slot.name()), saved.header.clone(), damaged));
+            attempts.push((format!("{value} in {} of `{name}`", slot), saved.header.clone(), damaged));
         }
         let (mut turned, mut missing) = (copy(), copy());
         turned.buffers[index].2 = HostMatrix::zeros(matrix.rows + 1, matrix.cols);
         missing.buffers.remove(index);
-        attempts.push((format!("{} of `{name}` a row longer", slot.name()), saved.header.clone(), turned));
-        attempts.push((format!("{} of `{name}` missing", slot.name()), saved.header.clone(), missing));
+        attempts.push((format!("{} of `{name}` a row longer", slot), saved.header.clone(), turned));
+        attempts.push((format!("{} of `{name}` missing", slot), saved.header.clone(), missing));
     }
     for (what, header, contents) in &attempts {
         let refused = match restore(subject, &mut target, header, contents) {

@@ -18,8 +18,7 @@ pub(crate) const MODEL: [(&str, (usize, usize), Rule); 4] = [
 
 /// Its parameters, as the optimizer wants them.
 pub(crate) fn specs() -> Vec<ParameterSpec> {
-    let spec =
-        |(name, (rows, cols), rule): (&str, _, _)| ParameterSpec { name: name.into(), rows, cols, rule };
+    let spec = |(name, (rows, cols), rule): (&str, _, _)| ParameterSpec::new(name, (rows, cols), rule);
     MODEL.into_iter().map(spec).collect()
 }
 

@@ -29,7 +29,7 @@ pub fn replay_baseline<B: Backend<Element = f64>>(backend: &B, name: &str) -> Re
         let betas = case.hyper_numbers(betas)?;
         Ok(Adam { beta1: betas[0], beta2: betas[1], eps: case.hyper_number("eps")? })
     };
-    let rates = |_| Rates { lr, clip_factor: 1.0 };
+    let rates = |_| Rates::new(lr);
     let error = match name {
         "baseline_adamw" => {
             let rule = elementwise(Direction::Adam(adam("betas")?));

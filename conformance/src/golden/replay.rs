@@ -5,6 +5,7 @@ use std::error::Error;
 use spectra_core::backend::{Backend, Element, Gradient, Matrix};
 use spectra_core::linalg::Workspace;
 use spectra_core::optimizer::{ParameterState, Rates, Recipe};
+use spectra_core::state::MOMENTUM;
 
 use super::{Golden, GoldenError};
 use crate::{HostMatrix, distance::max_error};
@@ -61,7 +62,7 @@ pub fn replay<B: Backend>(
         let mut state = ParameterState::<B>::new(rule.recipe)?;
         if rule.momentum_start != 0.0 {
             let momentum = initial.map(|x| rule.momentum_start * x);
-            state.slots.momentum = Some(upload(backend, &momentum)?);
+            state.block.state.put(MOMENTUM, upload(backend, &momentum)?);
         }
         let mut t = 1;
         while let Ok(gradient) = load(&format!("G{j}_{t}")) {

@@ -6,7 +6,7 @@ use spectra_core::backend::Backend;
 use spectra_core::directions::{AdEmaMix, Adam, Direction, Signum};
 use spectra_core::maps::{SoftClip, SpectralMap, VectorRule};
 use spectra_core::optimizer::{Rates, Recipe, StepScale};
-use spectra_core::schedules::{ClipThreshold, DecayCurve, FinalDecay, LearningRateSchedule, Span};
+use spectra_core::schedules::{ClipSchedule, DecayCurve, FinalDecay, LearningRateSchedule, Span};
 
 use super::Golden;
 use super::replay::{Rule, replay};
@@ -61,7 +61,8 @@ pub fn replay_wrapper<B: Backend<Element = f64>>(backend: &B, name: &str) -> Res
         let recipe = if is_vector && !all { plain } else { clipped };
         Rule { momentum_start, ..Rule::new(recipe) }
     };
-    let error = replay(backend, &case, rule, |t| Rates { lr: lr[t - 1], clip_factor: c[t - 1] / threshold })?;
+    let rates = |t: usize| Rates { clip_factor: c[t - 1] / threshold, ..Rates::new(lr[t - 1]) };
+    let error = replay(backend, &case, rule, rates)?;
     case.finish()?;
     Ok(error)
 }
@@ -72,18 +73,17 @@ fn check_schedules(case: &Golden, lr: &[f64], c: &[f64]) -> Result<(), Box<dyn E
     let decay = FinalDecay { curve: DecayCurve::Sqrt, span: Span::Fraction(0.4), final_factor: 0.0 };
     let schedule = LearningRateSchedule::wsd(case.hyper_count("total_steps")? as u64, decay)?
         .with_warmup(Span::Steps(case.hyper_count("warmup_steps")? as u64), 1.0 / 100.0)?;
-    let mut threshold = ClipThreshold::new(case.hyper_number("clip_c")?, schedule)?;
+    let clip_c = case.hyper_number("clip_c")?;
+    let mut clip = ClipSchedule::new(schedule);
     let final_factor = case.hyper_number("clip_final_scale")?;
     let span = Span::Fraction(case.hyper_number("clip_decay_fract")?);
     match case.hyper_text("clip_decay_type")? {
         "constant" => {}
-        curve => {
-            threshold = threshold.with_decay(FinalDecay { curve: curve.parse()?, span, final_factor })?
-        }
+        curve => clip = clip.with_decay(FinalDecay { curve: curve.parse()?, span, final_factor })?,
     }
     let (base, tolerance) = (case.hyper_number("base_lr")?, case.tolerance()?);
     for (step, (lr, c)) in lr.iter().zip(c).enumerate() {
-        let (own_lr, own_c) = (base * schedule.factor(step as u64), threshold.at(step as u64));
+        let (own_lr, own_c) = (base * schedule.factor(step as u64), clip_c * clip.factor(step as u64));
         if (own_lr - lr).abs() > tolerance * base || (own_c - c).abs() > tolerance * c {
             return Err(
                 format!("{}: step {step} has {lr} and {c}, not {own_lr} and {own_c}", case.name).into()

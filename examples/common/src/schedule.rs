@@ -1,7 +1,7 @@
 //! The learning rate over a run: warm-up, constant, decay by the square root; and the clip thresholds that go with it.
 
 use spectra_core::backend::Error;
-use spectra_core::schedules::{ClipThreshold, DecayCurve, FinalDecay, LearningRateSchedule, Span};
+use spectra_core::schedules::{ClipSchedule, DecayCurve, FinalDecay, LearningRateSchedule, Span};
 
 use crate::{Failure, Settings};
 
@@ -24,8 +24,8 @@ fn decay(curve: DecayCurve, settings: &Settings) -> FinalDecay {
 
 /// The factors of the thresholds of spectral clip and pre-clip over a run.
 pub struct ClipFactors {
-    clip: Option<ClipThreshold>,
-    pre_clip: Option<ClipThreshold>,
+    clip: Option<ClipSchedule>,
+    pre_clip: Option<ClipSchedule>,
 }
 
 impl ClipFactors {
@@ -36,8 +36,7 @@ impl ClipFactors {
         let rate = schedule(settings)?;
         let factors = |flag: &str, curve: &Option<String>, fixed: bool| {
             let refused = |error: Error| Failure::input(format!("{flag}: {error}"));
-            // Only the factors of the threshold are asked for.
-            let mut threshold = ClipThreshold::new(1.0, rate).map_err(refused)?;
+            let mut threshold = ClipSchedule::new(rate);
             if fixed {
                 threshold = threshold.without_warmup();
             }
@@ -59,7 +58,7 @@ impl ClipFactors {
     /// Of the clip and of the pre-clip at 0-based `step`; `None` if the optimizer has neither.
     pub fn at(&self, step: u64) -> Option<(f64, f64)> {
         let factor =
-            |threshold: &Option<ClipThreshold>| threshold.map_or(1.0, |threshold| threshold.factor(step));
+            |threshold: &Option<ClipSchedule>| threshold.map_or(1.0, |threshold| threshold.factor(step));
         (self.clip.is_some() || self.pre_clip.is_some()).then(|| (factor(&self.clip), factor(&self.pre_clip)))
     }
 }

@@ -29,11 +29,8 @@ impl<E: FaerElement> Steps<E> {
     /// # Errors
     /// Those of the optimizer.
     pub fn new(config: Config, shapes: &[(usize, usize)]) -> Result<Self> {
-        let specs = shapes.iter().enumerate().map(|(i, &(rows, cols))| ParameterSpec {
-            name: format!("{i}.weight").into(),
-            rows,
-            cols,
-            rule: Rule::Spectral,
+        let specs = shapes.iter().enumerate().map(|(i, &(rows, cols))| {
+            ParameterSpec::new(format!("{i}.weight"), (rows, cols), Rule::Spectral)
         });
         let optimizer = Optimizer::new(Faer::new(), config, specs)?;
         let weights = shapes.iter().map(|&(rows, cols)| random(rows, cols)).collect();

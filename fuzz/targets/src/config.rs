@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use spectra_core::maps::SoftClip;
 use spectra_core::optimizer::{Config, PreClip, Recipe, StepScale};
-use spectra_core::schedules::{ClipThreshold, LearningRateSchedule};
+use spectra_core::schedules::{ClipSchedule, LearningRateSchedule};
 
 use crate::model::{fresh, step};
 
@@ -20,10 +20,10 @@ pub fn config(data: &[u8]) -> bool {
             assert!(factor.is_finite() && factor >= 0.0, "factor {factor} at {step}");
         }
     }
-    let threshold = round_trip::<ClipThreshold>(&value);
+    let threshold = round_trip::<ClipSchedule>(&value);
     for step in [0, 1, 99, u64::MAX] {
         if let Some(threshold) = &threshold {
-            let at = threshold.at(step);
+            let at = threshold.factor(step);
             assert!(at > 0.0, "threshold {at} at {step}");
         }
     }
@@ -65,8 +65,6 @@ pub fn config_seeds() -> Vec<(String, String)> {
     config.pre_clip = Some(PreClip { threshold: 2.0, clip: SoftClip::default(), all: true });
     push("config", serde_json::to_string(&config));
     push("learning_rate", serde_json::to_string(&LearningRateSchedule::constant()));
-    if let Ok(threshold) = ClipThreshold::constant(10.0) {
-        push("clip_threshold", serde_json::to_string(&threshold));
-    }
+    push("clip_schedule", serde_json::to_string(&ClipSchedule::constant()));
     seeds
 }

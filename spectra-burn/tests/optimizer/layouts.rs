@@ -129,7 +129,7 @@ fn a_transposed_convolution_steps_as_its_matrix() {
                 let drawn = gradients(&module, at);
                 let gradient = matrix(values(drawn.get::<4>(module.weight.id).unwrap()));
                 module = optimizer.step(LR, module, drawn).unwrap();
-                let rates = Rates { lr: LR, clip_factor: 1.0 };
+                let rates = Rates::new(LR);
                 state.step(&mut weights, &Gradient::new(&gradient), rates, &mut workspace).unwrap();
             }
             let (found, expected) = (read(&matrix(values(module.weight.val()))), read(&weights));

@@ -45,7 +45,7 @@ fn a_linear_layer_is_the_transposed_matrix() {
             let given = random(shape, 200 + step, DType::F64);
             let drawn = gradient(&model.weight, given.clone());
             model = optimizer.step(LR, model, drawn).unwrap();
-            let rates = Rates { lr: LR, clip_factor: 1.0 };
+            let rates = Rates::new(LR);
             let given = upload(given.transpose());
             state.step(&mut weights, &Gradient::new(&given), rates, &mut workspace).unwrap();
         }

@@ -106,7 +106,7 @@ fn steps_are_the_cores() {
             let drawn = gradient(&model.weight, given.clone().to_device(&device()));
             model = optimizer.step(LR, model, drawn).unwrap();
             let given = upload(given.transpose());
-            let rates = Rates { lr: LR, clip_factor: 1.0 };
+            let rates = Rates::new(LR);
             state.step(&mut weights, &Gradient::new(&given), rates, &mut workspace).unwrap();
         }
         let (found, expected) = (values(model.weight.val().inner().transpose()), read(&weights));

@@ -68,7 +68,7 @@ fn run<B: Backend<Element = f32>>(
             }
         }
         let given = matrix(&given)?;
-        state.step(&mut weights, &Gradient::new(&given), Rates { lr, clip_factor: 1.0 }, &mut workspace)?;
+        state.step(&mut weights, &Gradient::new(&given), Rates::new(lr), &mut workspace)?;
         trace.weights.push(read(&weights)?);
         trace.momentum.extend(state.slots.momentum.as_ref().map(&read).transpose()?);
         trace.subspace.extend(state.slots.subspace.as_ref().map(&read).transpose()?);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use candle_nn::{Optimizer as _, VarMap};
-use spectra_candle::{Optimizer, Slot};
+use spectra_candle::Optimizer;
 use spectra_examples::checkpoints::unusable;
 use spectra_examples::optimizers::config;
 use spectra_examples::{Batch, Failure, Learner, Observation, Parameter, Settings, Step};
@@ -133,8 +133,7 @@ impl CandleLearner {
         let (rows, columns) = var.dims2()?;
         let before = var.as_tensor().copy()?;
         let (step, gradients) = self.step(batch, learning_rate)?;
-        let momentum =
-            self.optimizer.state_tensor(weight, Slot::Momentum).map_err(candle_core::Error::wrap)?;
+        let momentum = self.optimizer.state_tensor(weight, "momentum").map_err(candle_core::Error::wrap)?;
         let (Some(gradient), Some(momentum)) = (gradients.get(&var), momentum) else {
             candle_core::bail!("{weight} has no gradient or no momentum")
         };

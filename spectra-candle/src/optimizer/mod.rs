@@ -9,7 +9,6 @@ mod variables;
 use candle_core::{Tensor, Var, backprop::GradStore};
 use candle_nn::VarMap;
 use spectra_core::backend::{Error, ErrorKind, Result};
-use spectra_core::directions::Slot;
 use spectra_core::optimizer::Config;
 use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
 use typed::{Typed, unknown};
@@ -196,17 +195,17 @@ impl Optimizer {
         with_core!(&mut self.engine, core => core.set_pre_clip_factor(factor))
     }
 
-    /// One buffer of a parameter's state as it is now (later steps do not change it), `None` before the parameter's first step or if its rule keeps
+    /// One [buffer](spectra_core::state) of a parameter's state, `"momentum"` for example, as it is now (later steps do not change it), `None` before the parameter's first step or if its rule keeps
     /// no such buffer: for diagnostics.
     ///
     /// # Errors
     /// For a name that no parameter has.
-    pub fn state_tensor(&self, name: &str, slot: Slot) -> Result<Option<Tensor>> {
+    pub fn state_tensor(&self, name: &str, buffer: &str) -> Result<Option<Tensor>> {
         let index = self.vars.iter().position(|(n, _)| n == name);
         let index = index.ok_or_else(|| unknown("state_tensor", name))?;
         with_core!(&self.engine, core => {
-            let buffer = core.state(index).and_then(|state| state.slots.get(slot));
-            Ok(buffer.map(|matrix| matrix.share()))
+            let block = core.state(index).filter(|block| block.steps > 0);
+            Ok(block.and_then(|block| block.state.get(buffer)).map(|matrix| matrix.share()))
         })
     }
 }

@@ -6,7 +6,6 @@ use crate::backend::CandleElement;
 use crate::files::{self, Content};
 use candle_core::{Device, Tensor};
 use spectra_core::backend::{Error, ErrorKind, Result};
-use spectra_core::directions::Slot;
 use spectra_core::optimizer::{Checksum, Restored};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -14,8 +13,8 @@ use std::path::Path;
 /// The tensor that describes the others.
 const HEADER: &str = "optimizer.state";
 
-fn key(parameter: &str, slot: Slot) -> String {
-    format!("optimizer.{parameter}.{}", slot.name())
+fn key(parameter: &str, buffer: &str) -> String {
+    format!("optimizer.{parameter}.{buffer}")
 }
 
 impl Optimizer {
@@ -152,7 +151,7 @@ impl<E: CandleElement> Typed<E> {
         for (name, slot, matrix) in self.0.buffers() {
             let finite = matrix
                 .with_values(|values| values.iter().all(|x| x.is_finite()).then(|| checksum(values)))?;
-            let error = || Error::new("save", ErrorKind::NonFinite { what: slot.name() }).for_parameter(name);
+            let error = || Error::new("save", ErrorKind::NonFinite { what: slot }).for_parameter(name);
             checksums.insert(key(name, slot), finite.ok_or_else(error)?);
         }
         Ok(Header { state, checksums })

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Optimizer as _, VarMap};
 use common::{gradients, model, vars, weights};
 use spectra_candle::plan::{Plan, Rule};
-use spectra_candle::{Config, ErrorKind, Optimizer, PreClip, Slot};
+use spectra_candle::{Config, ErrorKind, Optimizer, PreClip};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 

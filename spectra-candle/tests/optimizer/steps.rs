@@ -65,7 +65,7 @@ fn a_model_of_several_types_is_stepped_in_the_widest() -> TestResult {
     for (name, values) in weights(&varmap)? {
         assert_ne!(values, before[&name], "{name}");
     }
-    let state = optimizer.state_tensor("small", Slot::Momentum)?.ok_or("no momentum")?;
+    let state = optimizer.state_tensor("small", "momentum")?.ok_or("no momentum")?;
     assert_eq!(state.dtype(), DType::F64);
     Ok(())
 }
@@ -92,7 +92,7 @@ fn what_was_handed_out_stays() -> TestResult {
     let grads = gradients(&varmap, 0)?;
     let name = "layers.0.mlp.up.weight";
     optimizer.step(&grads)?;
-    let momentum = optimizer.state_tensor(name, Slot::Momentum)?.ok_or("no momentum")?;
+    let momentum = optimizer.state_tensor(name, "momentum")?.ok_or("no momentum")?;
     let gradient = grads.get(&vars(&varmap)[name]).ok_or("no gradient")?;
     let before = (momentum.to_vec2::<f32>()?, gradient.to_vec2::<f32>()?);
     let loaded = optimizer.state_tensors()?;
@@ -185,8 +185,8 @@ fn the_plan_says_who_gets_what() -> TestResult {
     }
     let error = Optimizer::with_plan(&varmap, config()?, &Plan::builder().rule("nothing*", Rule::Frozen));
     assert!(error.is_err_and(|e| e.to_string().contains("nothing*")));
-    assert!(optimizer.state_tensor("nothing", Slot::Momentum).is_err());
-    assert!(optimizer.state_tensor("scale", Slot::Momentum)?.is_none(), "no state before the first step");
+    assert!(optimizer.state_tensor("nothing", "momentum").is_err());
+    assert!(optimizer.state_tensor("scale", "momentum")?.is_none(), "no state before the first step");
     Ok(())
 }
 

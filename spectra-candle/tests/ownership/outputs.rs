@@ -274,7 +274,7 @@ fn maps_directions_and_steps() -> TestResult {
                 let start = random(6, &[m, n])?;
                 check(&backend, &format!("the weights of {name}"), &start, |weights, w| {
                     let mut state = ParameterState::new(recipe)?;
-                    let rates = Rates { lr: 0.1, clip_factor: 1.0 };
+                    let rates = Rates::new(0.1);
                     (0..3)
                         .try_for_each(|_| state.step(weights, &Gradient::new(&gradient), rates, w).map(drop))
                 })?;

@@ -9,14 +9,19 @@ fn least<E: Element>() -> f64 {
     E::min_positive_value().widen()
 }
 
+/// The largest number of E.
+pub(crate) fn largest<E: Element>() -> f64 {
+    E::max_value().widen()
+}
+
 /// The largest that is still moderate: products of four are finite.
 fn most<E: Element>() -> f64 {
-    libm::sqrt(libm::sqrt(E::max_value().widen()))
+    libm::sqrt(libm::sqrt(largest::<E>()))
 }
 
 /// A size of entries or singular values: a normal number of E.
 pub(crate) fn normal<E: Element>(operation: &'static str, name: &'static str, x: f64) -> Result<()> {
-    let ok = x >= least::<E>() && x <= E::max_value().widen();
+    let ok = x >= least::<E>() && x <= largest::<E>();
     require(ok, operation, name, x, "positive and finite, and a normal number of the arithmetic type")
 }
 

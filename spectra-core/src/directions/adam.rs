@@ -1,9 +1,9 @@
 //! Adam with bias correction (Kingma and Ba 2015; Loshchilov and Hutter 2019).
 
-use super::slots::buffer;
-use super::{Slots, Target, half_range};
+use super::{DirectionRule, Target, half_range};
 use crate::backend::{Backend, Element, Entrywise, Gradient, Result, domain};
 use crate::linalg::Workspace;
+use crate::state::{MOMENTUM, SECOND_MOMENT, State};
 
 /// `M = b1 M + (1 - b1) G`, `V = b2 V + (1 - b2) G o G`, `d = (M / (1 - b1^t)) / (sqrt(V / (1 - b2^t)) + eps)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,15 +40,15 @@ pub(super) struct Corrected {
 }
 
 impl Adam {
-    pub(super) fn validate<E: Element>(&self) -> Result<()> {
-        domain::memory::<E>("adam", "beta1", self.beta1)?;
-        domain::memory::<E>("adam", "beta2", self.beta2)?;
-        domain::square_normal::<E>("adam", "eps", self.eps)
-    }
-
     /// V holds an average of squares.
     pub(super) fn largest_gradient<E: Element>() -> f64 {
         libm::sqrt(half_range::<E>())
+    }
+
+    pub(super) fn check<E: Element>(&self) -> Result<()> {
+        domain::memory::<E>("adam", "beta1", self.beta1)?;
+        domain::memory::<E>("adam", "beta2", self.beta2)?;
+        domain::square_normal::<E>("adam", "eps", self.eps)
     }
 
     pub(super) fn corrected(&self, t: u64) -> Corrected {
@@ -56,17 +56,34 @@ impl Adam {
         let first = 1.0 - libm::pow(self.beta1, t as f64);
         Corrected { factor: root / first, eps: self.eps * root, first }
     }
+}
 
-    pub(super) fn advance<B: Backend>(
+impl<B: Backend> DirectionRule<B> for Adam {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn buffers(&self) -> &'static [&'static str] {
+        &[MOMENTUM, SECOND_MOMENT]
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.check::<B::Element>()
+    }
+
+    fn largest_gradient(&self) -> f64 {
+        Self::largest_gradient::<B::Element>()
+    }
+
+    fn advance(
         &self,
-        slots: &mut Slots<B::Matrix>,
+        state: &mut State<B::Matrix>,
         gradient: &Gradient<'_, B::Matrix>,
         t: u64,
         target: Target<'_, B::Matrix>,
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
-        let first = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
-        let second = buffer(&mut slots.second_moment, gradient.values, workspace.backend())?;
+        let [first, second] = state.zeros([MOMENTUM, SECOND_MOMENT], gradient.values, workspace.backend())?;
         let Target { out, beta, alpha } = target;
         let Corrected { factor, eps, .. } = self.corrected(t);
         let rule = Entrywise::Adam { betas: (self.beta1, self.beta2), eps, slow: None };

@@ -1,10 +1,10 @@
 //! AdEMAMix (Pagliardini et al. 2025): Adam with a second, slow momentum.
 
 use super::adam::Corrected;
-use super::slots::buffer;
-use super::{Adam, Slots, Target};
-use crate::backend::{Backend, Element, Entrywise, Gradient, Result, domain, require};
+use super::{Adam, DirectionRule, Target};
+use crate::backend::{Backend, Entrywise, Gradient, Result, domain, require};
 use crate::linalg::Workspace;
+use crate::state::{MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM, State};
 
 /// Of the authors, in [`AdEmaMix::beta3_at`].
 const HALF_LIFE_EPS: f64 = 1e-8;
@@ -41,18 +41,6 @@ impl Default for AdEmaMix {
 }
 
 impl AdEmaMix {
-    pub(super) fn validate<E: Element>(&self) -> Result<()> {
-        self.adam.validate::<E>()?;
-        domain::memory::<E>("ademamix", "beta3", self.beta3)?;
-        domain::rate::<E>("ademamix", "alpha", self.alpha)?;
-        for (name, beta) in [("beta1", self.adam.beta1), ("beta3", self.beta3)] {
-            // The half-lives take ln(b + 1e-8), which must be negative.
-            let ok = self.beta3_warmup == 0 || (beta > 0.0 && beta + HALF_LIFE_EPS < 1.0);
-            require(ok, "ademamix", name, beta, "above 0 and below 1 - 1e-8 when beta3 is warmed up")?;
-        }
-        Ok(())
-    }
-
     /// `alpha` at step `t` (from 1): `alpha t / warmup` before `warmup`.
     fn alpha_at(&self, t: u64) -> f64 {
         let (t, end) = (t as f64, self.alpha_warmup as f64);
@@ -71,18 +59,43 @@ impl AdEmaMix {
         let h = (1.0 - share) * half_life(self.adam.beta1) + share * half_life(self.beta3);
         libm::pow(0.5, 1.0 / (h + 1.0))
     }
+}
 
-    pub(super) fn advance<B: Backend>(
+impl<B: Backend> DirectionRule<B> for AdEmaMix {
+    fn name(&self) -> &'static str {
+        "ademamix"
+    }
+
+    fn buffers(&self) -> &'static [&'static str] {
+        &[MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM]
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.adam.check::<B::Element>()?;
+        domain::memory::<B::Element>("ademamix", "beta3", self.beta3)?;
+        domain::rate::<B::Element>("ademamix", "alpha", self.alpha)?;
+        for (name, beta) in [("beta1", self.adam.beta1), ("beta3", self.beta3)] {
+            // The half-lives take ln(b + 1e-8), which must be negative.
+            let ok = self.beta3_warmup == 0 || (beta > 0.0 && beta + HALF_LIFE_EPS < 1.0);
+            require(ok, "ademamix", name, beta, "above 0 and below 1 - 1e-8 when beta3 is warmed up")?;
+        }
+        Ok(())
+    }
+
+    fn largest_gradient(&self) -> f64 {
+        Adam::largest_gradient::<B::Element>()
+    }
+
+    fn advance(
         &self,
-        slots: &mut Slots<B::Matrix>,
+        state: &mut State<B::Matrix>,
         gradient: &Gradient<'_, B::Matrix>,
         t: u64,
         target: Target<'_, B::Matrix>,
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
-        let slow = buffer(&mut slots.slow_momentum, gradient.values, workspace.backend())?;
-        let first = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
-        let second = buffer(&mut slots.second_moment, gradient.values, workspace.backend())?;
+        let names = [MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM];
+        let [first, second, slow] = state.zeros(names, gradient.values, workspace.backend())?;
         let Target { out, beta, alpha } = target;
         let Corrected { factor, eps, first: correction } = self.adam.corrected(t);
         // d = factor (M + alpha (1 - b1^t) S) / (sqrt(V) + eps)

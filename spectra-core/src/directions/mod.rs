@@ -1,24 +1,70 @@
 //! Directions: what an optimizer makes of the gradient before any spectral map.
 //!
-//! Every direction is one variant of [`Direction`]; its formula lives in the file of its name. All of them keep
-//! their state in [`Slots`] and write `out = beta out + alpha d`, so that with the identity map the weights
-//! are updated without a temporary.
+//! A direction is a [`DirectionRule`]: it keeps buffers of the parameter's shape in a [`State`](crate::state::State) and writes
+//! `out = beta out + alpha d`, so that with the identity map the weights are updated without a temporary. The formula of each lives in
+//! the file of its name; [`Direction`] is the same list as data, for settings and files. One of your own is a type with four
+//! methods:
+//!
+//! ```
+//! use spectra_core::backend::{Backend, Gradient, Matrix, Result};
+//! use spectra_core::directions::{DirectionRule, Target};
+//! use spectra_core::linalg::Workspace;
+//! use spectra_core::maps::SpectralMap;
+//! use spectra_core::rules::Composed;
+//! use spectra_core::scales::StepScale;
+//! use spectra_core::state::{MOMENTUM, State};
+//!
+//! /// `d = sign(b1 M + (1 - b1) G)`, then `M = b2 M + (1 - b2) G` (Chen et al. 2023).
+//! #[derive(Debug, Clone)]
+//! struct Lion {
+//!     betas: (f64, f64),
+//! }
+//!
+//! impl<B: Backend> DirectionRule<B> for Lion {
+//!     fn name(&self) -> &'static str {
+//!         "lion"
+//!     }
+//!
+//!     fn buffers(&self) -> &'static [&'static str] {
+//!         &[MOMENTUM]
+//!     }
+//!
+//!     fn advance(
+//!         &self,
+//!         state: &mut State<B::Matrix>,
+//!         g: &Gradient<'_, B::Matrix>,
+//!         _: u64,
+//!         Target { out, beta, alpha }: Target<'_, B::Matrix>,
+//!         w: &mut Workspace<B>,
+//!     ) -> Result<()> {
+//!         let ((b1, b2), [m]) = (self.betas, state.zeros([MOMENTUM], g.values, w.backend())?);
+//!         let mut blend = w.take_like(m, m.shape().1)?;
+//!         blend.copy_from(m)?;
+//!         blend.scale_add(b1.into(), g.scale.times(1.0 - b1), g.values)?;
+//!         out.sign_add(beta.into(), alpha.into(), &blend)?;
+//!         w.give(blend);
+//!         m.scale_add(b2.into(), g.scale.times(1.0 - b2), g.values)
+//!     }
+//! }
+//!
+//! let lion = Composed::new(Lion { betas: (0.9, 0.99) }, SpectralMap::Identity, StepScale::One);
+//! # let _ = lion;
+//! ```
 
 mod adam;
 mod ademamix;
 mod mars;
 mod momentum;
-mod slots;
 
 pub use adam::Adam;
 pub use ademamix::AdEmaMix;
 pub use mars::Mars;
 pub use momentum::{Momentum, Signum};
-pub(crate) use slots::buffer;
-pub use slots::{Slot, Slots};
 
-use crate::backend::{Backend, Element, Gradient, Matrix, Result};
+use crate::backend::{Backend, Element, Gradient, Matrix, Result, domain};
 use crate::linalg::Workspace;
+use crate::state::State;
+use core::fmt;
 
 /// `out = beta out + alpha d`: where a direction goes.
 #[derive(Debug)]
@@ -32,6 +78,54 @@ pub struct Target<'a, M: Matrix> {
 }
 
 /// The direction of a step, computed from the gradient and the state.
+pub trait DirectionRule<B: Backend>: fmt::Debug + Send + Sync {
+    /// The name used in printed plans and saved states.
+    fn name(&self) -> &'static str;
+
+    /// The buffers it keeps, each of the parameter's shape and zeros at first.
+    fn buffers(&self) -> &'static [&'static str];
+
+    /// An error if a setting is outside its domain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// If the direction *is* the buffer [`MOMENTUM`](crate::state::MOMENTUM) that moves as `m = mu m + c G`: `(mu, c)`. A
+    /// spectral map then works on that buffer itself and may fuse the update into its own pass.
+    fn as_momentum(&self) -> Option<(f64, f64)> {
+        None
+    }
+
+    /// The largest magnitude of a gradient's entries: if none was ever larger, state and direction stay in the range of the
+    /// element type. Unless overridden, half of that range: right for averages of the gradient.
+    fn largest_gradient(&self) -> f64 {
+        half_range::<B::Element>()
+    }
+
+    /// How many times larger than the largest norm of a gradient the norm of the direction can be; none where the direction
+    /// does not grow with the gradient.
+    fn growth(&self) -> Option<f64> {
+        None
+    }
+
+    /// Advances the state by the gradient of step `t` (counted from 1) and adds the direction to the target.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    fn advance(
+        &self,
+        state: &mut State<B::Matrix>,
+        gradient: &Gradient<'_, B::Matrix>,
+        t: u64,
+        target: Target<'_, B::Matrix>,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()>;
+}
+
+/// The directions of this library as data.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Direction {
@@ -48,95 +142,56 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The name used in printed plans and saved states.
-    pub fn name(&self) -> &'static str {
+    /// The direction's behaviour on a backend.
+    pub fn rule<B: Backend>(&self) -> &dyn DirectionRule<B> {
         match self {
-            Self::Momentum(_) => "momentum",
-            Self::Signum(_) => "signum",
-            Self::Adam(_) => "adam",
-            Self::AdEmaMix(_) => "ademamix",
-            Self::Mars(_) => "mars",
+            Self::Momentum(direction) => direction,
+            Self::Signum(direction) => direction,
+            Self::Adam(direction) => direction,
+            Self::AdEmaMix(direction) => direction,
+            Self::Mars(direction) => direction,
         }
     }
+}
 
-    /// The state buffers it keeps, each of the parameter's shape.
-    pub fn slots(&self) -> &'static [Slot] {
-        match self {
-            Self::Momentum(_) | Self::Signum(_) => &[Slot::Momentum],
-            Self::Adam(_) => &[Slot::Momentum, Slot::SecondMoment],
-            Self::AdEmaMix(_) => &[Slot::Momentum, Slot::SecondMoment, Slot::SlowMomentum],
-            Self::Mars(_) => &[Slot::Momentum, Slot::SecondMoment, Slot::LastGradient],
-        }
+impl<B: Backend> DirectionRule<B> for Direction {
+    fn name(&self) -> &'static str {
+        self.rule::<B>().name()
     }
 
-    /// An error if a setting is outside its domain for arithmetic in `E`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
-    pub fn validate<E: Element>(&self) -> Result<()> {
-        match self {
-            Self::Momentum(d) => d.validate::<E>(),
-            Self::Signum(d) => d.validate::<E>(),
-            Self::Adam(d) => d.validate::<E>(),
-            Self::AdEmaMix(d) => d.validate::<E>(),
-            Self::Mars(d) => d.validate::<E>(),
-        }
+    fn buffers(&self) -> &'static [&'static str] {
+        self.rule::<B>().buffers()
     }
 
-    /// If the direction *is* a state buffer `m` that moves as `m = mu m + c G`: `(mu, c)`. A spectral map then
-    /// works on that buffer itself and may fuse the update into its own pass.
-    pub fn as_momentum(&self) -> Option<(f64, f64)> {
-        match self {
-            Self::Momentum(d) => d.as_buffer(),
-            _ => None,
-        }
+    fn validate(&self) -> Result<()> {
+        self.rule::<B>().validate()
     }
 
-    /// The largest magnitude of a gradient's entries: if none was ever larger, state and direction stay in the range of `E`.
-    ///
-    /// Momentum adds up to `c / (1 - mu)` gradients, Adam's V averages their squares (in `f32` no more than 1.3e19 each), MARS
-    /// clips before it squares. Half of the range is left for rounding.
-    pub fn largest_gradient<E: Element>(&self) -> f64 {
-        match self {
-            Self::Momentum(d) => d.largest_gradient::<E>(),
-            Self::Signum(d) => d.largest_gradient::<E>(),
-            Self::Adam(_) | Self::AdEmaMix(_) => Adam::largest_gradient::<E>(),
-            Self::Mars(d) => d.largest_gradient::<E>(),
-        }
+    fn as_momentum(&self) -> Option<(f64, f64)> {
+        self.rule::<B>().as_momentum()
     }
 
-    /// How many times larger than the largest norm of a gradient the norm of the direction can be; none where the direction
-    /// does not grow with the gradient.
-    pub fn growth(&self) -> Option<f64> {
-        match self {
-            Self::Momentum(d) => Some(d.growth()),
-            Self::Signum(_) | Self::Adam(_) | Self::AdEmaMix(_) | Self::Mars(_) => None,
-        }
+    fn largest_gradient(&self) -> f64 {
+        self.rule::<B>().largest_gradient()
     }
 
-    /// Advances the state by the gradient of step `t` (counted from 1) and adds the direction to the target.
-    ///
-    /// # Errors
-    /// Those of the backend.
-    pub fn advance<B: Backend>(
+    fn growth(&self) -> Option<f64> {
+        self.rule::<B>().growth()
+    }
+
+    fn advance(
         &self,
-        slots: &mut Slots<B::Matrix>,
+        state: &mut State<B::Matrix>,
         gradient: &Gradient<'_, B::Matrix>,
         t: u64,
         target: Target<'_, B::Matrix>,
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
-        match self {
-            Self::Momentum(d) => d.advance(slots, gradient, target, workspace),
-            Self::Signum(d) => d.advance(slots, gradient, target, workspace),
-            Self::Adam(d) => d.advance(slots, gradient, t, target, workspace),
-            Self::AdEmaMix(d) => d.advance(slots, gradient, t, target, workspace),
-            Self::Mars(d) => d.advance(slots, gradient, t, target, workspace),
-        }
+        self.rule::<B>().advance(state, gradient, t, target, workspace)
     }
 }
 
 /// Half of the largest element.
 fn half_range<E: Element>() -> f64 {
-    E::max_value().widen() / 2.0
+    domain::largest::<E>() / 2.0
 }

@@ -1,9 +1,9 @@
 //! Heavy-ball momentum, and its sign.
 
-use super::slots::buffer;
-use super::{Slots, Target, half_range};
-use crate::backend::{Backend, Element, Entrywise, Gradient, Result, domain};
+use super::{DirectionRule, Target, half_range};
+use crate::backend::{Backend, Entrywise, Gradient, Result, domain};
 use crate::linalg::Workspace;
+use crate::state::{MOMENTUM, State};
 
 /// `M = mu M + c G` with `c = 1` (Polyak; 2602.11185, Algorithm 1; 2603.14315) or `c = 1 - mu`
 /// ([`averaged`](Self::averaged); Muon's programs). The direction is `M`, or with
@@ -35,30 +35,45 @@ impl Momentum {
     }
 
     /// The largest momentum that gradients of size 1 build up: `c (1 + mu + mu^2 + ...)`. A look-ahead is no larger.
-    pub(super) fn growth(&self) -> f64 {
+    fn largest(&self) -> f64 {
         self.weight() / (1.0 - self.mu)
     }
+}
 
-    pub(super) fn largest_gradient<E: Element>(&self) -> f64 {
-        half_range::<E>() / self.growth()
+impl<B: Backend> DirectionRule<B> for Momentum {
+    fn name(&self) -> &'static str {
+        "momentum"
     }
 
-    pub(super) fn as_buffer(&self) -> Option<(f64, f64)> {
+    fn buffers(&self) -> &'static [&'static str] {
+        &[MOMENTUM]
+    }
+
+    fn validate(&self) -> Result<()> {
+        domain::memory::<B::Element>("momentum", "mu", self.mu)
+    }
+
+    fn as_momentum(&self) -> Option<(f64, f64)> {
         (!self.nesterov).then(|| (self.mu, self.weight()))
     }
 
-    pub(super) fn validate<E: Element>(&self) -> Result<()> {
-        domain::memory::<E>("momentum", "mu", self.mu)
+    fn largest_gradient(&self) -> f64 {
+        half_range::<B::Element>() / self.largest()
     }
 
-    pub(super) fn advance<B: Backend>(
+    fn growth(&self) -> Option<f64> {
+        Some(self.largest())
+    }
+
+    fn advance(
         &self,
-        slots: &mut Slots<B::Matrix>,
+        state: &mut State<B::Matrix>,
         gradient: &Gradient<'_, B::Matrix>,
+        _: u64,
         target: Target<'_, B::Matrix>,
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
-        let m = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
+        let [m] = state.zeros([MOMENTUM], gradient.values, workspace.backend())?;
         let Target { out, beta, alpha } = target;
         let Self { mu, nesterov, .. } = *self;
         let rule = Entrywise::Momentum { mu, weight: self.weight(), nesterov, sign: false };
@@ -70,7 +85,7 @@ impl Momentum {
 /// 2603.14315's base optimizer). `sign(0) = 0`.
 ///
 /// The momentum starts at zero. The authors' program starts it at the decayed weights; who steps parameters one by one can have
-/// that by writing them into the `slots.momentum` of a [`ParameterState`](crate::optimizer::ParameterState) before the first
+/// that by putting them into the state of a [`ParameterState`](crate::optimizer::ParameterState) before the first
 /// step. [`Optimizer`](crate::optimizer::Optimizer) and the optimizers of candle, burn and CUDA always start at zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -81,23 +96,32 @@ pub struct Signum {
     pub nesterov: bool,
 }
 
-impl Signum {
-    pub(super) fn largest_gradient<E: Element>(&self) -> f64 {
-        Momentum::polyak(self.mu).largest_gradient::<E>()
+impl<B: Backend> DirectionRule<B> for Signum {
+    fn name(&self) -> &'static str {
+        "signum"
     }
 
-    pub(super) fn validate<E: Element>(&self) -> Result<()> {
-        domain::memory::<E>("signum", "mu", self.mu)
+    fn buffers(&self) -> &'static [&'static str] {
+        &[MOMENTUM]
     }
 
-    pub(super) fn advance<B: Backend>(
+    fn validate(&self) -> Result<()> {
+        domain::memory::<B::Element>("signum", "mu", self.mu)
+    }
+
+    fn largest_gradient(&self) -> f64 {
+        half_range::<B::Element>() / Momentum::polyak(self.mu).largest()
+    }
+
+    fn advance(
         &self,
-        slots: &mut Slots<B::Matrix>,
+        state: &mut State<B::Matrix>,
         gradient: &Gradient<'_, B::Matrix>,
+        _: u64,
         target: Target<'_, B::Matrix>,
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
-        let m = buffer(&mut slots.momentum, gradient.values, workspace.backend())?;
+        let [m] = state.zeros([MOMENTUM], gradient.values, workspace.backend())?;
         let Target { out, beta, alpha } = target;
         let Self { mu, nesterov } = *self;
         let rule = Entrywise::Momentum { mu, weight: 1.0, nesterov, sign: true };

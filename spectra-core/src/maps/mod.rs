@@ -1,44 +1,70 @@
 //! Spectral maps: what an optimizer does to the singular values of its direction.
+//!
+//! A map is a [`MapRule`]; the formula of each lives in the file of its name, and [`SpectralMap`] is the list of this library as
+//! data. One of your own is a type with two methods:
+//!
+//! ```
+//! use spectra_core::backend::{Backend, Coefficient, Matrix, Op, Result, Scalar, ScalarOp};
+//! use spectra_core::linalg::Workspace;
+//! use spectra_core::maps::{MapRule, Moment};
+//!
+//! /// `sigma -> 1.5 sigma - 0.5 sigma^3` of the direction over its Frobenius norm: one Newton-Schulz step.
+//! #[derive(Debug, Clone)]
+//! struct OneStep;
+//!
+//! impl<B: Backend> MapRule<B> for OneStep {
+//!     fn name(&self) -> &'static str {
+//!         "one step"
+//!     }
+//!
+//!     fn map(&self, x: &B::Matrix, out: &mut B::Matrix, _: &Moment, w: &mut Workspace<B>) -> Result<()> {
+//!         let norm = B::Scalar::combine(ScalarOp::Max, &x.dot(x)?.sqrt()?, &w.backend().scalar(1e-18)?)?;
+//!         let inverse = B::Scalar::combine(ScalarOp::Div, &w.backend().scalar(1.0)?, &norm)?;
+//!         let (mut unit, mut gram) = (w.take_like(x, x.shape().1)?, w.take(x.shape().0, x.shape().0)?);
+//!         unit.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), x)?;
+//!         gram.gemm(Coefficient::ZERO, Coefficient::ONE, &unit, Op::Plain, &unit, Op::Transposed)?;
+//!         out.scale_add(Coefficient::ZERO, 1.5.into(), &unit)?;
+//!         out.gemm(Coefficient::ONE, (-0.5).into(), &gram, Op::Plain, &unit, Op::Plain)?;
+//!         w.give(gram);
+//!         w.give(unit);
+//!         Ok(())
+//!     }
+//! }
+//! # let _ = OneStep;
+//! ```
 
+mod clip;
+mod data;
 mod hard_clip;
 mod separate;
 mod soft_clip;
 mod tail_shrink;
 mod threshold;
 
+pub use clip::Clip;
+pub use data::SpectralMap;
 pub use hard_clip::{HardClip, HardClipMethod};
 pub use soft_clip::{AlphaBound, SoftClip, SoftClipMethod, VectorRule};
 pub use tail_shrink::{Shaped, TailShrink, tail_shrink};
 pub use threshold::Threshold;
 
-use crate::backend::{Backend, Element, Gradient, Matrix, Result, domain};
+use crate::backend::{Backend, Gradient, Matrix, Result};
 use crate::linalg::{Polar, Workspace};
+use crate::state::{BufferSpec, State};
+use alloc::vec::Vec;
+use core::fmt;
 
-/// The spectral map of a recipe.
+/// When a map is applied.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum SpectralMap {
-    /// The direction as it is.
-    Identity,
-    /// Dominant singular values to the tail's scale.
-    TailShrink(TailShrink),
-    /// `sigma -> sigma / sqrt(1 + sigma^2 / c^2)`; vectors by their norm.
-    SoftClip {
-        /// How it is computed.
-        clip: SoftClip,
-        /// c > 0, before and after the schedule's factor with a square that is in range: in `f32` from 1.1e-19 to 9.2e18.
-        threshold: f64,
-    },
-    /// `sigma -> min(sigma, c)`.
-    HardClip {
-        /// How it is computed.
-        clip: HardClip,
-        /// c, likewise.
-        threshold: f64,
-    },
-    /// `sigma -> 1`.
-    Orthogonalize(Polar),
+pub struct Moment {
+    /// Factor of a clip's threshold: `c_t = c clip_factor`.
+    pub clip_factor: f64,
+    /// The matrix's step, from 0.
+    pub step: u64,
 }
+
+/// The update of a momentum by a gradient that a map may fuse into its own pass: `m = mu m + G`.
+pub type MomentumUpdate<'a, M> = Option<(f64, &'a Gradient<'a, M>)>;
 
 /// A mapped direction, in the cheapest form that says what it is.
 #[derive(Debug)]
@@ -51,109 +77,147 @@ pub enum Mapped<B: Backend> {
     Dense(B::Matrix),
 }
 
-impl SpectralMap {
+impl<B: Backend> Mapped<B> {
+    /// `||O||_F^2` of the mapped `direction`.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn norm_squared(&self, direction: &B::Matrix) -> Result<B::Scalar> {
+        match self {
+            Self::Unchanged => direction.dot(direction),
+            Self::Shaped(shaped) => Ok(shaped.norm_squared.clone()),
+            Self::Dense(out) => out.dot(out),
+        }
+    }
+}
+
+/// What is done to the singular values of a direction.
+pub trait MapRule<B: Backend>: fmt::Debug + Send + Sync {
     /// The name used in printed plans and saved states.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::TailShrink(_) => "tail shrink",
-            Self::SoftClip { .. } => "soft clip",
-            Self::HardClip { .. } => "hard clip",
-            Self::Orthogonalize(_) => "orthogonalize",
-        }
+    fn name(&self) -> &'static str;
+
+    /// Writes the mapped `direction` to `out`, of the same shape and with unspecified contents.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    fn map(
+        &self,
+        direction: &B::Matrix,
+        out: &mut B::Matrix,
+        moment: &Moment,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()>;
+
+    /// The buffers that it keeps between steps, for a parameter of this shape.
+    fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
+        let _ = shape;
+        Vec::new()
     }
 
-    /// Numbers of state beyond the direction's, for an m x n parameter.
-    pub fn state_numbers(&self, rows: usize, cols: usize) -> usize {
-        match self {
-            Self::TailShrink(map) => {
-                let k = map.rank(rows, cols);
-                if k < rows.min(cols) { cols * k } else { 0 }
-            }
-            _ => 0,
-        }
+    /// Whether it leaves every direction as it is: then none is formed.
+    fn is_identity(&self) -> bool {
+        false
     }
 
-    /// The largest Frobenius norm of an m x n direction that it maps without leaving the range of `E`. Maps that scale by
-    /// the largest entry first take any.
-    pub fn largest_norm<E: Element>(&self, shape: (usize, usize), host_knows_norms: bool) -> f64 {
-        match self {
-            Self::TailShrink(map) => map.largest_norm::<E>(shape, host_knows_norms),
-            Self::Identity | Self::SoftClip { .. } | Self::HardClip { .. } | Self::Orthogonalize(_) => {
-                f64::INFINITY
-            }
-        }
-    }
-
-    /// The threshold c of a clip.
-    pub fn threshold(&self) -> Option<f64> {
-        match self {
-            Self::SoftClip { threshold, .. } | Self::HardClip { threshold, .. } => Some(*threshold),
-            Self::Identity | Self::TailShrink(_) | Self::Orthogonalize(_) => None,
-        }
-    }
-
-    /// An error if a setting is outside its domain for arithmetic in `E`.
+    /// An error if a setting is outside its domain.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
-    pub fn validate<E: Element>(&self) -> Result<()> {
-        self.check_clip_factor::<E>(1.0)?;
-        match self {
-            Self::Identity => Ok(()),
-            Self::TailShrink(map) => map.validate(),
-            Self::SoftClip { clip, .. } => clip.validate(),
-            Self::HardClip { clip, .. } => clip.validate(),
-            Self::Orthogonalize(polar) => polar.validate(),
-        }
+    fn validate(&self) -> Result<()> {
+        Ok(())
     }
 
     /// An error unless this factor leaves a clip's threshold in its domain.
-    pub(crate) fn check_clip_factor<E: Element>(&self, factor: f64) -> Result<()> {
-        let check = |c| domain::square_normal::<E>(self.name(), "threshold", c * factor);
-        self.threshold().map_or(Ok(()), check)
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    fn check_clip_factor(&self, factor: f64) -> Result<()> {
+        let _ = factor;
+        Ok(())
     }
 
-    /// Maps `direction`, after `direction = mu direction + G` if `update` is given. `cache` and `step` (from 0):
-    /// as in [`tail_shrink`]. `clip_factor` multiplies a clip's threshold.
+    /// The largest Frobenius norm of a direction of this shape that it maps without leaving the range of the element type. Maps
+    /// that scale by the largest entry first take any.
+    fn largest_norm(&self, shape: (usize, usize), host_knows_norms: bool) -> f64 {
+        let _ = (shape, host_knows_norms);
+        f64::INFINITY
+    }
+
+    /// A saved buffer of another shape as the one that is wanted, or `None` if nothing can be made of it.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
+        let _ = (wanted, saved, backend);
+        Ok(None)
+    }
+
+    /// Maps `direction`, after `direction = mu direction + G` if `update` is given, with the buffers that it keeps. Unless
+    /// overridden it keeps none and calls [`map`](Self::map).
     ///
     /// # Errors
     /// Those of the map.
-    pub fn apply<B: Backend>(
+    fn apply(
         &self,
         direction: &mut B::Matrix,
-        update: Option<(f64, &Gradient<'_, B::Matrix>)>,
-        (cache, step): (&mut Option<B::Matrix>, u64),
-        clip_factor: f64,
+        update: MomentumUpdate<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        moment: &Moment,
         workspace: &mut Workspace<B>,
     ) -> Result<Mapped<B>> {
-        let _scope = workspace.scope();
-        if let Self::TailShrink(map) = self {
-            return tail_shrink(map, direction, update, cache, step, workspace).map(Mapped::Shaped);
-        }
+        let _ = state;
         if let Some((mu, gradient)) = update {
             direction.scale_add(mu.into(), gradient.scale, gradient.values)?;
         }
-        if *self == Self::Identity {
+        if self.is_identity() {
             return Ok(Mapped::Unchanged);
         }
-        let (rows, cols) = direction.shape();
-        let mut out = workspace.take_like(direction, cols)?;
-        match self {
-            Self::SoftClip { clip, threshold } if rows.min(cols) == 1 => {
-                clip.apply_vector(direction, threshold * clip_factor, &mut out, workspace)?;
-            }
-            Self::SoftClip { clip, threshold } => {
-                clip.apply(direction, threshold * clip_factor, &mut out, workspace)?;
-            }
-            Self::HardClip { clip, threshold } => {
-                clip.apply(direction, threshold * clip_factor, &mut out, workspace)?;
-            }
-            Self::Orthogonalize(polar) => {
-                polar.apply(direction, &mut out, workspace)?;
-            }
-            Self::Identity | Self::TailShrink(_) => {}
-        }
+        let mut out = workspace.take_like(direction, direction.shape().1)?;
+        self.map(direction, &mut out, moment, workspace)?;
         Ok(Mapped::Dense(out))
+    }
+}
+
+/// The direction as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity;
+
+impl<B: Backend> MapRule<B> for Identity {
+    fn name(&self) -> &'static str {
+        "identity"
+    }
+
+    fn is_identity(&self) -> bool {
+        true
+    }
+
+    fn map(
+        &self,
+        direction: &B::Matrix,
+        out: &mut B::Matrix,
+        _: &Moment,
+        _: &mut Workspace<B>,
+    ) -> Result<()> {
+        out.copy_from(direction)
+    }
+}
+
+impl<B: Backend> MapRule<B> for Polar {
+    fn name(&self) -> &'static str {
+        "orthogonalize"
+    }
+
+    fn validate(&self) -> Result<()> {
+        Polar::validate(self)
+    }
+
+    fn map(
+        &self,
+        direction: &B::Matrix,
+        out: &mut B::Matrix,
+        _: &Moment,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        Polar::apply(self, direction, out, workspace).map(|_| ())
     }
 }

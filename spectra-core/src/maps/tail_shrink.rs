@@ -1,11 +1,14 @@
 //! Tail shrink (2602.11185, Algorithm 1): the few dominant singular values are shrunk to the tail's scale.
 
+use super::{MapRule, Mapped, Moment, MomentumUpdate};
 use crate::backend::{
-    Backend, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp, require,
+    Backend, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp, domain, require,
 };
 use crate::linalg::{
-    Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale,
+    Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale, uniform,
 };
+use crate::state::{BufferSpec, SUBSPACE, State};
+use alloc::{vec, vec::Vec};
 
 /// How the dominant subspace is chosen and tracked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,25 +47,6 @@ impl TailShrink {
         (libm::round(self.rank_ratio * r as f64) as usize).max(1).min(r)
     }
 
-    /// The largest Frobenius norm of an m x n matrix whose products stay in the range of `E`, with room for the step that is
-    /// made of them.
-    ///
-    /// The columns of V are no longer than `sqrt(n)` (random ones at first), so entries of `M V` are at most
-    /// `sqrt(n) ||M||`. A host that does not know the norm cannot scale before the Gram matrix is formed, which holds the
-    /// squares.
-    pub(crate) fn largest_norm<E: Element>(
-        &self,
-        (rows, cols): (usize, usize),
-        host_knows_norms: bool,
-    ) -> f64 {
-        let max = E::max_value().widen();
-        if self.rank(rows, cols) == rows.min(cols) {
-            return max;
-        }
-        let of_product = if host_knows_norms { max / 1024.0 } else { libm::sqrt(max / 1024.0) };
-        of_product / libm::sqrt(cols as f64)
-    }
-
     /// An error if a setting is outside its domain.
     ///
     /// # Errors
@@ -73,6 +57,88 @@ impl TailShrink {
         self.power.validate()?;
         let every = self.refresh_every;
         require(every >= 1, "tail_shrink", "refresh_every", every as f64, "at least 1")
+    }
+}
+
+impl<B: Backend> MapRule<B> for TailShrink {
+    fn name(&self) -> &'static str {
+        "tail shrink"
+    }
+
+    fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
+        let (rows, cols) = shape;
+        let k = self.rank(rows, cols);
+        // Where k = r the map is the identity.
+        (k < rows.min(cols)).then(|| BufferSpec::made_by_rule(SUBSPACE, (cols, k))).into_iter().collect()
+    }
+
+    fn validate(&self) -> Result<()> {
+        Self::validate(self)
+    }
+
+    /// With room for the step that is made of the products.
+    ///
+    /// The columns of V are no longer than `sqrt(n)` (random ones at first), so entries of `M V` are at most
+    /// `sqrt(n) ||M||`. A host that does not know the norm cannot scale before the Gram matrix is formed, which holds the
+    /// squares.
+    fn largest_norm(&self, (rows, cols): (usize, usize), host_knows_norms: bool) -> f64 {
+        let max = domain::largest::<B::Element>();
+        if self.rank(rows, cols) == rows.min(cols) {
+            return max;
+        }
+        let of_product = if host_knows_norms { max / 1024.0 } else { libm::sqrt(max / 1024.0) };
+        of_product / libm::sqrt(cols as f64)
+    }
+
+    /// A subspace of another rank: columns left out, or random ones of the mean length added. The next power iteration
+    /// orthonormalizes them.
+    fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
+        let (rows, cols) = saved.shape();
+        if wanted.name != SUBSPACE || rows != wanted.rows {
+            return Ok(None);
+        }
+        let mut values = vec![B::Element::narrow(0.0); rows * cols];
+        saved.read(&mut values)?;
+        let sum: f64 = values.iter().map(|x| x.widen() * x.widen()).sum();
+        // Of numbers in [-1, 1) with the mean square 1/3.
+        let size = libm::sqrt(3.0 * sum / (rows * cols).max(1) as f64);
+        let random = |i, j| B::Element::narrow(size * uniform(self.power.seed, i, j));
+        let entry = |i: usize, j: usize| values.get(i * cols + j).filter(|_| j < cols).copied();
+        let resized: Vec<_> = (0..rows * wanted.cols)
+            .map(|at| (at / wanted.cols, at % wanted.cols))
+            .map(|(i, j)| entry(i, j).unwrap_or_else(|| random(i, j)))
+            .collect();
+        backend.upload(rows, wanted.cols, &resized).map(Some)
+    }
+
+    /// From a subspace of its own: nothing is kept.
+    fn map(
+        &self,
+        direction: &B::Matrix,
+        out: &mut B::Matrix,
+        moment: &Moment,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        out.copy_from(direction)?;
+        let shaped = tail_shrink(self, out, None, &mut None, moment.step, workspace)?;
+        if let Some((left, right)) = &shaped.correction {
+            out.gemm(Coefficient::ONE, (-1.0).into(), left, Op::Plain, right, Op::Transposed)?;
+        }
+        shaped.release(workspace);
+        Ok(())
+    }
+
+    fn apply(
+        &self,
+        direction: &mut B::Matrix,
+        update: MomentumUpdate<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        moment: &Moment,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Mapped<B>> {
+        state.with(SUBSPACE, |cache, _| {
+            tail_shrink(self, direction, update, cache, moment.step, workspace).map(Mapped::Shaped)
+        })
     }
 }
 

@@ -1,7 +1,11 @@
 //! What a user sets: two recipes, two learning rates, the safety switches.
 
-use super::{PreClip, Rates, Recipe};
-use crate::backend::{Element, Result, domain, require};
+use super::PreClip;
+use super::plan::Rule;
+use crate::backend::{Element, Error, ErrorKind, Result, domain, require};
+use crate::dense::Dense;
+use crate::rules::{Rates, Recipe};
+use crate::schedules::{ClipSchedule, LearningRateSchedule};
 
 /// The settings of an [`Optimizer`](super::Optimizer).
 ///
@@ -39,6 +43,15 @@ pub struct Config {
     /// alone, and told by the framework's `missing_gradients`. A step in which no parameter has one is always refused.
     #[cfg_attr(feature = "serde", serde(default))]
     pub require_gradients: bool,
+    /// Factor of all learning rates at each step of the model; `None`: 1.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub lr_schedule: Option<LearningRateSchedule>,
+    /// Factor of the clips' thresholds at each step of the model; `None`: 1. A group may have another.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub clip_schedule: Option<ClipSchedule>,
+    /// Factor of the pre-clip's threshold at each step of the model; `None`: 1.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub pre_clip_schedule: Option<ClipSchedule>,
     /// A setting that was asked for and that no rule has: refused by [`validate`](Self::validate).
     #[cfg_attr(
         feature = "serde",
@@ -73,6 +86,9 @@ impl Config {
             pre_clip: None,
             check_finite: true,
             require_gradients: false,
+            lr_schedule: None,
+            clip_schedule: None,
+            pre_clip_schedule: None,
             misfit: None,
         }
     }
@@ -121,6 +137,37 @@ impl Config {
         self
     }
 
+    /// Sets [`lr_schedule`](Self::lr_schedule).
+    ///
+    /// ```
+    /// use spectra_core::optimizer::Config;
+    /// use spectra_core::schedules::{ClipSchedule, FinalDecay, LearningRateSchedule, Span};
+    ///
+    /// let wsd = LearningRateSchedule::wsd(1000, FinalDecay::default())?.with_warmup(Span::Steps(50), 0.01)?;
+    /// let config = Config::preset("spectra-adamw")?.lr_schedule(wsd).clip_schedule(ClipSchedule::new(wsd));
+    /// # let _ = config;
+    /// # Ok::<(), spectra_core::backend::Error>(())
+    /// ```
+    #[must_use]
+    pub fn lr_schedule(mut self, schedule: LearningRateSchedule) -> Self {
+        self.lr_schedule = Some(schedule);
+        self
+    }
+
+    /// Sets [`clip_schedule`](Self::clip_schedule).
+    #[must_use]
+    pub fn clip_schedule(mut self, schedule: ClipSchedule) -> Self {
+        self.clip_schedule = Some(schedule);
+        self
+    }
+
+    /// Sets [`pre_clip_schedule`](Self::pre_clip_schedule).
+    #[must_use]
+    pub fn pre_clip_schedule(mut self, schedule: ClipSchedule) -> Self {
+        self.pre_clip_schedule = Some(schedule);
+        self
+    }
+
     /// The spectral recipe for every parameter, also embeddings, heads and vectors (whose map goes by their norm):
     /// `apply_to = all` of 2603.14315's program. Without it, matrices only.
     #[must_use]
@@ -158,7 +205,7 @@ impl Config {
         let ok = elementwise_lr == 0.0 || (elementwise_lr / self.lr).is_finite();
         require(ok, "config", "lr", self.lr, requirement)?;
         for (lr, recipe) in [(self.lr, &self.spectral), (elementwise_lr, &self.elementwise)] {
-            Rates { lr, clip_factor: 1.0 }.validate::<E>(recipe)?;
+            Rates::new(lr).validate::<Dense<E>>(recipe)?;
         }
         Ok(())
     }
@@ -175,6 +222,25 @@ impl Config {
         if let Some(clip) = &self.pre_clip {
             clip.validate::<E>()?;
         }
+        let recipes = [&self.spectral, &self.elementwise];
+        let clips = recipes.iter().any(|recipe| recipe.map.threshold().is_some());
+        let unused = [
+            ("clip_schedule", self.clip_schedule.is_some() && !clips),
+            ("pre_clip_schedule", self.pre_clip_schedule.is_some() && self.pre_clip.is_none()),
+        ];
+        if let Some((name, _)) = unused.into_iter().find(|(_, unused)| *unused) {
+            let kind =
+                ErrorKind::Name { name: name.into(), reason: "is set, but there is no clip that it moves" };
+            return Err(Error::new("config", kind));
+        }
         self.clip_norm.map_or(Ok(()), |norm| domain::square_normal::<E>("config", "clip_norm", norm))
+    }
+
+    /// An upper bound of the Frobenius norm of a parameter's gradient after the clips, from the norm of all gradients before
+    /// them (infinity if it is not known). `rank`: the smaller extent of the parameter.
+    pub fn gradient_bound(&self, rule: Rule, rank: usize, pre_clip_factor: f64, norm: f64) -> f64 {
+        let pre_clip = self.pre_clip.filter(|clip| clip.concerns(rule));
+        let pre_clipped = pre_clip.map_or(f64::INFINITY, |clip| clip.largest_norm(rank, pre_clip_factor));
+        norm.min(pre_clipped).min(self.clip_norm.unwrap_or(f64::INFINITY))
     }
 }

@@ -5,7 +5,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// The version of a saved state's meaning that is written.
 ///
-/// 2 added [`StateHeader::run`], a checksum of its own to [`Snapshot`](super::Snapshot), and tells averaged momentum, which is
+/// 2 added [`StateHeader::run`], [`SavedParameter::buffers`], a checksum of its own to [`Snapshot`](super::Snapshot), and tells averaged momentum, which is
 /// smaller by the factor 1 - mu, from the other. 1 is what release 0.1 wrote.
 pub const STATE_VERSION: u32 = 2;
 
@@ -41,10 +41,26 @@ pub struct SavedParameter {
     pub rows: usize,
     /// Columns of its matrix view.
     pub cols: usize,
-    /// [`Recipe::signature_in`](super::Recipe::signature_in) the header's version, or `"frozen"`.
+    /// [`UpdateRule::signature_in`](crate::rules::UpdateRule::signature_in) the header's version, or `"frozen"`.
     pub rule: String,
     /// Steps it has taken.
     pub steps: u64,
+    /// Its buffers; none in version 1, where they follow from the rule.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub buffers: Vec<SavedShape>,
+}
+
+/// A buffer's name and shape.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct SavedShape {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its rows.
+    pub rows: usize,
+    /// Its columns.
+    pub cols: usize,
 }
 
 /// The run that saved a state, of a [`StateHeader`].
@@ -69,12 +85,18 @@ impl StateHeader {
         sum.word(self.steps);
         sum.word(self.lr.to_bits());
         sum.word(self.parameters.len() as u64);
-        for SavedParameter { name, rows, cols, rule, steps } in &self.parameters {
+        for SavedParameter { name, rows, cols, rule, steps, buffers } in &self.parameters {
             sum.bytes(name.as_bytes());
             sum.word(*rows as u64);
             sum.word(*cols as u64);
             sum.bytes(rule.as_bytes());
             sum.word(*steps);
+            sum.word(buffers.len() as u64);
+            for SavedShape { name, rows, cols } in buffers {
+                sum.bytes(name.as_bytes());
+                sum.word(*rows as u64);
+                sum.word(*cols as u64);
+            }
         }
         sum.word(self.run.is_some().into());
         if let Some(SavedRun { clip_factor, pre_clip_factor, settings }) = &self.run {
@@ -109,6 +131,22 @@ mod reading {
         run: Option<SavedRun>,
     }
 
+    /// A parameter in version 1.
+    #[derive(serde::Deserialize)]
+    struct First {
+        name: Box<str>,
+        rows: usize,
+        cols: usize,
+        rule: String,
+        steps: u64,
+    }
+
+    impl From<First> for SavedParameter {
+        fn from(First { name, rows, cols, rule, steps }: First) -> Self {
+            Self { name, rows, cols, rule, steps, buffers: Vec::new() }
+        }
+    }
+
     const FIELDS: &[&str] = &["version", "element", "steps", "lr", "parameters", "run"];
 
     struct Fields;
@@ -128,12 +166,18 @@ mod reading {
                 fields.next_element()?.ok_or_else(|| A::Error::invalid_length(at, &"six fields"))
             }
             let version = next(&mut fields, 0)?;
+            let (element, steps, lr) = (next(&mut fields, 1)?, next(&mut fields, 2)?, next(&mut fields, 3)?);
+            let parameters = if version < 2 {
+                next::<Vec<First>, A>(&mut fields, 4)?.into_iter().map(Into::into).collect()
+            } else {
+                next(&mut fields, 4)?
+            };
             Ok(StateHeader {
                 version,
-                element: next(&mut fields, 1)?,
-                steps: next(&mut fields, 2)?,
-                lr: next(&mut fields, 3)?,
-                parameters: next(&mut fields, 4)?,
+                element,
+                steps,
+                lr,
+                parameters,
                 run: if version < 2 { None } else { next(&mut fields, 5)? },
             })
         }

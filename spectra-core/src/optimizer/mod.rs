@@ -10,28 +10,23 @@ mod parameter;
 pub mod plan;
 mod pre_clip;
 mod prepare;
-mod presets;
 mod progress;
-mod range;
-mod recipe;
 mod restored;
 mod saved;
-mod scale;
 mod settings;
 #[cfg(feature = "serde")]
 mod snapshot;
 mod step;
 
+pub use crate::rules::{Rates, Recipe, StepInfo};
+pub use crate::scales::StepScale;
 pub use checksum::Checksum;
 pub use config::Config;
-pub use header::{OLDEST_STATE_VERSION, STATE_VERSION, SavedParameter, SavedRun, StateHeader};
+pub use header::{OLDEST_STATE_VERSION, STATE_VERSION, SavedParameter, SavedRun, SavedShape, StateHeader};
 pub use model::{Optimizer, ParameterSpec};
-pub use parameter::{ParameterState, Rates, StepInfo};
+pub use parameter::{BlockState, ParameterState};
 pub use pre_clip::PreClip;
 pub use prepare::Prepared;
-pub use range::{Dots, GradientLimits};
-pub use recipe::Recipe;
-pub use restored::{Difference, Restored, Setting, differences, settings_of};
-pub use scale::StepScale;
+pub use restored::{Difference, Missing, RestoreOptions, Restored, Setting, differences, settings_of};
 #[cfg(feature = "serde")]
 pub use snapshot::Snapshot;

@@ -1,14 +1,16 @@
 //! The optimizer of a whole model: checks, norm clip, and one state per parameter.
 
-use super::plan::Rule;
+use super::parameter::BlockState;
+use super::plan::{Group, Own, Rule};
 use super::progress::Progress;
-use super::{Config, ParameterState, Rates, Recipe};
+use super::{Config, Rates};
 use crate::backend::{Backend, Error, ErrorKind, Result, require};
 use crate::linalg::Workspace;
+use crate::rules::{Rules, UpdateRule};
 use alloc::{boxed::Box, vec::Vec};
 
-/// One parameter as the optimizer sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One matrix as the optimizer sees it: a parameter, or a block of one.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ParameterSpec {
     /// Unique name, for errors and saved states.
     pub name: Box<str>,
@@ -18,14 +20,34 @@ pub struct ParameterSpec {
     pub cols: usize,
     /// Its rule.
     pub rule: Rule,
+    /// What is not the model's.
+    pub group: Group,
 }
 
-/// A parameter and its state.
+impl ParameterSpec {
+    /// A matrix with the model's settings.
+    pub fn new(name: impl Into<Box<str>>, (rows, cols): (usize, usize), rule: Rule) -> Self {
+        Self { name: name.into(), rows, cols, rule, group: Group::default() }
+    }
+}
+
+/// A matrix, which rule it has, and its state.
 #[derive(Debug)]
 pub(super) struct Member<B: Backend> {
     pub(super) spec: ParameterSpec,
-    pub(super) state: ParameterState<B>,
+    /// Its place in the optimizer's rules.
+    pub(super) rule: usize,
+    pub(super) block: BlockState<B::Matrix>,
 }
+
+impl<B: Backend> Member<B> {
+    pub(super) fn is_live(&self) -> bool {
+        self.spec.rule != Rule::Frozen
+    }
+}
+
+/// Rules that members share.
+pub(super) type SharedRules<B> = Vec<Box<dyn UpdateRule<B>>>;
 
 /// The optimizer of a model on any backend.
 ///
@@ -38,6 +60,7 @@ pub(super) struct Member<B: Backend> {
 #[derive(Debug)]
 pub struct Optimizer<B: Backend> {
     pub(super) config: Config,
+    pub(super) rules: SharedRules<B>,
     pub(super) members: Vec<Member<B>>,
     pub(super) workspace: Workspace<B>,
     pub(super) steps: u64,
@@ -77,17 +100,31 @@ impl<B: Backend> Optimizer<B> {
         config: Config,
         parameters: impl IntoIterator<Item = ParameterSpec>,
     ) -> Result<Self> {
+        Self::with_rules(backend, config, parameters, Rules::new())
+    }
+
+    /// An optimizer with rules of one's own, which the parameters' groups [name](Group::named).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); a group's setting outside its domain, or a rule that `rules` has not, with the parameter's name.
+    pub fn with_rules(
+        backend: B,
+        config: Config,
+        parameters: impl IntoIterator<Item = ParameterSpec>,
+        rules: Rules<B>,
+    ) -> Result<Self> {
         config.validate::<B::Element>()?;
-        let mut members: Vec<Member<B>> = Vec::new();
+        let mut members = Vec::new();
+        let mut assigned = Assigned::new(&config, rules);
         for spec in parameters {
-            if members.iter().any(|member| member.spec.name == spec.name) {
+            if members.iter().any(|member: &Member<B>| member.spec.name == spec.name) {
                 let kind = ErrorKind::Name { name: spec.name, reason: "names two parameters" };
                 return Err(Error::new("optimizer", kind));
             }
-            let recipe = if spec.rule == Rule::Spectral { config.spectral } else { config.elementwise };
-            members.push(Member { spec, state: ParameterState::new(recipe)? });
+            let rule = assigned.rule_of(&spec).map_err(|error| error.for_parameter(&spec.name))?;
+            members.push(Member { spec, rule, block: BlockState::default() });
         }
-        if members.iter().all(|member| member.spec.rule == Rule::Frozen) {
+        if !members.iter().any(Member::is_live) {
             let requirement = "at least one that is not frozen: there is nothing to train";
             return Err(Error::argument("optimizer", "parameters", members.len() as f64, requirement));
         }
@@ -95,11 +132,11 @@ impl<B: Backend> Optimizer<B> {
             Some(lr) if config.lr > 0.0 => lr / config.lr,
             Some(_) | None => 1.0,
         };
-        let workspace = Workspace::new(backend);
-        Ok(Self {
+        let optimizer = Self {
             config,
+            rules: assigned.rules,
             members,
-            workspace,
+            workspace: Workspace::new(backend),
             steps: 0,
             progress: Progress::Whole,
             rates: ModelRates { lr: config.lr, elementwise_ratio, clip_factor: 1.0 },
@@ -108,7 +145,9 @@ impl<B: Backend> Optimizer<B> {
             spare: Vec::new(),
             #[cfg(feature = "faer")]
             beside: Vec::new(),
-        })
+        };
+        optimizer.check_rates(optimizer.rates)?;
+        Ok(optimizer)
     }
 
     /// The settings it was made with.
@@ -131,31 +170,36 @@ impl<B: Backend> Optimizer<B> {
         self.members.iter().map(|member| &member.spec)
     }
 
-    /// The recipe of parameter `index`, `None` if frozen or unknown.
-    pub fn recipe(&self, index: usize) -> Option<&Recipe> {
-        let member = self.members.get(index)?;
-        (member.spec.rule != Rule::Frozen).then_some(&member.state.recipe)
+    /// The rule of parameter `index`, `None` if frozen or unknown.
+    pub fn rule(&self, index: usize) -> Option<&dyn UpdateRule<B>> {
+        let member = self.members.get(index).filter(|member| member.is_live())?;
+        self.rules.get(member.rule).map(|rule| &**rule)
     }
 
     /// The state of parameter `index`, for diagnostics (spectra of the momentum and the like).
-    pub fn state(&self, index: usize) -> Option<&ParameterState<B>> {
-        self.members.get(index).map(|member| &member.state)
+    pub fn state(&self, index: usize) -> Option<&BlockState<B::Matrix>> {
+        self.members.get(index).map(|member| &member.block)
+    }
+
+    /// Numbers of state of parameter `index` once it has taken a step; the largest `usize` if there are more.
+    pub fn state_numbers(&self, index: usize) -> usize {
+        let shape = self.members.get(index).map_or((0, 0), |m| (m.spec.rows, m.spec.cols));
+        self.rule(index).map_or(0, |rule| rule.state_numbers(shape))
     }
 
     /// Bytes of state once every parameter has taken a step; the largest `usize` if there are more.
     pub fn state_bytes(&self) -> usize {
-        let live = self.members.iter().filter(|m| m.spec.rule != Rule::Frozen);
-        let numbers = live.map(|m| m.state.recipe.state_numbers(m.spec.rows, m.spec.cols));
+        let numbers = (0..self.members.len()).map(|index| self.state_numbers(index));
         numbers.fold(0, usize::saturating_add).saturating_mul(core::mem::size_of::<B::Element>())
     }
 
-    /// Current learning rate of the hidden matrices.
+    /// Current learning rate of the hidden matrices, before the [schedule](Config::lr_schedule)'s factor.
     pub fn learning_rate(&self) -> f64 {
         self.rates.lr
     }
 
-    /// Sets the learning rate of the hidden matrices, and scales that of everything else with it: their ratio
-    /// stays as configured.
+    /// Sets the learning rate of the hidden matrices, and scales that of everything else with it: the ratios of elementwise
+    /// parameters and groups stay as configured. A [schedule](Config::lr_schedule) multiplies it.
     ///
     /// # Errors
     /// Outside the domain of [`Rates::lr`], for the hidden matrices or for everything else.
@@ -174,13 +218,46 @@ impl<B: Backend> Optimizer<B> {
         Ok(())
     }
 
-    /// Takes the rates if those of both rules are in their domains.
     fn set_rates(&mut self, rates: ModelRates) -> Result<()> {
-        let ModelRates { lr, elementwise_ratio, clip_factor } = rates;
-        let Config { spectral, elementwise, .. } = &self.config;
-        Rates { lr, clip_factor }.validate::<B::Element>(spectral)?;
-        Rates { lr: lr * elementwise_ratio, clip_factor }.validate::<B::Element>(elementwise)?;
+        self.check_rates(rates)?;
         self.rates = rates;
+        Ok(())
+    }
+
+    /// Sets the factor of the learning rate of the parameters that the plan's [`group`](super::plan::PlanBuilder::group) of
+    /// this name (its pattern) gave a factor; the next step takes it.
+    ///
+    /// # Errors
+    /// A group that no parameter has its factor from; a learning rate outside its domain.
+    pub fn set_group_lr(&mut self, group: &str, factor: f64) -> Result<()> {
+        let of_group = |member: &Member<B>| member.spec.group.lr_group() == Some(group);
+        if !self.members.iter().any(of_group) {
+            let reason = "is a group from which no parameter has the factor of its learning rate";
+            return Err(Error::new("set_group_lr", ErrorKind::Name { name: group.into(), reason }));
+        }
+        for member in self.members.iter().filter(|member| of_group(member)) {
+            let mut spec = member.spec.clone();
+            spec.group = spec.group.lr(factor);
+            let checked = self.rates.of(&self.config, &spec, self.steps).validate(&*self.rules[member.rule]);
+            checked.map_err(|error| error.for_parameter(&spec.name))?;
+        }
+        for member in self.members.iter_mut().filter(|member| of_group(member)) {
+            member.spec.group.set_lr(factor);
+        }
+        Ok(())
+    }
+
+    /// An error unless these rates, and those of every group, are in their domains at the next step.
+    pub(super) fn check_rates(&self, rates: ModelRates) -> Result<()> {
+        let Config { spectral, elementwise, .. } = &self.config;
+        let ModelRates { lr, elementwise_ratio, clip_factor } = rates;
+        let plain = |lr| Rates { clip_factor, ..Rates::new(lr) };
+        plain(lr).validate::<B>(spectral)?;
+        plain(lr * elementwise_ratio).validate::<B>(elementwise)?;
+        for Member { spec, rule, .. } in self.members.iter().filter(|member| member.is_live()) {
+            let checked = rates.of(&self.config, spec, self.steps).validate(&*self.rules[*rule]);
+            checked.map_err(|error| error.for_parameter(&spec.name))?;
+        }
         Ok(())
     }
 
@@ -197,6 +274,12 @@ impl<B: Backend> Optimizer<B> {
         Ok(())
     }
 
+    /// The factor of the pre-clip's threshold at the next step.
+    pub(super) fn pre_clip_factor_now(&self) -> f64 {
+        self.pre_clip_factor
+            * self.config.pre_clip_schedule.map_or(1.0, |schedule| schedule.factor(self.steps))
+    }
+
     pub(super) fn spec(&self, index: usize) -> Result<&ParameterSpec> {
         match self.members.get(index) {
             Some(member) => Ok(&member.spec),
@@ -204,5 +287,69 @@ impl<B: Backend> Optimizer<B> {
                 Err(Error::argument("optimizer", "index", index as f64, "less than the number of parameters"))
             }
         }
+    }
+}
+
+impl ModelRates {
+    /// The rates of a parameter at the model's 0-based `step`.
+    pub(super) fn of(&self, config: &Config, spec: &ParameterSpec, step: u64) -> Rates {
+        let ratio = if spec.rule == Rule::Elementwise { self.elementwise_ratio } else { 1.0 };
+        let scheduled = config.lr_schedule.map_or(1.0, |schedule| schedule.factor(step));
+        let clip = spec.group.clip_schedule.or(config.clip_schedule);
+        Rates {
+            lr: self.lr * scheduled * ratio * spec.group.lr_factor(),
+            weight_decay: spec.group.decay(),
+            clip_factor: self.clip_factor * clip.map_or(1.0, |schedule| schedule.factor(step)),
+        }
+    }
+}
+
+/// The rules of a model: the two of its configuration, those of its own, and the groups' recipes.
+struct Assigned<B: Backend> {
+    rules: SharedRules<B>,
+    names: Rules<B>,
+    /// Groups' recipes and where they are.
+    recipes: Vec<(crate::rules::Recipe, usize)>,
+    named: Vec<(Box<str>, usize)>,
+}
+
+impl<B: Backend> Assigned<B> {
+    fn new(config: &Config, names: Rules<B>) -> Self {
+        let rules: SharedRules<B> = Vec::from([
+            Box::new(config.spectral) as Box<dyn UpdateRule<B>>,
+            Box::new(config.elementwise) as Box<dyn UpdateRule<B>>,
+        ]);
+        Self { rules, names, recipes: Vec::new(), named: Vec::new() }
+    }
+
+    fn rule_of(&mut self, spec: &ParameterSpec) -> Result<usize> {
+        let added = match &spec.group.own {
+            None => return Ok(usize::from(spec.rule != Rule::Spectral)),
+            Some(Own::Recipe(recipe)) => {
+                if let Some((_, at)) = self.recipes.iter().find(|(known, _)| known == recipe) {
+                    return Ok(*at);
+                }
+                self.recipes.push((*recipe, self.rules.len()));
+                Box::new(*recipe) as Box<dyn UpdateRule<B>>
+            }
+            Some(Own::Named(name)) => {
+                if let Some((_, at)) = self.named.iter().find(|(known, _)| known == name) {
+                    return Ok(*at);
+                }
+                let reason = "is no rule that the optimizer was given";
+                let unknown = || Error::new("optimizer", ErrorKind::Name { name: name.clone(), reason });
+                self.named.push((name.clone(), self.rules.len()));
+                self.names.take(name).ok_or_else(unknown)?
+            }
+        };
+        added.validate()?;
+        let buffers = added.buffers((spec.rows, spec.cols));
+        if buffers.iter().enumerate().any(|(i, one)| buffers[..i].iter().any(|other| other.name == one.name))
+        {
+            let (name, reason) = (added.signature().into(), "keeps two buffers of one name");
+            return Err(Error::new("optimizer", ErrorKind::Name { name, reason }));
+        }
+        self.rules.push(added);
+        Ok(self.rules.len() - 1)
     }
 }

@@ -1,11 +1,11 @@
 //! What happens to the gradients of a step before any parameter is updated: checks, pre-clip, norm clip.
 
 use super::model::Member;
-use super::plan::Rule;
-use super::range::non_finite;
+use super::model::SharedRules;
 use super::{Config, Optimizer};
 use crate::backend::{Backend, Coefficient, Matrix, Result, Scalar, ScalarOp, check_shape};
 use crate::linalg::{UnitNorm, Workspace, norm_unit, squares_suffice};
+use crate::rules::{check_gradient, non_finite};
 use alloc::vec::Vec;
 
 /// Gradients that were checked, and the factor of the global norm clip; valid for one step.
@@ -46,7 +46,7 @@ impl<B: Backend> Optimizer<B> {
     ///
     /// # Errors
     /// Shapes, an unknown index, memory for the state; with [`Config::check_finite`] a NaN or an infinity, and a gradient that is
-    /// too large for its rule ([`Recipe::check_gradient`](super::Recipe::check_gradient)): each names the parameter. A gradient that
+    /// too large for its rule ([`check_gradient`]): each names the parameter. A gradient that
     /// is missing; an earlier step that is [not whole](Self::check_whole).
     pub fn prepare<'g>(
         &mut self,
@@ -63,11 +63,13 @@ impl<B: Backend> Optimizer<B> {
                 .map_err(|error| error.for_parameter(&spec.name))?;
         }
         self.check_present(gradients.clone().map(|(index, _)| index))?;
-        let Self { config, members, workspace, pre_clip_factor, spare, .. } = self;
+        self.check_rates(self.rates)?;
+        let pre_clip_factor = self.pre_clip_factor_now();
+        self.config.pre_clip.map_or(Ok(()), |clip| clip.check_factor::<B::Element>(pre_clip_factor))?;
+        let Self { config, rules, members, workspace, spare, .. } = self;
         let (members, replaced) = (&members[..], core::mem::take(spare));
-        let live = gradients.clone().filter(|(index, _)| members[*index].spec.rule != Rule::Frozen);
-        let mut step =
-            Preparation { config, members, pre_clip_factor: *pre_clip_factor, workspace, replaced };
+        let live = gradients.clone().filter(|(index, _)| members[*index].is_live());
+        let mut step = Preparation { config, rules, members, pre_clip_factor, workspace, replaced };
         let scale = step.run(live);
         let replaced = step.replaced;
         match scale.and_then(|scale| self.reserve(gradients).map(|()| scale)) {
@@ -91,6 +93,7 @@ impl<B: Backend> Optimizer<B> {
 /// The part of an optimizer that looks at the gradients of a step. None of them is frozen.
 struct Preparation<'a, B: Backend> {
     config: &'a Config,
+    rules: &'a SharedRules<B>,
     members: &'a [Member<B>],
     pre_clip_factor: f64,
     workspace: &'a mut Workspace<B>,
@@ -245,11 +248,11 @@ impl<B: Backend> Preparation<'_, B> {
         B::Matrix: 'g,
     {
         for (index, gradient) in gradients {
-            let Member { spec, state } = &self.members[index];
+            let Member { spec, rule, .. } = &self.members[index];
             let rank = spec.rows.min(spec.cols);
             let bound = self.config.gradient_bound(spec.rule, rank, self.pre_clip_factor, norm);
             let gradient = find(&self.replaced, index).unwrap_or(gradient);
-            let checked = state.recipe.check_gradient(gradient, scale, bound);
+            let checked = check_gradient(&*self.rules[*rule], gradient, scale, bound);
             checked.map_err(|error| error.for_parameter(&spec.name))?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Whether the last step is whole: an error in the middle of one must not go unnoticed.
 
 use super::Optimizer;
-use super::plan::Rule;
+use super::model::Member;
 use crate::backend::{Backend, Error, ErrorKind, Result};
 
 /// How far the current step has come.
@@ -48,7 +48,7 @@ impl<B: Backend> Optimizer<B> {
     /// An error if no parameter has a gradient, or under
     /// [`require_gradients`](super::Config::require_gradients) if one has none.
     pub(super) fn check_present(&self, gradients: impl Iterator<Item = usize> + Clone) -> Result<()> {
-        let live = |index: &usize| self.members.get(*index).is_some_and(|m| m.spec.rule != Rule::Frozen);
+        let live = |index: &usize| self.members.get(*index).is_some_and(Member::is_live);
         let missing = |hint| Error::new("prepare", ErrorKind::MissingGradient { hint });
         let present = gradients.clone().filter(live).count();
         if present == 0 {

@@ -30,6 +30,12 @@ pub fn settings_of(config: &Config) -> Vec<Setting> {
         Setting::new("clip_norm", config.clip_norm),
         Setting::new("pre_clip", config.pre_clip),
     ]);
+    let schedules = [
+        ("lr_schedule", config.lr_schedule.map(|schedule| format!("{schedule:?}"))),
+        ("clip_schedule", config.clip_schedule.map(|schedule| format!("{schedule:?}"))),
+        ("pre_clip_schedule", config.pre_clip_schedule.map(|schedule| format!("{schedule:?}"))),
+    ];
+    settings.extend(schedules.map(|(name, schedule)| Setting::new(name, schedule)));
     for (part, recipe) in [("spectral", &config.spectral), ("elementwise", &config.elementwise)] {
         settings.push(Setting::new(format!("{part}.direction"), recipe.direction));
         settings.push(Setting::new(format!("{part}.map"), recipe.map));
@@ -69,6 +75,42 @@ pub fn differences(saved: &[Setting], now: &[Setting]) -> Vec<Difference> {
         .collect()
 }
 
+/// What becomes of a parameter that either the saved state or the model has not, or that was frozen in one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Missing {
+    /// The state is refused, naming the parameter.
+    #[default]
+    Refuse,
+    /// The model's begins anew, the state's is left out; [`Restored`] tells which.
+    Fresh,
+}
+
+/// How a state is restored into a model that may have changed.
+///
+/// ```
+/// use spectra_core::optimizer::{Missing, RestoreOptions};
+///
+/// let rename = |name: &str| name.replace("transformer.h.", "layers.");
+/// let options = RestoreOptions { missing: Missing::Fresh, rename: Some(&rename) };
+/// # let _ = options;
+/// ```
+#[derive(Clone, Copy, Default)]
+pub struct RestoreOptions<'a> {
+    /// What becomes of parameters that only one side has.
+    pub missing: Missing,
+    /// From a name in the state to the name in this model; `None`: the same.
+    pub rename: Option<&'a dyn Fn(&str) -> String>,
+}
+
+impl fmt::Debug for RestoreOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestoreOptions")
+            .field("missing", &self.missing)
+            .field("rename", &self.rename.is_some())
+            .finish()
+    }
+}
+
 /// What a restore did: counts and buffers are the saved ones, and everything that is set is as it was set here.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -81,18 +123,30 @@ pub struct Restored {
     pub pre_clip_factor: f64,
     /// The settings that were others in the saved run. States of version 1 tell of the current learning rate only.
     pub differences: Vec<Difference>,
+    /// The parameters whose state was loaded.
+    pub loaded: Vec<Box<str>>,
+    /// The parameters of this model that begin anew.
+    pub fresh: Vec<Box<str>>,
+    /// The parameters of the saved state that were left out.
+    pub unused: Vec<Box<str>>,
 }
 
 impl Restored {
     /// What a front-end with a format of its own restored.
     pub fn new(steps: u64, (clip_factor, pre_clip_factor): (f64, f64), differences: Vec<Difference>) -> Self {
-        Self { steps, clip_factor, pre_clip_factor, differences }
+        let (loaded, fresh, unused) = Default::default();
+        Self { steps, clip_factor, pre_clip_factor, differences, loaded, fresh, unused }
     }
 }
 
 impl fmt::Display for Restored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "restored at step {}", self.steps)?;
+        for (what, names) in [("fresh", &self.fresh), ("unused", &self.unused)] {
+            if !names.is_empty() {
+                write!(f, "; {what}: {}", names.join(", "))?;
+            }
+        }
         self.differences.iter().try_for_each(|difference| write!(f, "; {difference}"))
     }
 }

@@ -1,43 +1,34 @@
 //! Saving and restoring the state: what every file format of ours shares.
 
-use super::header::{OLDEST_STATE_VERSION, STATE_VERSION, SavedParameter, SavedRun, StateHeader};
+use super::header::{OLDEST_STATE_VERSION, STATE_VERSION, SavedParameter, SavedRun, SavedShape, StateHeader};
 use super::model::Member;
-use super::plan::Rule;
+use super::parameter::BlockState;
 use super::progress::Progress;
-use super::{Optimizer, Restored, Setting, differences, settings_of};
+use super::{Missing, Optimizer, RestoreOptions, Restored, Setting, differences, settings_of};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result, Scalar};
-use crate::directions::{Slot, Slots};
-use crate::maps::SpectralMap;
-use alloc::{string::String, vec::Vec};
+use crate::state::{BufferSpec, State};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// The most steps that a saved state may count: up to here every count is a double of its own, as bias corrections
 /// take it, and one more step is no overflow.
 const MOST_STEPS: u64 = 1 << 53;
 
-/// Buffers and steps of a parameter.
-pub(super) type CheckedState<B> = (Slots<<B as Backend>::Matrix>, u64);
+/// What becomes of a member: its saved state, or none.
+pub(super) type Checked<B> = Vec<Option<BlockState<<B as Backend>::Matrix>>>;
 
 impl<B: Backend> Optimizer<B> {
     /// The header of a saved state; the numbers are those of [`buffers`](Self::buffers).
     ///
     /// # Errors
-    /// An earlier step that is [not whole](Self::check_whole). A parameter whose map has refused every matrix so far
-    /// and has made no buffer, without [`Config::check_finite`](super::Config::check_finite).
+    /// An earlier step that is [not whole](Self::check_whole).
     pub fn header(&self) -> Result<StateHeader> {
         self.check_whole("save")?;
-        let parameters: Vec<_> = self.members.iter().map(saved_parameter).collect();
-        for (saved, member) in parameters.iter().zip(&self.members) {
-            if expected_buffers(saved, member).any(|(slot, ..)| member.state.slots.get(slot).is_none()) {
-                let error = Error::new("save", ErrorKind::NonFinite { what: "parameter's direction" });
-                return Err(error.for_parameter(&saved.name));
-            }
-        }
         Ok(StateHeader {
             version: STATE_VERSION,
             element: B::Element::NAME.into(),
             steps: self.steps,
             lr: self.learning_rate(),
-            parameters,
+            parameters: self.members.iter().map(|member| self.saved_parameter(member)).collect(),
             run: Some(SavedRun {
                 clip_factor: self.rates.clip_factor,
                 pre_clip_factor: self.pre_clip_factor,
@@ -46,14 +37,14 @@ impl<B: Backend> Optimizer<B> {
         })
     }
 
-    /// Every state buffer of a parameter that has taken a step: parameter name, slot, values.
-    pub fn buffers(&self) -> impl Iterator<Item = (&str, Slot, &B::Matrix)> {
-        self.members.iter().filter(|member| member.state.steps > 0).flat_map(|member| {
-            member.state.buffers().map(|(slot, matrix)| (member.spec.name.as_ref(), slot, matrix))
+    /// Every state buffer of a parameter that has taken a step: parameter name, buffer name, values.
+    pub fn buffers(&self) -> impl Iterator<Item = (&str, &'static str, &B::Matrix)> {
+        self.members.iter().filter(|member| member.block.steps > 0).flat_map(|member| {
+            member.block.state.iter().map(|(name, matrix)| (member.spec.name.as_ref(), name, matrix))
         })
     }
 
-    /// Restores a saved state. `load(name, slot, rows, cols)` gives each buffer that the header implies.
+    /// Restores a saved state. `load(name, buffer, rows, cols)` gives each buffer that the header speaks of, under its names.
     /// All or nothing: the optimizer changes only after everything has been checked.
     ///
     /// Step counts and buffers become the saved ones. Everything that is set stays as it is set here: learning rates, weight decay,
@@ -66,66 +57,124 @@ impl<B: Backend> Optimizer<B> {
     pub fn restore(
         &mut self,
         header: &StateHeader,
-        load: impl FnMut(&str, Slot, usize, usize) -> Result<B::Matrix>,
+        load: impl FnMut(&str, &str, usize, usize) -> Result<B::Matrix>,
     ) -> Result<Restored> {
-        let checked = self.check_state(header, load)?;
-        Ok(self.take_state(header, checked))
+        self.restore_with(header, &RestoreOptions::default(), load)
     }
 
-    /// The checked state of every parameter; the first half of [`restore`](Self::restore), which changes nothing.
+    /// [`restore`](Self::restore) into a model that has changed: parameters are found by their names, and `options` say what becomes
+    /// of those that only one side has. The state of an `f32` run may be given to an optimizer in `f64`; a tail shrink of
+    /// another rank takes the saved subspace, with columns left out or random ones added.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore); with [`Missing::Refuse`] a parameter that only one side has.
+    pub fn restore_with(
+        &mut self,
+        header: &StateHeader,
+        options: &RestoreOptions<'_>,
+        load: impl FnMut(&str, &str, usize, usize) -> Result<B::Matrix>,
+    ) -> Result<Restored> {
+        let checked = self.check_state(header, options, load)?;
+        Ok(self.take_state(header, options, checked))
+    }
+
+    /// The checked state of every parameter; the first half of [`restore_with`](Self::restore_with), which changes nothing.
     pub(super) fn check_state(
         &self,
         header: &StateHeader,
-        mut load: impl FnMut(&str, Slot, usize, usize) -> Result<B::Matrix>,
-    ) -> Result<Vec<CheckedState<B>>> {
-        if !(OLDEST_STATE_VERSION..=STATE_VERSION).contains(&header.version) {
-            return Err(refuse("it was written by another version"));
-        }
-        if header.element != B::Element::NAME {
-            return Err(refuse("it holds numbers of another type"));
-        }
-        if !(header.lr >= 0.0 && header.lr.is_finite()) {
-            return Err(refuse("its learning rate is not a number that can be"));
-        }
-        let factor = |x: f64| x > 0.0 && x.is_finite();
-        if header.run.as_ref().is_some_and(|run| !(factor(run.clip_factor) && factor(run.pre_clip_factor))) {
-            return Err(refuse("the factor of a clip threshold is not a number that can be"));
-        }
-        let steps = header.parameters.iter().map(|saved| saved.steps).chain([header.steps]);
-        if steps.max() > Some(MOST_STEPS) {
-            return Err(refuse("it counts more steps than can be"));
-        }
-        if header.parameters.len() != self.members.len() {
-            return Err(refuse("it has another number of parameters: it belongs to another model"));
-        }
+        options: &RestoreOptions<'_>,
+        mut load: impl FnMut(&str, &str, usize, usize) -> Result<B::Matrix>,
+    ) -> Result<Checked<B>> {
+        header.check::<B::Element>()?;
+        let names = options.names(header)?;
         let mut checked = Vec::with_capacity(self.members.len());
-        for (saved, member) in header.parameters.iter().zip(&self.members) {
+        for member in &self.members {
             let named = |error: Error| error.for_parameter(&member.spec.name);
-            check_parameter(header.version, saved, member).map_err(named)?;
-            let mut slots = Slots::default();
-            for (slot, rows, cols) in expected_buffers(saved, member) {
-                let matrix = load(&saved.name, slot, rows, cols).map_err(named)?;
-                if matrix.shape() != (rows, cols) {
-                    return Err(named(refuse("a buffer has the wrong shape")));
+            let at = names.iter().position(|name| **name == *member.spec.name);
+            let saved = at.and_then(|at| header.parameters.get(at));
+            let saved = match (saved, options.missing) {
+                (Some(saved), Missing::Fresh) if (saved.rule == FROZEN) == member.is_live() => None,
+                (None, Missing::Refuse) => {
+                    return Err(named(refuse(
+                        "the state has no parameter of this name: it belongs to another model",
+                    )));
                 }
-                if !matrix.max_abs()?.read()?.is_finite() {
-                    return Err(named(refuse("a buffer holds a NaN or an infinity")));
-                }
-                *slots.place(slot) = Some(matrix);
-            }
-            checked.push((slots, saved.steps));
+                (saved, _) => saved,
+            };
+            let block = saved.map(|saved| self.check_block(header.version, saved, member, &mut load));
+            checked.push(block.transpose().map_err(named)?);
         }
-        Ok(checked)
+        let unused = names.iter().find(|name| !self.members.iter().any(|m| m.spec.name == **name));
+        match unused {
+            Some(name) if options.missing == Missing::Refuse => {
+                let reason = "the model has no parameter of this name: the state belongs to another";
+                Err(refuse(reason).for_parameter(name))
+            }
+            _ => Ok(checked),
+        }
+    }
+
+    fn check_block(
+        &self,
+        version: u32,
+        saved: &SavedParameter,
+        member: &Member<B>,
+        load: &mut impl FnMut(&str, &str, usize, usize) -> Result<B::Matrix>,
+    ) -> Result<BlockState<B::Matrix>> {
+        let shape = (member.spec.rows, member.spec.cols);
+        if (saved.rows, saved.cols) != shape {
+            return Err(refuse("the parameter has another shape there"));
+        }
+        if saved.rule != self.signature(version, member) {
+            return Err(refuse("the parameter has another rule there"));
+        }
+        let mut block = BlockState { state: State::default(), steps: saved.steps };
+        let rule = &*self.rules[member.rule];
+        if saved.steps == 0 || !member.is_live() {
+            return Ok(block);
+        }
+        for spec in rule.buffers(shape) {
+            let Some((rows, cols)) = saved.shape_of(version, &spec) else {
+                if spec.zeros {
+                    return Err(refuse("a buffer is missing"));
+                }
+                continue;
+            };
+            let matrix = load(&saved.name, spec.name, rows, cols)?;
+            if matrix.shape() != (rows, cols) {
+                return Err(refuse("a buffer has the wrong shape"));
+            }
+            if !matrix.max_abs()?.read()?.is_finite() {
+                return Err(refuse("a buffer holds a NaN or an infinity"));
+            }
+            let matrix = if (rows, cols) == (spec.rows, spec.cols) {
+                matrix
+            } else {
+                let resized = rule.resize(&spec, &matrix, self.workspace.backend())?;
+                resized.ok_or_else(|| refuse("a buffer has another shape there"))?
+            };
+            block.state.put(spec.name, matrix);
+        }
+        Ok(block)
     }
 
     /// The second half.
-    pub(super) fn take_state(&mut self, header: &StateHeader, checked: Vec<CheckedState<B>>) -> Restored {
+    pub(super) fn take_state(
+        &mut self,
+        header: &StateHeader,
+        options: &RestoreOptions<'_>,
+        checked: Checked<B>,
+    ) -> Restored {
         self.steps = header.steps;
         self.progress = Progress::Whole;
-        for (member, (slots, steps)) in self.members.iter_mut().zip(checked) {
-            member.state.slots = slots;
-            member.state.steps = steps;
+        let (mut loaded, mut fresh) = (Vec::new(), Vec::new());
+        for (member, block) in self.members.iter_mut().zip(checked) {
+            let list = if block.is_some() { &mut loaded } else { &mut fresh };
+            list.push(member.spec.name.clone());
+            member.block = block.unwrap_or_default();
         }
+        let names = options.names(header).unwrap_or_default();
+        let unused = names.into_iter().filter(|name| !loaded.contains(name)).collect();
         let mut differences = Vec::new();
         let mut compare = |name: &str, saved: f64, now: f64| {
             let (saved, now) = (Setting::new(name, saved), Setting::new(name, now));
@@ -148,56 +197,88 @@ impl<B: Backend> Optimizer<B> {
             clip_factor: self.rates.clip_factor,
             pre_clip_factor: self.pre_clip_factor,
             differences,
+            loaded,
+            fresh,
+            unused,
         }
     }
+
+    fn saved_parameter(&self, member: &Member<B>) -> SavedParameter {
+        let Member { spec, block, .. } = member;
+        let buffers = block.state.iter().filter(|_| block.steps > 0).map(|(name, matrix)| {
+            let (rows, cols) = matrix.shape();
+            SavedShape { name: name.into(), rows, cols }
+        });
+        SavedParameter {
+            name: spec.name.clone(),
+            rows: spec.rows,
+            cols: spec.cols,
+            rule: self.signature(STATE_VERSION, member),
+            steps: block.steps,
+            buffers: buffers.collect(),
+        }
+    }
+
+    /// The rule as a header of this version names it.
+    fn signature(&self, version: u32, member: &Member<B>) -> String {
+        if member.is_live() { self.rules[member.rule].signature_in(version) } else { FROZEN.into() }
+    }
 }
+
+/// The rule of a frozen parameter.
+const FROZEN: &str = "frozen";
 
 fn refuse(reason: &'static str) -> Error {
     Error::new("restore", ErrorKind::State { reason })
 }
 
-fn saved_parameter<B: Backend>(member: &Member<B>) -> SavedParameter {
-    let spec = &member.spec;
-    SavedParameter {
-        name: spec.name.clone(),
-        rows: spec.rows,
-        cols: spec.cols,
-        rule: rule(STATE_VERSION, member),
-        steps: member.state.steps,
+impl StateHeader {
+    /// An error unless it can be that of an optimizer in `E`.
+    fn check<E: Element>(&self) -> Result<()> {
+        if !(OLDEST_STATE_VERSION..=STATE_VERSION).contains(&self.version) {
+            return Err(refuse("it was written by another version"));
+        }
+        let widened = self.element == f32::NAME && E::NAME == f64::NAME;
+        if self.element != E::NAME && !widened {
+            return Err(refuse("it holds numbers of another type"));
+        }
+        if !(self.lr >= 0.0 && self.lr.is_finite()) {
+            return Err(refuse("its learning rate is not a number that can be"));
+        }
+        let factor = |x: f64| x > 0.0 && x.is_finite();
+        if self.run.as_ref().is_some_and(|run| !(factor(run.clip_factor) && factor(run.pre_clip_factor))) {
+            return Err(refuse("the factor of a clip threshold is not a number that can be"));
+        }
+        let steps = self.parameters.iter().map(|saved| saved.steps).chain([self.steps]);
+        if steps.max() > Some(MOST_STEPS) {
+            return Err(refuse("it counts more steps than can be"));
+        }
+        Ok(())
     }
 }
 
-/// As a header of this version names it.
-fn rule<B: Backend>(version: u32, member: &Member<B>) -> String {
-    if member.spec.rule == Rule::Frozen { "frozen".into() } else { member.state.recipe.signature_in(version) }
+impl SavedParameter {
+    /// The saved shape of a buffer. Version 1 does not tell: all buffers of the rule.
+    fn shape_of(&self, version: u32, spec: &BufferSpec) -> Option<(usize, usize)> {
+        if version < 2 {
+            return Some((spec.rows, spec.cols));
+        }
+        let saved = self.buffers.iter().find(|saved| *saved.name == *spec.name)?;
+        Some((saved.rows, saved.cols))
+    }
 }
 
-fn check_parameter<B: Backend>(version: u32, saved: &SavedParameter, member: &Member<B>) -> Result<()> {
-    let spec = &member.spec;
-    if saved.name != spec.name {
-        return Err(refuse("it has a parameter of another name here: it belongs to another model"));
+impl RestoreOptions<'_> {
+    /// The header's parameters under the names of this model.
+    fn names(&self, header: &StateHeader) -> Result<Vec<Box<str>>> {
+        let rename = |saved: &SavedParameter| match self.rename {
+            Some(rename) => rename(&saved.name).into(),
+            None => saved.name.clone(),
+        };
+        let names: Vec<Box<str>> = header.parameters.iter().map(rename).collect();
+        match names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+            Some((_, name)) => Err(refuse("the state has two parameters of this name").for_parameter(name)),
+            None => Ok(names),
+        }
     }
-    if (saved.rows, saved.cols) != (spec.rows, spec.cols) {
-        return Err(refuse("the parameter has another shape there"));
-    }
-    if saved.rule != rule(version, member) {
-        return Err(refuse("the parameter has another rule there"));
-    }
-    Ok(())
-}
-
-/// The buffers that a parameter with this many steps has.
-fn expected_buffers<B: Backend>(
-    saved: &SavedParameter,
-    member: &Member<B>,
-) -> impl Iterator<Item = (Slot, usize, usize)> {
-    let (rows, cols) = (member.spec.rows, member.spec.cols);
-    let recipe = &member.state.recipe;
-    let rank = match &recipe.map {
-        SpectralMap::TailShrink(map) => Some(map.rank(rows, cols)).filter(|k| *k < rows.min(cols)),
-        _ => None,
-    };
-    let moments = recipe.direction.slots().iter().map(move |slot| (*slot, rows, cols));
-    let moved = saved.steps > 0;
-    moments.chain(rank.map(|k| (Slot::Subspace, cols, k))).filter(move |_| moved)
 }

@@ -2,9 +2,8 @@
 
 mod version_1;
 
-use super::{Checksum, Optimizer, Restored, StateHeader};
+use super::{Checksum, Optimizer, RestoreOptions, Restored, StateHeader};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result};
-use crate::directions::Slot;
 use alloc::{boxed::Box, string::String, vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -79,10 +78,10 @@ impl<B: Backend> Optimizer<B> {
             let mut values = vec![B::Element::narrow(0.0); rows * cols];
             matrix.read(&mut values)?;
             if !values.iter().all(|x| x.widen().is_finite()) {
-                let error = Error::new("save", ErrorKind::NonFinite { what: slot.name() });
+                let error = Error::new("save", ErrorKind::NonFinite { what: slot });
                 return Err(error.for_parameter(parameter));
             }
-            buffers.push(SavedBuffer { parameter: parameter.into(), slot: slot.name().into(), values });
+            buffers.push(SavedBuffer { parameter: parameter.into(), slot: slot.into(), values });
         }
         let mut snapshot = Snapshot { format: FORMAT.into(), header, buffers, checksum: 0 };
         snapshot.checksum = snapshot.sum();
@@ -94,7 +93,19 @@ impl<B: Backend> Optimizer<B> {
     ///
     /// # Errors
     /// As [`restore`](Self::restore); also a foreign format or a wrong checksum.
-    pub fn load_snapshot(&mut self, snapshot: &Snapshot<B::Element>) -> Result<Restored> {
+    pub fn load_snapshot<E: Element>(&mut self, snapshot: &Snapshot<E>) -> Result<Restored> {
+        self.load_snapshot_with(snapshot, &RestoreOptions::default())
+    }
+
+    /// [`load_snapshot`](Self::load_snapshot) into a model that has changed; see [`restore_with`](Self::restore_with).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_snapshot_with<E: Element>(
+        &mut self,
+        snapshot: &Snapshot<E>,
+        options: &RestoreOptions<'_>,
+    ) -> Result<Restored> {
         let refuse = |reason| Error::new("load_snapshot", ErrorKind::State { reason });
         if snapshot.format != FORMAT {
             return Err(refuse("it is not an optimizer state of this library"));
@@ -103,15 +114,20 @@ impl<B: Backend> Optimizer<B> {
             return Err(refuse("its checksum is wrong: the file is damaged"));
         }
         let backend = self.backend().clone();
-        let mut buffers = snapshot.buffers.iter();
-        let checked = self.check_state(&snapshot.header, |name, slot: Slot, rows, cols| {
-            let next = buffers.next().filter(|b| &*b.parameter == name && b.slot == slot.name());
-            let buffer = next.ok_or_else(|| refuse("a buffer is missing"))?;
-            backend.upload(rows, cols, &buffer.values)
+        let mut used = 0;
+        let checked = self.check_state(&snapshot.header, options, |name, slot, rows, cols| {
+            let named = |b: &&SavedBuffer<E>| *b.parameter == *name && b.slot == slot;
+            let buffer = snapshot.buffers.iter().find(named).ok_or_else(|| refuse("a buffer is missing"))?;
+            used += 1;
+            let values: Vec<_> = buffer.values.iter().map(|x| B::Element::narrow(x.widen())).collect();
+            backend.upload(rows, cols, &values)
         })?;
-        if buffers.next().is_some() {
+        // Version 1 does not say which there are.
+        let spoken_of: usize = snapshot.header.parameters.iter().map(|saved| saved.buffers.len()).sum();
+        let expected = if snapshot.header.version < 2 { used } else { spoken_of };
+        if snapshot.buffers.len() != expected {
             return Err(refuse("it has more buffers than its header speaks of"));
         }
-        Ok(self.take_state(&snapshot.header, checked))
+        Ok(self.take_state(&snapshot.header, options, checked))
     }
 }

@@ -1,11 +1,11 @@
 //! A step: the update of each parameter, and whether the step came to its end.
 
-use super::model::{Member, ModelRates};
-use super::plan::Rule;
+use super::model::{Member, ModelRates, SharedRules};
 use super::progress::Progress;
-use super::{Optimizer, ParameterSpec, Prepared, Rates, StepInfo};
+use super::{Config, Optimizer, ParameterSpec, Prepared};
 use crate::backend::{Backend, Error, Gradient, Matrix, Result, check_shape};
 use crate::linalg::Workspace;
+use crate::rules::StepInfo;
 #[cfg(feature = "faer")]
 use alloc::vec::Vec;
 
@@ -25,7 +25,13 @@ impl<B: Backend> Optimizer<B> {
     ) -> Result<StepInfo> {
         self.check_not_failed("update")?;
         check_pair(self.spec(index)?, weights, gradient)?;
-        let update = Update { rates: self.rates, check_finite: self.config.check_finite, prepared };
+        let update = Update {
+            config: &self.config,
+            rules: &self.rules,
+            rates: self.rates,
+            model_step: self.steps,
+            prepared,
+        };
         self.progress = Progress::Begun(index);
         let outcome = update.apply(index, &mut self.members[index], weights, gradient, &mut self.workspace);
         if outcome.is_err() {
@@ -79,10 +85,8 @@ impl<B: Backend> Optimizer<B> {
         B::Matrix: 'g,
     {
         for (index, gradient) in gradients {
-            if let Some(Member { spec, state }) = self.members.get_mut(index)
-                && spec.rule != Rule::Frozen
-            {
-                let reserved = state.reserve(gradient, self.workspace.backend());
+            if let Some(Member { spec, rule, block }) = self.members.get_mut(index).filter(|m| m.is_live()) {
+                let reserved = block.reserve(&*self.rules[*rule], gradient, self.workspace.backend());
                 reserved.map_err(|error| error.for_parameter(&spec.name))?;
             }
         }
@@ -92,7 +96,13 @@ impl<B: Backend> Optimizer<B> {
     /// What the members of a step have in common, and what it changes.
     #[cfg(feature = "faer")]
     pub(super) fn parts<'a>(&'a mut self, prepared: &'a Prepared<B>) -> Parts<'a, B> {
-        let update = Update { rates: self.rates, check_finite: self.config.check_finite, prepared };
+        let update = Update {
+            config: &self.config,
+            rules: &self.rules,
+            rates: self.rates,
+            model_step: self.steps,
+            prepared,
+        };
         Parts { update, members: &mut self.members, workspace: &mut self.workspace, beside: &mut self.beside }
     }
 }
@@ -108,8 +118,10 @@ pub(super) fn check_pair<M: Matrix>(spec: &ParameterSpec, weights: &M, gradient:
 /// A step's part that is the same for all members.
 #[derive(Debug)]
 pub(super) struct Update<'a, B: Backend> {
+    config: &'a Config,
+    rules: &'a SharedRules<B>,
     rates: ModelRates,
-    check_finite: bool,
+    model_step: u64,
     prepared: &'a Prepared<B>,
 }
 
@@ -127,27 +139,26 @@ impl<B: Backend> Update<'_, B> {
     pub(super) fn apply(
         &self,
         index: usize,
-        Member { spec, state }: &mut Member<B>,
+        member: &mut Member<B>,
         weights: &mut B::Matrix,
         gradient: &B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo> {
-        let ModelRates { lr, elementwise_ratio, clip_factor } = self.rates;
-        let lr = match spec.rule {
-            Rule::Spectral => lr,
-            Rule::Elementwise => lr * elementwise_ratio,
-            Rule::Frozen => return Ok(StepInfo::default()),
-        };
+        if !member.is_live() {
+            return Ok(StepInfo::default());
+        }
+        let Member { spec, rule, block } = member;
+        let (rule, rates) = (&*self.rules[*rule], self.rates.of(self.config, spec, self.model_step));
         let gradient = self.prepared.replaced(index).unwrap_or(gradient);
         let scaled = match &self.prepared.scale {
             Some(factor) => Gradient::scaled(gradient, factor),
             None => Gradient::new(gradient),
         };
-        let outcome = match state.step(weights, &scaled, Rates { lr, clip_factor }, workspace) {
+        let outcome = match block.step(rule, weights, &scaled, rates, workspace) {
             // Nobody asked for the check, and a map that goes by norms met a NaN on the host. A device would not have
             // noticed: the image of such a matrix is NaN.
-            Err(error) if !self.check_finite && error.is_non_finite() => {
-                state.steps += 1;
+            Err(error) if !self.config.check_finite && error.is_non_finite() => {
+                block.steps += 1;
                 weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient).map(|()| StepInfo::default())
             }
             outcome => outcome,

@@ -141,8 +141,8 @@ fn memory_for_the_state_is_had_before_anything_changes() {
     let g = gradients(0);
     drop(optimizer.prepare(g.iter().enumerate()).expect("finite"));
     for index in [0, 1] {
-        let slots = &optimizer.state(index).expect("a parameter").slots;
-        assert!(slots.momentum.is_some() && slots.second_moment.is_some(), "{index}");
+        let state = &optimizer.state(index).expect("a parameter").state;
+        assert!(state.get("momentum").is_some() && state.get("second_moment").is_some(), "{index}");
     }
     // No state all the same: nothing has been stepped.
     assert_eq!(optimizer.buffers().count(), 0);

@@ -22,7 +22,7 @@ fn random(seed: u64, rows: usize, cols: usize) -> M {
 }
 
 fn spec(name: &str, rows: usize, cols: usize, rule: Rule) -> ParameterSpec {
-    ParameterSpec { name: name.into(), rows, cols, rule }
+    ParameterSpec::new(name, (rows, cols), rule)
 }
 
 fn specs() -> [ParameterSpec; 3] {

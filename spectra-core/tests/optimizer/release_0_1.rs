@@ -39,13 +39,10 @@ fn states_of_release_0_1_load() {
         let buffers = saved["buffers"].as_array().expect("an array");
         assert_eq!(optimizer.buffers().count(), buffers.len(), "{preset}");
         for ((name, slot, matrix), buffer) in optimizer.buffers().zip(buffers) {
-            assert_eq!(
-                (Some(name), Some(slot.name())),
-                (buffer["parameter"].as_str(), buffer["slot"].as_str())
-            );
+            assert_eq!((Some(name), Some(slot)), (buffer["parameter"].as_str(), buffer["slot"].as_str()));
             let values = buffer["values"].as_array().expect("an array").iter();
             let values: Vec<f32> = values.map(|x| x.as_f64().expect("a number") as f32).collect();
-            assert_eq!(matrix.values(), values, "{preset}: {name} {}", slot.name());
+            assert_eq!(matrix.values(), values, "{preset}: {name} {}", slot);
         }
         let ones = |rows, cols| DenseMatrix::from_fn(rows, cols, |_, _| 1f32);
         let (mut a, mut b, mut c) = (ones(6, 5), ones(1, 5), ones(2, 2));

@@ -133,11 +133,10 @@ fn factors_of_thresholds_go_on_where_the_saved_run_was_unless_they_are_set() {
 /// What a schedule is asked for is the count of steps, and that goes on.
 #[test]
 fn schedules_go_on_at_the_saved_step() {
-    use spectra_core::schedules::{ClipThreshold, FinalDecay, LearningRateSchedule, Span};
+    use spectra_core::schedules::{ClipSchedule, FinalDecay, LearningRateSchedule, Span};
     let rate = LearningRateSchedule::wsd(8, FinalDecay::default()).expect("valid");
     let rate = rate.with_warmup(Span::Steps(2), 0.1).expect("valid");
-    let threshold =
-        ClipThreshold::new(10.0, rate).expect("valid").with_decay(FinalDecay::default()).expect("valid");
+    let threshold = ClipSchedule::new(rate).with_decay(FinalDecay::default()).expect("valid");
     let config = preset("spectra-adamw");
     let scheduled = |optimizer: &mut Optimizer<Dense<f64>>, x: &mut [M; 3]| {
         let t = optimizer.steps();

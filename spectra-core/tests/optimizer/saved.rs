@@ -167,16 +167,22 @@ fn the_checksum_is_over_the_documented_words() {
     written.word(1);
     written.word(1e-3f64.to_bits());
     written.word(3);
-    for (name, rows, cols, rule, steps) in [
-        ("mlp", 12, 20, "averaged momentum + orthogonalize", 1),
-        ("norm", 1, 20, "adam + identity", 1),
-        ("rope", 4, 4, "frozen", 0),
+    for (name, rows, cols, rule, steps, buffers) in [
+        ("mlp", 12, 20, "averaged momentum + orthogonalize", 1, &["momentum"][..]),
+        ("norm", 1, 20, "adam + identity", 1, &["momentum", "second_moment"]),
+        ("rope", 4, 4, "frozen", 0, &[]),
     ] {
         written.bytes(name.as_bytes());
         written.word(rows);
         written.word(cols);
         written.bytes(rule.as_bytes());
         written.word(steps);
+        written.word(buffers.len() as u64);
+        for buffer in buffers {
+            written.bytes(buffer.as_bytes());
+            written.word(rows);
+            written.word(cols);
+        }
     }
     let settings = &header.run.as_ref().expect("a run").settings;
     for word in [1, 1f64.to_bits(), 1f64.to_bits(), settings.len() as u64] {

@@ -33,8 +33,7 @@ const PARAMETERS: [(&str, usize, usize, Rule); 4] = [
 ];
 
 fn optimizer<E: Element>(config: Config) -> Result<Optimizer<Dense<E>>> {
-    let specs =
-        PARAMETERS.map(|(name, rows, cols, rule)| ParameterSpec { name: name.into(), rows, cols, rule });
+    let specs = PARAMETERS.map(|(name, rows, cols, rule)| ParameterSpec::new(name, (rows, cols), rule));
     Optimizer::new(Dense::new(), config, specs)
 }
 
@@ -52,7 +51,7 @@ fn train<E: Element>(config: Config) -> std::result::Result<(), TestCaseError> {
             .collect();
         let mut pairs: Vec<_> = weights.iter_mut().zip(&gradients).collect();
         optimizer.step(&mut pairs).map_err(refused)?;
-        let state = optimizer.buffers().map(|(name, slot, matrix)| (name, slot.name(), matrix));
+        let state = optimizer.buffers().map(|(name, slot, matrix)| (name, slot, matrix));
         let all = PARAMETERS.iter().zip(&weights).map(|((name, ..), x)| (*name, "weights", x)).chain(state);
         for (name, what, matrix) in all {
             let largest = matrix.max_abs().map_err(refused)?;

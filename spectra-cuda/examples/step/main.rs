@@ -115,7 +115,7 @@ impl<'s> Bench<'s> {
         let (mut weights, gradient) = (self.matrix()?, self.matrix()?);
         let mut workspace = Workspace::new(self.backend.clone());
         let mut state = ParameterState::new(Recipe::preset(preset)?)?;
-        let rates = Rates { lr: 1e-3, clip_factor: 1.0 };
+        let rates = Rates::new(1e-3);
         milliseconds(self.stream, || {
             state.step(&mut weights, &Gradient::new(&gradient), rates, &mut workspace)?;
             Ok(())

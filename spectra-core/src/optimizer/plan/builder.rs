@@ -4,26 +4,49 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::Plan;
 use super::defaults::{default_rule, matrix_view};
 use super::entry::{Entry, Reason, Rule};
 use super::last_fc::name_last_fc;
 use super::pattern::matches;
+use super::{Group, Plan};
 use crate::backend::{Error, ErrorKind, Result};
 
 const OPERATION: &str = "plan";
 
+/// Which parameters a group is about.
+#[derive(Clone, Debug)]
+enum Matcher {
+    Pattern(Box<str>),
+    Predicate(Box<str>, fn(&str, &[usize]) -> bool),
+}
+
+impl Matcher {
+    /// The pattern, or the name of a predicate.
+    fn name(&self) -> &str {
+        match self {
+            Self::Pattern(name) | Self::Predicate(name, _) => name,
+        }
+    }
+
+    fn matches(&self, name: &str, shape: &[usize]) -> bool {
+        match self {
+            Self::Pattern(pattern) => matches(pattern, name),
+            Self::Predicate(_, predicate) => predicate(name, shape),
+        }
+    }
+}
+
 /// Collects a user's rules; [`build`](Self::build) applies them to a model.
 #[derive(Clone, Debug)]
 pub struct PlanBuilder {
-    rules: Vec<(Box<str>, Rule)>,
+    groups: Vec<(Matcher, Group)>,
     convolutions: Rule,
     strict: bool,
 }
 
 impl Default for PlanBuilder {
     fn default() -> Self {
-        Self { rules: Vec::new(), convolutions: Rule::Spectral, strict: false }
+        Self { groups: Vec::new(), convolutions: Rule::Spectral, strict: false }
     }
 }
 
@@ -32,8 +55,42 @@ impl PlanBuilder {
     ///
     /// In a pattern, `*` stands for any characters, dots included, and `?` for one character.
     #[must_use]
-    pub fn rule(mut self, pattern: &str, rule: Rule) -> Self {
-        self.rules.push((pattern.into(), rule));
+    pub fn rule(self, pattern: &str, rule: Rule) -> Self {
+        self.group(pattern, |group| group.rule(rule))
+    }
+
+    /// Every parameter whose whole name matches `pattern`, as in [`rule`](Self::rule), gets what `set` sets; for each setting the last
+    /// group that makes it counts.
+    ///
+    /// ```
+    /// use spectra_core::optimizer::plan::Plan;
+    ///
+    /// let builder = Plan::builder()
+    ///     .group("backbone.*", |g| g.lr(0.1))
+    ///     .group("*.bias", |g| g.weight_decay(0.1))
+    ///     .group_of("vectors", |_, shape| shape.len() == 1, |g| g.lr(2.0));
+    /// let plan = builder.build([("backbone.fc1.bias", &[8][..]), ("head.weight", &[4, 8])])?;
+    /// let bias = plan.entries()[0].group();
+    /// assert_eq!((bias.lr_factor(), bias.decay()), (2.0, Some(0.1)));
+    /// # Ok::<(), spectra_core::backend::Error>(())
+    /// ```
+    #[must_use]
+    pub fn group(mut self, pattern: &str, set: impl FnOnce(Group) -> Group) -> Self {
+        let group = set(Group::default()).of_name(pattern);
+        self.groups.push((Matcher::Pattern(pattern.into()), group));
+        self
+    }
+
+    /// As [`group`](Self::group) for the parameters whose name and shape `predicate` picks; `name` says what they are.
+    #[must_use]
+    pub fn group_of(
+        mut self,
+        name: &str,
+        predicate: fn(&str, &[usize]) -> bool,
+        set: impl FnOnce(Group) -> Group,
+    ) -> Self {
+        let group = set(Group::default()).of_name(name);
+        self.groups.push((Matcher::Predicate(name.into(), predicate), group));
         self
     }
 
@@ -68,6 +125,7 @@ impl PlanBuilder {
     /// * a name that is empty or given twice;
     /// * a pattern that is empty or matches no name (overridden by a later one is fine);
     /// * a pattern that makes a vector, a scalar or an empty parameter spectral;
+    /// * a group's learning rate or decay that is negative or not finite;
     /// * under [`strict`](Self::strict), a parameter that no rule of yours and no default fits;
     /// * a shape with more than `isize::MAX` elements.
     pub fn build<N, S>(&self, parameters: impl IntoIterator<Item = (N, S)>) -> Result<Plan>
@@ -75,18 +133,19 @@ impl PlanBuilder {
         N: AsRef<str>,
         S: AsRef<[usize]>,
     {
-        if self.rules.iter().any(|(pattern, _)| pattern.is_empty()) {
+        if self.groups.iter().any(|(matcher, _)| matcher.name().is_empty()) {
             return Err(refuse("", "is an empty pattern and matches no name"));
         }
+        self.groups.iter().try_for_each(|(_, group)| group.validate())?;
         let mut used = Vec::new();
-        used.resize(self.rules.len(), false);
+        used.resize(self.groups.len(), false);
         let mut entries = Vec::new();
         for (name, shape) in parameters {
             let entry = self.entry(name.as_ref(), shape.as_ref(), &mut used);
             entries.push(entry.map_err(|error| error.for_parameter(name.as_ref()))?);
         }
-        if let Some(((pattern, _), _)) = self.rules.iter().zip(used).find(|(_, used)| !used) {
-            return Err(refuse(pattern, "matches no parameter's name"));
+        if let Some(((matcher, _), _)) = self.groups.iter().zip(used).find(|(_, used)| !used) {
+            return Err(refuse(matcher.name(), "matches no parameter's name"));
         }
         name_last_fc(&mut entries);
         let mut names = BTreeSet::new();
@@ -102,11 +161,22 @@ impl PlanBuilder {
             return Err(refuse("", "is an empty name: every parameter needs one"));
         }
         let view = matrix_view(shape)?;
-        let mut chosen = None;
-        for ((pattern, rule), used) in self.rules.iter().zip(used) {
-            if matches(pattern, name) {
+        let (default, known) = default_rule(name, shape, view, self.convolutions);
+        let mut group = Group::default();
+        if matches!(known, Reason::Norm | Reason::Bias | Reason::Scalar) {
+            group = group.weight_decay(0.0);
+        }
+        let (mut chosen, mut own) = (None, None);
+        for ((matcher, settings), used) in self.groups.iter().zip(used) {
+            if matcher.matches(name, shape) {
                 *used = true;
-                chosen = Some((pattern, *rule));
+                if settings.rule.is_some() {
+                    (chosen, own) = (settings.rule.map(|rule| (matcher.name(), rule)), None);
+                }
+                if settings.own.is_some() {
+                    own = Some(matcher.name());
+                }
+                group = group.and(settings);
             }
         }
         let (rule, reason) = match chosen {
@@ -116,9 +186,11 @@ impl PlanBuilder {
                     "makes a parameter spectral that is no matrix (one row or column, or empty)",
                 ));
             }
-            Some((pattern, rule)) => (rule, Reason::Pattern(pattern.clone())),
-            None => default_rule(name, shape, view, self.convolutions),
+            Some((pattern, rule)) => (rule, Reason::Pattern(pattern.into())),
+            None => (default, known),
         };
+        // Whoever gives a parameter a rule of its own has said what it is.
+        let reason = own.filter(|_| rule != Rule::Frozen).map_or(reason, |name| Reason::Pattern(name.into()));
         match reason {
             Reason::Experts if self.strict => {
                 return Err(refuse(name, "is a stack of experts, not one matrix: give it a rule"));
@@ -128,7 +200,7 @@ impl PlanBuilder {
             }
             _ => {}
         }
-        Ok(Entry { name: name.into(), shape: shape.into(), rule, view, reason })
+        Ok(Entry { name: name.into(), shape: shape.into(), rule, view, reason, group })
     }
 }
 

@@ -27,6 +27,13 @@ pub trait StateCost {
     /// parameters come as they are viewed: vectors as one row.
     fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize;
 
+    /// Numbers of state of an entry; a cost that knows [named](super::Group::named) rules overrides it. Asked as
+    /// [`state_numbers`](Self::state_numbers), and not for entries with a recipe of their own.
+    fn entry_numbers(&self, entry: &Entry) -> usize {
+        let (rows, cols) = entry.view();
+        self.state_numbers(entry.rule(), rows, cols)
+    }
+
     /// Bytes of one such number; 4 unless overridden.
     fn bytes_per_number(&self) -> usize {
         4
@@ -98,5 +105,8 @@ pub(super) fn numbers_of<C: StateCost>(entry: &Entry, cost: &C) -> u64 {
     if entry.rule() == Rule::Frozen || rows == 0 {
         return 0;
     }
-    cost.state_numbers(entry.rule(), rows, cols) as u64
+    match entry.group().own_recipe() {
+        Some(recipe) => recipe.state_numbers(rows, cols) as u64,
+        None => cost.entry_numbers(entry) as u64,
+    }
 }

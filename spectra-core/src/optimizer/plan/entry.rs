@@ -1,5 +1,6 @@
 //! One parameter's place in a plan.
 
+use super::Group;
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -92,13 +93,14 @@ impl fmt::Display for Reason {
 }
 
 /// A parameter: its name, shape, rule, the matrix that the optimizer sees in it, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub(super) name: Box<str>,
     pub(super) shape: Box<[usize]>,
     pub(super) rule: Rule,
     pub(super) view: (usize, usize),
     pub(super) reason: Reason,
+    pub(super) group: Group,
 }
 
 impl Entry {
@@ -133,6 +135,12 @@ impl Entry {
     #[must_use]
     pub fn elements(&self) -> usize {
         self.view.0 * self.view.1
+    }
+
+    /// What is not the model's.
+    #[must_use]
+    pub fn group(&self) -> &Group {
+        &self.group
     }
 
     /// Why it has its rule.

@@ -35,6 +35,10 @@
 //! **What is not told is not guessed.** A tensor that neither name nor shape explains, and one that holds several matrices, are
 //! updated elementwise, with that reason in the table. [`PlanBuilder::strict`] makes them an error that names them.
 //!
+//! **Groups.** [`PlanBuilder::group`] sets another rate, decay, rule or clip schedule for the parameters that a pattern matches, by name,
+//! or that a predicate picks; for each setting the last group that makes it counts. Norms, biases and scalars are not decayed
+//! unless a group says so: decay shrinks what these merely shift or rescale, and every common training recipe leaves them out.
+//!
 //! **Orientation.** A shape is `out x in`, rows are output features. GPT-2's `Conv1D` and burn's `Linear` store `in x out`. The
 //! maps of this crate commute with transposition, so their singular values come out the same; what changes is a step scale
 //! that depends on the ratio of rows to columns, and the side on which tail shrink caches its subspace.
@@ -65,8 +69,9 @@ mod builder;
 mod cost;
 mod defaults;
 mod entry;
-mod groups;
+mod group;
 mod last_fc;
+mod layers;
 pub mod models;
 mod names;
 mod pattern;
@@ -75,13 +80,15 @@ mod table;
 pub use builder::PlanBuilder;
 pub use cost::{StateCost, StateTotals};
 pub use entry::{Entry, Reason, Rule};
+pub use group::Group;
+pub(crate) use group::Own;
 pub use table::Table;
 
 use super::ParameterSpec;
 use alloc::vec::Vec;
 
 /// A rule for every parameter of a model, in the order they were given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     entries: Vec<Entry>,
 }
@@ -118,8 +125,8 @@ impl Plan {
     /// ```
     pub fn parameters(&self) -> impl ExactSizeIterator<Item = ParameterSpec> + '_ {
         self.entries.iter().map(|entry| {
-            let (rows, cols) = entry.view();
-            ParameterSpec { name: entry.name().into(), rows, cols, rule: entry.rule() }
+            let group = entry.group().clone();
+            ParameterSpec { group, ..ParameterSpec::new(entry.name(), entry.view(), entry.rule()) }
         })
     }
 

@@ -8,7 +8,7 @@ use core::fmt;
 use super::Plan;
 use super::cost::{StateCost, StateTotals, numbers_of};
 use super::entry::Rule;
-use super::groups::group;
+use super::layers::layers;
 
 /// Prints a plan: see [`Plan::table`].
 ///
@@ -21,11 +21,12 @@ pub struct Table<'a, C> {
 }
 
 /// The columns, and whether each is aligned to the right.
-const COLUMNS: [(&str, bool); 7] = [
+const COLUMNS: [(&str, bool); 8] = [
     ("parameter", false),
     ("count", true),
     ("shape", false),
     ("rule", false),
+    ("group", false),
     ("state numbers", true),
     ("state bytes", true),
     ("because", false),
@@ -36,8 +37,8 @@ impl<'a, C: StateCost> Table<'a, C> {
         Self { plan, cost }
     }
 
-    fn lines(&self) -> Vec<[String; 7]> {
-        let line = |group: super::groups::Group<'_>| {
+    fn lines(&self) -> Vec<[String; 8]> {
+        let line = |group: super::layers::Layers<'_>| {
             let count = group.count as u64;
             let numbers = numbers_of(group.first, &self.cost).saturating_mul(count);
             let bytes = numbers.saturating_mul(self.cost.bytes_per_number() as u64);
@@ -46,12 +47,13 @@ impl<'a, C: StateCost> Table<'a, C> {
                 format!("{count} x"),
                 shape_text(group.first.shape()),
                 group.first.rule().to_string(),
+                group.first.group().to_string(),
                 thousands(numbers),
                 bytes_text(bytes),
                 group.first.reason().to_string(),
             ]
         };
-        group(self.plan.entries()).into_iter().map(line).collect()
+        layers(self.plan.entries()).into_iter().map(line).collect()
     }
 }
 
@@ -59,7 +61,7 @@ impl<C: StateCost> fmt::Display for Table<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = self.lines();
         lines.insert(0, COLUMNS.map(|(title, _)| title.to_string()));
-        let mut widths = [0; 7];
+        let mut widths = [0; 8];
         for line in &lines {
             for (width, cell) in widths.iter_mut().zip(line) {
                 *width = cell.chars().count().max(*width);
@@ -68,7 +70,7 @@ impl<C: StateCost> fmt::Display for Table<'_, C> {
         for line in &lines {
             for (i, (cell, (width, (_, right)))) in line.iter().zip(widths.iter().zip(COLUMNS)).enumerate() {
                 match (i, right) {
-                    (6, _) => writeln!(f, "{cell}")?,
+                    (7, _) => writeln!(f, "{cell}")?,
                     (_, true) => write!(f, "{cell:>width$}  ")?,
                     (_, false) => write!(f, "{cell:<width$}  ")?,
                 }

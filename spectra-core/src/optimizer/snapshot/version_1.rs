@@ -31,7 +31,7 @@ impl fmt::Display for Text<'_> {
         let StateHeader { version, element, steps, lr, parameters, .. } = self.0;
         write!(f, "StateHeader {{ version: {version}, element: {element:?}, steps: {steps}, lr: {lr:?}, ")?;
         f.write_str("parameters: [")?;
-        for (i, SavedParameter { name, rows, cols, rule, steps }) in parameters.iter().enumerate() {
+        for (i, SavedParameter { name, rows, cols, rule, steps, .. }) in parameters.iter().enumerate() {
             let comma = if i > 0 { ", " } else { "" };
             write!(f, "{comma}SavedParameter {{ name: {name:?}, rows: {rows}, cols: {cols}, ")?;
             write!(f, "rule: {rule:?}, steps: {steps} }}")?;

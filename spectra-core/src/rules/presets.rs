@@ -1,10 +1,11 @@
 //! The presets: one row of the three-choice table each.
 
-use super::{Recipe, StepScale};
+use super::Recipe;
 use crate::backend::{Error, ErrorKind, Result};
 use crate::directions::{AdEmaMix, Adam, Direction, Mars, Momentum, Signum};
 use crate::linalg::Polar;
 use crate::maps::{HardClip, SoftClip, SpectralMap, TailShrink};
+use crate::scales::StepScale;
 
 /// Name, direction, spectral map, step scale, weight decay, source of the defaults.
 type Row = (&'static str, Direction, SpectralMap, StepScale, f64, &'static str);

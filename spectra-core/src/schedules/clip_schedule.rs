@@ -1,16 +1,16 @@
-//! The threshold `c_t` of a spectral clip at each update (arXiv 2603.14315, section 5.2).
+//! The factor `c_t / c` of a spectral clip's threshold at each update (arXiv 2603.14315, section 5.2).
 
 use super::decay::FinalDecay;
 use super::learning_rate::LearningRateSchedule;
-use crate::backend::{Error, Result, domain, require};
+use crate::backend::{Error, Result, require};
 
-const OPERATION: &str = "clip threshold";
+const OPERATION: &str = "clip schedule";
 
 /// The smallest learning-rate factor that the warm-up divides by: at 1e-3 the floor of 1e-10 that the program of
 /// arXiv 2603.14315 puts under the learning rate itself.
 const SMALLEST_FACTOR: f64 = 1e-7;
 
-/// The threshold of a spectral clip for each 0-based update index `t`.
+/// The factor of a spectral clip's threshold for each 0-based update index `t`; the threshold `c` itself is the map's.
 ///
 /// An update clipped at `c_t` changes the weights by at most `lr_t c_t` in spectral norm (times the step scale). While the
 /// learning rate warms up, a fixed `c` would make that bound tiny, so the bound is what stays fixed:
@@ -21,59 +21,52 @@ const SMALLEST_FACTOR: f64 = 1e-7;
 /// c_t = c d_t,  d_t from 1 to d_final     in the final phase, where one was asked for
 /// ```
 ///
-/// `lr_t / lr_max` is the factor of a [`LearningRateSchedule`], of which the threshold keeps a copy; a factor below 1e-7
+/// `lr_t / lr_max` is the factor of a [`LearningRateSchedule`], of which this keeps a copy; a factor below 1e-7
 /// counts as 1e-7, so that a warm-up from 0 begins with a finite threshold. The decay may follow another curve than the
 /// learning rate's. From the end of the run on, the threshold stays at the last update's: it is above 0 at every `t`.
 ///
 /// ```
-/// use spectra_core::schedules::{ClipThreshold, FinalDecay, LearningRateSchedule, Span};
+/// use spectra_core::schedules::{ClipSchedule, FinalDecay, LearningRateSchedule, Span};
 ///
 /// let schedule = LearningRateSchedule::wsd(100, FinalDecay::default())?.with_warmup(Span::Steps(10), 0.01)?;
-/// let threshold = ClipThreshold::new(10.0, schedule)?.with_decay(FinalDecay::default())?;
-/// assert_eq!(threshold.at(0), 1000.0);
-/// assert_eq!(threshold.at(50), 10.0);
-/// assert_eq!(threshold.at(85), 5.0);
+/// let clip = ClipSchedule::new(schedule).with_decay(FinalDecay::default())?;
+/// assert_eq!(clip.factor(0), 100.0);
+/// assert_eq!(clip.factor(50), 1.0);
+/// assert_eq!(clip.factor(85), 0.5);
 /// # Ok::<(), spectra_core::backend::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Form", into = "Form"))]
-pub struct ClipThreshold(Form);
+pub struct ClipSchedule(Form);
 
 /// The settings as they are saved, not yet checked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Form {
-    threshold: f64,
     schedule: LearningRateSchedule,
     follows_warmup: bool,
     decay: Option<FinalDecay>,
 }
 
-impl ClipThreshold {
-    /// `c = threshold`, raised while `schedule` warms up. The paper's default is 10.
-    ///
-    /// # Errors
-    /// A `threshold` that is not positive and finite, or whose square is not.
-    pub fn new(threshold: f64, schedule: LearningRateSchedule) -> Result<Self> {
-        Form { threshold, schedule, follows_warmup: true, decay: None }.checked()
+impl ClipSchedule {
+    /// Raised while `schedule` warms up.
+    pub fn new(schedule: LearningRateSchedule) -> Self {
+        Self(Form { schedule, follows_warmup: true, decay: None })
     }
 
-    /// `c` at every update, whatever the learning rate does.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn constant(threshold: f64) -> Result<Self> {
-        Self::new(threshold, LearningRateSchedule::constant())
+    /// 1 at every update, whatever the learning rate does.
+    pub fn constant() -> Self {
+        Self::new(LearningRateSchedule::constant())
     }
 
-    /// The same threshold, not raised in the warm-up.
+    /// The same factors, not raised in the warm-up.
     #[must_use]
     pub fn without_warmup(self) -> Self {
         Self(Form { follows_warmup: false, ..self.0 })
     }
 
-    /// The same threshold with a decay at the end of the schedule's run.
+    /// The same factors with a decay at the end of the schedule's run.
     ///
     /// A decay to a small threshold leaves a clip with large singular values over `c`: let its iteration count follow
     /// from the bound, as ten fixed steps are then too few.
@@ -85,13 +78,7 @@ impl ClipThreshold {
         Form { decay: Some(decay), ..self.0 }.checked()
     }
 
-    /// `c_t` at 0-based update index `step`: positive and finite.
-    #[must_use]
-    pub fn at(&self, step: u64) -> f64 {
-        self.0.threshold * self.factor(step)
-    }
-
-    /// `c_t / c` at 0-based update index `step`, as
+    /// `c_t / c` at 0-based update index `step`, positive and finite, as
     /// [`Optimizer::set_clip_factor`](crate::optimizer::Optimizer::set_clip_factor) takes it.
     #[must_use]
     pub fn factor(&self, step: u64) -> f64 {
@@ -107,9 +94,8 @@ impl ClipThreshold {
 }
 
 impl Form {
-    fn checked(self) -> Result<ClipThreshold> {
-        // The largest c_t is c / 1e-7. Optimizers check c_t in their own arithmetic type.
-        domain::square_normal::<f64>(OPERATION, "threshold", self.threshold)?;
+    fn checked(self) -> Result<ClipSchedule> {
+        // Optimizers check c_t in their own arithmetic type.
         if let Some(decay) = self.decay {
             let Some(total) = self.schedule.total_steps() else {
                 let requirement = "finite: a decay needs a learning rate schedule with an end";
@@ -119,14 +105,14 @@ impl Form {
             let requirement =
                 "above 0 on an exponential curve: the threshold would be 0 from its second update on";
             decay.curve.check_above_zero(OPERATION, "final factor", decay.final_factor, requirement)?;
-            let last = ClipThreshold(self).at(total);
-            require(last > 0.0, OPERATION, "last threshold", last, "above 0")?;
+            let last = ClipSchedule(self).factor(total);
+            require(last > 0.0, OPERATION, "last factor", last, "above 0")?;
         }
-        Ok(ClipThreshold(self))
+        Ok(ClipSchedule(self))
     }
 }
 
-impl TryFrom<Form> for ClipThreshold {
+impl TryFrom<Form> for ClipSchedule {
     type Error = Error;
 
     fn try_from(form: Form) -> Result<Self> {
@@ -134,9 +120,9 @@ impl TryFrom<Form> for ClipThreshold {
     }
 }
 
-impl From<ClipThreshold> for Form {
-    fn from(threshold: ClipThreshold) -> Self {
-        threshold.0
+impl From<ClipSchedule> for Form {
+    fn from(schedule: ClipSchedule) -> Self {
+        schedule.0
     }
 }
 

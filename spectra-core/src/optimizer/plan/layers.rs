@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::collections::BTreeSet;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -10,7 +10,7 @@ use super::entry::{Entry, Reason, Rule};
 use super::names::{HOLE, without_indices};
 
 /// Parameters that differ in nothing but the layer indices of their names.
-pub(super) struct Group<'a> {
+pub(super) struct Layers<'a> {
     /// The first of them.
     pub(super) first: &'a Entry,
     /// How many they are.
@@ -19,7 +19,7 @@ pub(super) struct Group<'a> {
     indices: Vec<BTreeSet<u64>>,
 }
 
-impl Group<'_> {
+impl Layers<'_> {
     /// Their names as one: `layers.{0..31}.mlp.up.weight`, ends included.
     pub(super) fn name(&self) -> String {
         let mut name = String::new();
@@ -60,16 +60,16 @@ fn write_indices(out: &mut String, values: &BTreeSet<u64>) {
 }
 
 /// The groups in the order of their first parameters.
-pub(super) fn group(entries: &[Entry]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut by_key: BTreeMap<(String, &[usize], Rule, &Reason), usize> = BTreeMap::new();
+pub(super) fn layers(entries: &[Entry]) -> Vec<Layers<'_>> {
+    let mut groups: Vec<Layers<'_>> = Vec::new();
+    let mut by_key: BTreeMap<(String, &[usize], Rule, &Reason, String), usize> = BTreeMap::new();
     for entry in entries {
         let (stem, indices) = without_indices(entry.name());
-        let key = (stem.clone(), entry.shape(), entry.rule(), entry.reason());
+        let key = (stem.clone(), entry.shape(), entry.rule(), entry.reason(), entry.group().to_string());
         let at = *by_key.entry(key).or_insert(groups.len());
         if at == groups.len() {
             let empty = indices.iter().map(|_| BTreeSet::new()).collect();
-            groups.push(Group { first: entry, count: 0, stem, indices: empty });
+            groups.push(Layers { first: entry, count: 0, stem, indices: empty });
         }
         if let Some(group) = groups.get_mut(at) {
             group.count += 1;

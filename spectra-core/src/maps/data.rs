@@ -1,0 +1,105 @@
+//! The maps of this library as data.
+
+use super::{Clip, HardClip, Identity, MapRule, Mapped, Moment, MomentumUpdate, SoftClip, TailShrink};
+use crate::backend::{Backend, Result};
+use crate::linalg::{Polar, Workspace};
+use crate::state::{BufferSpec, State};
+use alloc::vec::Vec;
+
+/// The spectral map of a recipe.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum SpectralMap {
+    /// The direction as it is.
+    Identity,
+    /// Dominant singular values to the tail's scale.
+    TailShrink(TailShrink),
+    /// `sigma -> sigma / sqrt(1 + sigma^2 / c^2)`; vectors by their norm.
+    SoftClip {
+        /// How it is computed.
+        clip: SoftClip,
+        /// c > 0, before and after the schedule's factor with a square that is in range: in `f32` from 1.1e-19 to 9.2e18.
+        threshold: f64,
+    },
+    /// `sigma -> min(sigma, c)`.
+    HardClip {
+        /// How it is computed.
+        clip: HardClip,
+        /// c, likewise.
+        threshold: f64,
+    },
+    /// `sigma -> 1`.
+    Orthogonalize(Polar),
+}
+
+impl SpectralMap {
+    /// Runs `f` on the map's behaviour.
+    pub fn with_rule<B: Backend, R>(&self, f: impl FnOnce(&dyn MapRule<B>) -> R) -> R {
+        match *self {
+            Self::Identity => f(&Identity),
+            Self::TailShrink(map) => f(&map),
+            Self::SoftClip { clip, threshold } => f(&Clip { clip, threshold }),
+            Self::HardClip { clip, threshold } => f(&Clip { clip, threshold }),
+            Self::Orthogonalize(polar) => f(&polar),
+        }
+    }
+
+    /// The threshold c of a clip.
+    pub fn threshold(&self) -> Option<f64> {
+        match self {
+            Self::SoftClip { threshold, .. } | Self::HardClip { threshold, .. } => Some(*threshold),
+            Self::Identity | Self::TailShrink(_) | Self::Orthogonalize(_) => None,
+        }
+    }
+}
+
+impl<B: Backend> MapRule<B> for SpectralMap {
+    fn name(&self) -> &'static str {
+        self.with_rule::<B, _>(|rule| rule.name())
+    }
+
+    fn map(
+        &self,
+        direction: &B::Matrix,
+        out: &mut B::Matrix,
+        moment: &Moment,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        self.with_rule::<B, _>(|rule| rule.map(direction, out, moment, workspace))
+    }
+
+    fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
+        self.with_rule::<B, _>(|rule| rule.buffers(shape))
+    }
+
+    fn is_identity(&self) -> bool {
+        *self == Self::Identity
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.with_rule::<B, _>(|rule| rule.validate())
+    }
+
+    fn check_clip_factor(&self, factor: f64) -> Result<()> {
+        self.with_rule::<B, _>(|rule| rule.check_clip_factor(factor))
+    }
+
+    fn largest_norm(&self, shape: (usize, usize), host_knows_norms: bool) -> f64 {
+        self.with_rule::<B, _>(|rule| rule.largest_norm(shape, host_knows_norms))
+    }
+
+    fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
+        self.with_rule::<B, _>(|rule| rule.resize(wanted, saved, backend))
+    }
+
+    fn apply(
+        &self,
+        direction: &mut B::Matrix,
+        update: MomentumUpdate<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        moment: &Moment,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Mapped<B>> {
+        self.with_rule::<B, _>(|rule| rule.apply(direction, update, state, moment, workspace))
+    }
+}

@@ -1,0 +1,106 @@
+//! Any rule with its update clipped: the post-processing of 2603.14315 (section 5).
+
+use super::composed::add_mapped;
+use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result};
+use crate::linalg::Workspace;
+use crate::maps::{MapRule, Moment};
+use crate::scales::{ScaleRule, StepScale};
+use crate::state::{BufferSpec, State};
+use alloc::{format, string::String, vec::Vec};
+
+/// `X <- (1 - lr wd) X - lr scale map(U)`, where `U` is the update of `rule`: what it would subtract at learning rate 1 without
+/// decay.
+///
+/// `U` is what the rule makes of weights of zero, so no digit is lost, where the authors' program recovers it from the difference of
+/// two weights. Hence `rule` must be one whose update does not depend on the weights: its own decay is switched off, and the
+/// wrapper decays with the rule's rate.
+///
+/// ```
+/// use spectra_core::maps::{Clip, SoftClip};
+/// use spectra_core::rules::{Clipped, Recipe};
+///
+/// // AdamW's update, no singular value above 10: the preset `spectra-adamw` but for the scale.
+/// let rule = Clipped::new(Recipe::preset("adamw")?, Clip::new(SoftClip::AUTO, 10.0));
+/// # let _ = rule;
+/// # Ok::<(), spectra_core::backend::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Clipped<R, M> {
+    /// Whose update is clipped.
+    pub rule: R,
+    /// The clip, or any other map.
+    pub map: M,
+    /// The factor of the step; the paper's program has [`StepScale::AspectRatio`], which is the default.
+    pub scale: StepScale,
+}
+
+impl<R, M> Clipped<R, M> {
+    /// `rule` with its update mapped by `map`.
+    pub fn new(rule: R, map: M) -> Self {
+        Self { rule, map, scale: StepScale::AspectRatio }
+    }
+
+    /// Sets the scale.
+    #[must_use]
+    pub fn scale(self, scale: StepScale) -> Self {
+        Self { scale, ..self }
+    }
+}
+
+impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M> {
+    fn signature(&self) -> String {
+        format!("{} + {}", self.rule.signature(), self.map.name())
+    }
+
+    fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
+        let mut buffers = self.rule.buffers(shape);
+        buffers.extend(self.map.buffers(shape));
+        buffers
+    }
+
+    fn weight_decay(&self) -> f64 {
+        self.rule.weight_decay()
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.rule.validate()?;
+        self.map.validate()?;
+        ScaleRule::<B>::validate(&self.scale)
+    }
+
+    fn check_clip_factor(&self, factor: f64) -> Result<()> {
+        self.map.check_clip_factor(factor)
+    }
+
+    fn gradient_limits(&self, shape: (usize, usize), dots: Dots) -> GradientLimits {
+        self.rule.gradient_limits(shape, dots)
+    }
+
+    fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
+        match self.rule.resize(wanted, saved, backend)? {
+            Some(matrix) => Ok(Some(matrix)),
+            None => self.map.resize(wanted, saved, backend),
+        }
+    }
+
+    fn step(
+        &self,
+        weights: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        rates: &StepRates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<StepInfo> {
+        let mut update = workspace.take_like(gradient.values, weights.shape().1)?;
+        update.scale_add(Coefficient::ZERO, Coefficient::ZERO, gradient.values)?;
+        let alone = StepRates { lr: 1.0, weight_decay: 0.0, ..*rates };
+        // -U.
+        self.rule.step(&mut update, gradient, state, &alone, workspace)?;
+        let moment = Moment { clip_factor: rates.clip_factor, step: rates.step };
+        let mapped = self.map.apply(&mut update, None, state, &moment, workspace)?;
+        let info = add_mapped(&self.scale, weights, &update, mapped, (rates.decay(), rates.lr), workspace)?;
+        workspace.give(update);
+        Ok(info)
+    }
+}

@@ -1,0 +1,151 @@
+//! What an optimizer of one matrix is.
+
+use super::{Dots, GradientLimits};
+use crate::backend::{Backend, Gradient, Result, domain, require};
+use crate::linalg::Workspace;
+use crate::state::{BufferSpec, State};
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+/// The rates of one step, from settings and schedules.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    /// Learning rate, >= 0 and at most 4.2e9 in `f32`; times the weight decay at most 1.
+    pub lr: f64,
+    /// Decoupled weight decay `wd >= 0`; `None`: the rule's own.
+    pub weight_decay: Option<f64>,
+    /// Factor of the clip threshold, positive: `c_t = c clip_factor`, in the threshold's own domain.
+    pub clip_factor: f64,
+}
+
+impl Rates {
+    /// This learning rate, with the rule's own weight decay and threshold.
+    pub fn new(lr: f64) -> Self {
+        Self { lr, weight_decay: None, clip_factor: 1.0 }
+    }
+
+    /// An error if a rate is outside its domain for a step of `rule`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the rate's name.
+    pub fn validate<B: Backend>(&self, rule: &(impl UpdateRule<B> + ?Sized)) -> Result<()> {
+        domain::rate::<B::Element>("learning rate", "lr", self.lr)?;
+        if let Some(weight_decay) = self.weight_decay {
+            domain::rate::<B::Element>("learning rate", "weight_decay", weight_decay)?;
+        }
+        let decay = self.lr * self.weight_decay.unwrap_or_else(|| rule.weight_decay());
+        require(decay <= 1.0, "learning rate", "lr * weight_decay", decay, "at most 1")?;
+        let (factor, requirement) = (self.clip_factor, "positive and finite");
+        require(factor > 0.0 && factor.is_finite(), "clip threshold", "factor", factor, requirement)?;
+        rule.check_clip_factor(factor)
+    }
+
+    /// The rates of step `step` (from 0) of `rule`.
+    pub fn at<B: Backend>(&self, step: u64, rule: &(impl UpdateRule<B> + ?Sized)) -> StepRates {
+        let Self { lr, weight_decay, clip_factor } = *self;
+        StepRates { lr, weight_decay: weight_decay.unwrap_or_else(|| rule.weight_decay()), clip_factor, step }
+    }
+}
+
+/// The rates that a rule steps at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepRates {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Factor of a clip's threshold.
+    pub clip_factor: f64,
+    /// The matrix's step, from 0.
+    pub step: u64,
+}
+
+impl StepRates {
+    /// `1 - lr wd`: the factor of the weights.
+    pub fn decay(&self) -> f64 {
+        1.0 - self.lr * self.weight_decay
+    }
+}
+
+/// What a step found out.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct StepInfo {
+    /// Tail shrink: whether the subspace took one pass over the momentum. `Some(false)` when the columns of
+    /// `M V` were too ill-conditioned for it and the stable form was used.
+    pub one_sweep: Option<bool>,
+}
+
+/// The optimizer of one m x n matrix (rows = output features): its settings, no state.
+pub trait UpdateRule<B: Backend>: fmt::Debug + Send + Sync {
+    /// What a saved state must agree on, and what the plan prints: `"momentum + tail shrink"`. It says what the buffers hold and
+    /// what they are made into; rates, decay, betas, thresholds and the like may change.
+    fn signature(&self) -> String;
+
+    /// The [signature](Self::signature) that a state of this version has; the same unless it was once another.
+    fn signature_in(&self, version: u32) -> String {
+        let _ = version;
+        self.signature()
+    }
+
+    /// The buffers of a parameter of this shape, in the order in which they are saved. All of them exist after the first step.
+    fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec>;
+
+    /// How many numbers of state a parameter of this shape costs; the largest `usize` if there are more.
+    fn state_numbers(&self, shape: (usize, usize)) -> usize {
+        self.buffers(shape).iter().map(BufferSpec::numbers).fold(0, usize::saturating_add)
+    }
+
+    /// Its own decoupled weight decay; groups may set another.
+    fn weight_decay(&self) -> f64 {
+        0.0
+    }
+
+    /// An error if a setting is outside its domain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// An error unless this factor leaves a clip's threshold in its domain.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    fn check_clip_factor(&self, factor: f64) -> Result<()> {
+        let _ = factor;
+        Ok(())
+    }
+
+    /// Up to which gradient a parameter of this shape keeps a finite state, if it was kept at every step. Unless overridden, such
+    /// whose squares are in range.
+    fn gradient_limits(&self, shape: (usize, usize), dots: Dots) -> GradientLimits {
+        let _ = (shape, dots);
+        let entry = libm::sqrt(domain::largest::<B::Element>() / 2.0);
+        GradientLimits { entry, norm: f64::INFINITY }
+    }
+
+    /// A saved buffer of another shape as the one that is wanted, or `None` if nothing can be made of it.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
+        let _ = (wanted, saved, backend);
+        Ok(None)
+    }
+
+    /// One step: changes `weights` and `state` by the gradient (with its scale), at `rates`. The buffers that begin as zeros exist;
+    /// shapes and rates have been checked. After the first step a CPU backend should allocate nothing, and a device backend
+    /// not wait.
+    ///
+    /// # Errors
+    /// Those of the backend; then weights and state may be between two steps.
+    fn step(
+        &self,
+        weights: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        rates: &StepRates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<StepInfo>;
+}
