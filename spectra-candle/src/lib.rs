@@ -87,7 +87,7 @@ pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
 pub use optimizer::{Optimizer, OwnRules};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
-    Config, Difference, Missing, PreClip, Recipe, RestoreOptions, Restored, StepScale, plan,
+    Config, Difference, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale, plan,
 };
 pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
 

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use spectra_candle::plan::Plan;
+use spectra_candle::rules::Rounding;
 use spectra_candle::{Config, ErrorKind, Optimizer, Result};
 
 /// Three steps of the variable beside another one that has no gradient, on gradients of -1.
@@ -39,8 +40,17 @@ fn full(value: f32, dtype: DType) -> Var {
 fn a_step_out_of_f16_is_said_once_by_name() {
     // Adam's and Signum's rule are one pass; the polar factor's update is a scaled sum, the tail shrink's a low-rank one.
     for preset in ["adamw", "signum", "muon", "spectra"] {
-        check(preset, steps(&full(64000.0, DType::F16), config(preset), DType::F16).expect("an optimizer"));
+        let config = config(preset).rounding(Rounding::Nearest);
+        check(preset, steps(&full(64000.0, DType::F16), config, DType::F16).expect("an optimizer"));
     }
+}
+
+/// The master is finite, so each step tells that the variable is not, until the master has come back.
+#[test]
+fn with_a_master_it_is_said_as_long_as_it_is_so() {
+    let var = full(64000.0, DType::F16);
+    let outcomes = steps(&var, config("adamw"), DType::F16).expect("an optimizer");
+    assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
 }
 
 #[test]

@@ -6,11 +6,12 @@ mod state;
 mod typed;
 mod variables;
 
+use crate::CandleScalar;
 use candle_core::{DType, Tensor, Var, backprop::GradStore};
 use candle_nn::VarMap;
 use spectra_core::backend::{Error, ErrorKind, Result};
-use spectra_core::optimizer::Config;
 use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
+use spectra_core::optimizer::{Config, StepReport};
 pub use typed::OwnRules;
 use typed::{Typed, unknown};
 use variables::Variables;
@@ -161,7 +162,7 @@ impl Optimizer {
     ///
     /// A finite update that leaves the range of a variable's 16-bit type (beyond 65504 in f16) is said
     /// once, with the variables' names, *after* the step, which has been taken and counted: these variables now hold
-    /// infinities. On CUDA and Metal this is not noticed, because the host would have to wait.
+    /// infinities. With a [master](spectra_core::rules::Rounding), which is finite, it is said at every step until that has come back. On CUDA and Metal this is not noticed, because the host would have to wait.
     pub fn try_step(&mut self, grads: &GradStore) -> Result<usize> {
         if let Some(lr) = self.refused_lr {
             // The same error as when it was set.
@@ -209,6 +210,23 @@ impl Optimizer {
     /// The variables that had no gradient in the last step, and were not updated; frozen ones do not count.
     pub fn missing_gradients(&self) -> impl ExactSizeIterator<Item = &str> {
         self.missing.iter().map(|index| self.vars.get(*index).map_or("", |(name, _)| name.as_str()))
+    }
+
+    /// From the next step on keeps a [report](Self::report) of each variable's step.
+    pub fn keep_reports(&mut self, keep: bool) {
+        with_core!(&mut self.engine, core => core.keep_reports(keep));
+    }
+
+    /// What the last step of a variable, or of a [block](spectra_core::optimizer::plan::Block) of one, did: update RMS, captured energy, the factor of the
+    /// norm clip. `None` if it took no part in it, or reports are not [kept](Self::keep_reports).
+    ///
+    /// # Errors
+    /// For a name that no parameter, or block of one, has.
+    pub fn report(&self, name: &str) -> Result<Option<&StepReport<CandleScalar>>> {
+        with_core!(&self.engine, core => {
+            let index = core.parameters().position(|spec| *spec.name == *name);
+            Ok(core.report(index.ok_or_else(|| unknown("report", name))?))
+        })
     }
 
     /// Sets the factor of the learning rate of a plan's group, by its pattern; the next step takes it.

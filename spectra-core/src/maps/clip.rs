@@ -38,6 +38,10 @@ impl<B: Backend> MapRule<B> for Clip<SoftClip> {
         self.check::<B>(MapRule::<B>::name(self), factor)
     }
 
+    fn largest_singular_value(&self, moment: &Moment) -> Option<f64> {
+        Some(self.threshold * moment.clip_factor)
+    }
+
     fn map(
         &self,
         direction: &B::Matrix,
@@ -67,6 +71,10 @@ impl<B: Backend> MapRule<B> for Clip<HardClip> {
 
     fn check_clip_factor(&self, factor: f64) -> Result<()> {
         self.check::<B>(MapRule::<B>::name(self), factor)
+    }
+
+    fn largest_singular_value(&self, moment: &Moment) -> Option<f64> {
+        Some(self.threshold * moment.clip_factor * (1.0 + self.clip.slack))
     }
 
     fn map(

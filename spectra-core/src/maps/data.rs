@@ -88,6 +88,10 @@ impl<B: Backend> MapRule<B> for SpectralMap {
         self.with_rule::<B, _>(|rule| rule.largest_norm(shape, host_knows_norms))
     }
 
+    fn largest_singular_value(&self, moment: &Moment) -> Option<f64> {
+        self.with_rule::<B, _>(|rule| rule.largest_singular_value(moment))
+    }
+
     fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
         self.with_rule::<B, _>(|rule| rule.resize(wanted, saved, backend))
     }

@@ -143,6 +143,12 @@ pub trait MapRule<B: Backend>: fmt::Debug + Send + Sync {
         f64::INFINITY
     }
 
+    /// What no singular value of the image exceeds but for rounding errors, if the map knows.
+    fn largest_singular_value(&self, moment: &Moment) -> Option<f64> {
+        let _ = moment;
+        None
+    }
+
     /// A saved buffer of another shape as the one that is wanted, or `None` if nothing can be made of it.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::backend::{
 use crate::linalg::{
     Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale, uniform,
 };
+use crate::rules::Energy;
 use crate::state::{BufferSpec, SUBSPACE, State};
 use alloc::{vec, vec::Vec};
 
@@ -153,6 +154,8 @@ pub struct Shaped<B: Backend> {
     pub sigma_tail: B::Scalar,
     /// As [`Subspace::one_sweep`].
     pub one_sweep: bool,
+    /// What the subspace captures; `None` where there is none.
+    pub energy: Option<Energy<B::Scalar>>,
 }
 
 impl<B: Backend> Shaped<B> {
@@ -201,7 +204,13 @@ pub fn tail_shrink<B: Backend>(
             m.scale_add(mu.into(), gradient.scale, gradient.values)?;
         }
         let sigma_tail = workspace.backend().scalar(0.0)?;
-        return Ok(Shaped { correction: None, norm_squared: m.dot(m)?, sigma_tail, one_sweep: true });
+        return Ok(Shaped {
+            correction: None,
+            norm_squared: m.dot(m)?,
+            sigma_tail,
+            one_sweep: true,
+            energy: None,
+        });
     }
     let Some(v) = cache else {
         let (v, subspace) = options.power.bootstrap(m, update, k, workspace)?;
@@ -350,6 +359,7 @@ impl<B: Backend> Measured<B> {
         let Self { side, subspace, v_squared, tail, has_tail, sigma_tail } = self;
         let Subspace { u, mut w, scale, norm_squared, one_sweep, .. } = subspace;
 
+        let energy = Some(Energy { total: norm_squared.clone(), tail: tail.clone() });
         // ||O||^2 = ||tail||^2 + sigma_tail^2 ||V||^2, or ||M||^2 where the map is the identity.
         let shrunk = combine(Mul, &combine(Mul, &sigma_tail, &sigma_tail)?, &v_squared)?;
         let no_tail = combine(Sub, &workspace.backend().scalar(1.0)?, &has_tail)?;
@@ -359,6 +369,6 @@ impl<B: Backend> Measured<B> {
         // W <- W - sigma_tail V, or 0 where the map is the identity (sigma_tail is 0 there).
         w.scale_add(Coefficient::device(1.0 / scale, &has_tail), Coefficient::device(-1.0, &sigma_tail), v)?;
         let correction = Some(if side == Side::Left { (u, w) } else { (w, u) });
-        Ok(Shaped { correction, norm_squared, sigma_tail, one_sweep })
+        Ok(Shaped { correction, norm_squared, sigma_tail, one_sweep, energy })
     }
 }

@@ -11,6 +11,7 @@ pub mod plan;
 mod pre_clip;
 mod prepare;
 mod progress;
+mod report;
 mod restored;
 mod saved;
 mod settings;
@@ -27,6 +28,7 @@ pub use model::{Optimizer, ParameterSpec};
 pub use parameter::{BlockState, ParameterState};
 pub use pre_clip::PreClip;
 pub use prepare::Prepared;
+pub use report::StepReport;
 pub use restored::{Difference, Missing, RestoreOptions, Restored, Setting, differences, settings_of};
 #[cfg(feature = "serde")]
 pub use snapshot::Snapshot;

@@ -3,7 +3,7 @@
 use super::parameter::BlockState;
 use super::plan::{Group, Own, Rule, StateCost};
 use super::progress::Progress;
-use super::{Config, Rates};
+use super::{Config, Rates, StepReport};
 use crate::backend::{Backend, Error, ErrorKind, Result, require};
 use crate::linalg::Workspace;
 use crate::rules::{Master, Rules, UpdateRule};
@@ -40,6 +40,7 @@ pub(super) struct Member<B: Backend> {
     /// Its place in the optimizer's rules.
     pub(super) rule: usize,
     pub(super) block: BlockState<B::Matrix>,
+    pub(super) report: Option<StepReport<B::Scalar>>,
 }
 
 impl<B: Backend> Member<B> {
@@ -88,6 +89,7 @@ pub struct Optimizer<B: Backend> {
     pub(super) rates: ModelRates,
     pub(super) pre_clip_factor: f64,
     pub(super) factors_set: FactorsSet,
+    pub(super) keeps_reports: bool,
     /// An empty vector that keeps its capacity between steps.
     pub(super) spare: Vec<(usize, B::Matrix)>,
     /// One for each thread that updates small parameters beside others.
@@ -142,7 +144,7 @@ impl<B: Backend> Optimizer<B> {
                 return Err(Error::new("optimizer", kind));
             }
             let rule = assigned.rule_of(&spec).map_err(|error| error.for_parameter(&spec.name))?;
-            members.push(Member { spec, rule, block: BlockState::default() });
+            members.push(Member { spec, rule, block: BlockState::default(), report: None });
         }
         if !members.iter().any(Member::is_live) {
             let requirement = "at least one that is not frozen: there is nothing to train";
@@ -163,6 +165,7 @@ impl<B: Backend> Optimizer<B> {
             rates: ModelRates { lr: config.lr, elementwise_ratio, clip_factor: 1.0 },
             pre_clip_factor: 1.0,
             factors_set: FactorsSet::default(),
+            keeps_reports: false,
             spare: Vec::new(),
             #[cfg(feature = "faer")]
             beside: Vec::new(),
@@ -200,6 +203,14 @@ impl<B: Backend> Optimizer<B> {
     /// The state of parameter `index`, for diagnostics (spectra of the momentum and the like).
     pub fn state(&self, index: usize) -> Option<&BlockState<B::Matrix>> {
         self.members.get(index).map(|member| &member.block)
+    }
+
+    /// Has the state of parameter `index` keep a [master](Master) of its weights, from the next step on: for a front-end that learns
+    /// only then that they have 16 bits. Nothing for one that is frozen or unknown.
+    pub fn keep_master(&mut self, index: usize) {
+        if let Some(member) = self.members.get_mut(index).filter(|member| member.is_live()) {
+            member.spec.master = true;
+        }
     }
 
     /// Numbers of state of parameter `index` once it has taken a step; the largest `usize` if there are more.

@@ -53,7 +53,7 @@ impl<M: Matrix> BlockState<M> {
         gradient: &Gradient<'_, M>,
         rates: Rates,
         workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         rates.validate(rule)?;
         check_same("step", weights, gradient.values)?;
         let _scope = workspace.scope();
@@ -94,7 +94,7 @@ impl<B: Backend, R: UpdateRule<B>> ParameterState<B, R> {
         gradient: &Gradient<'_, B::Matrix>,
         rates: Rates,
         workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         self.block.step(&self.rule, weights, gradient, rates, workspace)
     }
 

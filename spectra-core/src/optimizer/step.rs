@@ -2,6 +2,7 @@
 
 use super::model::{Member, ModelRates, SharedRules, with_rule};
 use super::progress::Progress;
+use super::report::Before;
 use super::{Config, Optimizer, ParameterSpec, Prepared};
 use crate::backend::{Backend, Error, Gradient, Matrix, Result, check_shape};
 use crate::linalg::Workspace;
@@ -22,7 +23,7 @@ impl<B: Backend> Optimizer<B> {
         weights: &mut B::Matrix,
         gradient: &B::Matrix,
         prepared: &Prepared<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         self.check_not_failed("update")?;
         check_pair(self.spec(index)?, weights, gradient)?;
         let update = Update {
@@ -30,6 +31,7 @@ impl<B: Backend> Optimizer<B> {
             rules: &self.rules,
             rates: self.rates,
             model_step: self.steps,
+            keeps_reports: self.keeps_reports,
             prepared,
         };
         self.progress = Progress::Begun(index);
@@ -85,7 +87,9 @@ impl<B: Backend> Optimizer<B> {
         B::Matrix: 'g,
     {
         for (index, gradient) in gradients {
-            if let Some(Member { spec, rule, block }) = self.members.get_mut(index).filter(|m| m.is_live()) {
+            if let Some(Member { spec, rule, block, .. }) =
+                self.members.get_mut(index).filter(|m| m.is_live())
+            {
                 let backend = self.workspace.backend();
                 let reserved =
                     with_rule(&*self.rules[*rule], spec, |rule| block.reserve(rule, gradient, backend));
@@ -103,6 +107,7 @@ impl<B: Backend> Optimizer<B> {
             rules: &self.rules,
             rates: self.rates,
             model_step: self.steps,
+            keeps_reports: self.keeps_reports,
             prepared,
         };
         Parts { update, members: &mut self.members, workspace: &mut self.workspace, beside: &mut self.beside }
@@ -124,6 +129,7 @@ pub(super) struct Update<'a, B: Backend> {
     rules: &'a SharedRules<B>,
     rates: ModelRates,
     model_step: u64,
+    keeps_reports: bool,
     prepared: &'a Prepared<B>,
 }
 
@@ -145,17 +151,21 @@ impl<B: Backend> Update<'_, B> {
         weights: &mut B::Matrix,
         gradient: &B::Matrix,
         workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         if !member.is_live() {
             return Ok(StepInfo::default());
         }
-        let Member { spec, rule, block } = member;
+        let Member { spec, rule, block, report } = member;
         let rates = self.rates.of(self.config, spec, self.model_step);
+        *report = None;
         let gradient = self.prepared.replaced(index).unwrap_or(gradient);
         let scaled = match &self.prepared.scale {
             Some(factor) => Gradient::scaled(gradient, factor),
             None => Gradient::new(gradient),
         };
+        let before = self.keeps_reports.then(|| Before::new(weights, workspace)).transpose();
+        let before = before.map_err(|error| error.for_parameter(&spec.name))?;
+        let at = with_rule(&*self.rules[*rule], spec, |rule| rates.at(block.steps, rule));
         let outcome = match with_rule(&*self.rules[*rule], spec, |rule| {
             block.step(rule, weights, &scaled, rates, workspace)
         }) {
@@ -167,6 +177,13 @@ impl<B: Backend> Update<'_, B> {
             }
             outcome => outcome,
         };
+        let outcome = outcome.and_then(|info| {
+            if let Some(before) = before {
+                let scale = self.prepared.scale.clone();
+                *report = Some(before.report(weights, (info.clone(), at), scale, workspace)?);
+            }
+            Ok(info)
+        });
         outcome.map_err(|error| error.for_parameter(&spec.name))
     }
 }

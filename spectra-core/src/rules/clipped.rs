@@ -91,7 +91,7 @@ impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M
         state: &mut State<B::Matrix>,
         rates: &StepRates,
         workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         let mut update = workspace.take_like(gradient.values, weights.shape().1)?;
         update.scale_add(Coefficient::ZERO, Coefficient::ZERO, gradient.values)?;
         let alone = StepRates { lr: 1.0, weight_decay: 0.0, ..*rates };
@@ -101,6 +101,6 @@ impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M
         let mapped = self.map.apply(&mut update, None, state, &moment, workspace)?;
         let info = add_mapped(&self.scale, weights, &update, mapped, (rates.decay(), rates.lr), workspace)?;
         workspace.give(update);
-        Ok(info)
+        Ok(StepInfo { spectral_norm: self.map.largest_singular_value(&moment), ..info })
     }
 }

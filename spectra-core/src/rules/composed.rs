@@ -93,7 +93,7 @@ impl<B: Backend> Parts<'_, B> {
         state: &mut State<B::Matrix>,
         rates: &StepRates,
         workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         if let (true, Some(scale)) = (self.map.is_identity(), self.scale.of_shape(weights.shape())) {
             // Straight to the weights: no temporary.
             let target = Target { out: weights, beta: rates.decay(), alpha: -rates.lr * scale };
@@ -128,10 +128,12 @@ impl<B: Backend> Parts<'_, B> {
         state: &mut State<B::Matrix>,
         rates: &StepRates,
         workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         let moment = Moment { clip_factor: rates.clip_factor, step: rates.step };
         let mapped = self.map.apply(direction, update, state, &moment, workspace)?;
-        add_mapped(self.scale, weights, direction, mapped, (rates.decay(), -rates.lr), workspace)
+        let step = (rates.decay(), -rates.lr);
+        let info = add_mapped(self.scale, weights, direction, mapped, step, workspace)?;
+        Ok(StepInfo { spectral_norm: self.map.largest_singular_value(&moment), ..info })
     }
 }
 
@@ -143,7 +145,7 @@ pub(super) fn add_mapped<B: Backend>(
     mapped: Mapped<B>,
     (decay, step): (f64, f64),
     workspace: &mut Workspace<B>,
-) -> Result<StepInfo> {
+) -> Result<StepInfo<B::Scalar>> {
     let shape = weights.shape();
     let (of_shape, measured) = match scale.of_shape(shape) {
         Some(scale) => (scale, None),
@@ -161,7 +163,7 @@ pub(super) fn add_mapped<B: Backend>(
             workspace.give(out);
         }
         Mapped::Shaped(shaped) => {
-            info.one_sweep = Some(shaped.one_sweep);
+            (info.one_sweep, info.energy) = (Some(shaped.one_sweep), shaped.energy.clone());
             match &shaped.correction {
                 Some((left, right)) => weights.low_rank_add(decay.into(), alpha, direction, left, right)?,
                 None => weights.scale_add(decay.into(), alpha, direction)?,
@@ -208,7 +210,7 @@ impl<B: Backend, D: DirectionRule<B>, M: MapRule<B>, S: ScaleRule<B>> UpdateRule
         state: &mut State<B::Matrix>,
         rates: &StepRates,
         workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         self.parts().step(weights, gradient, state, rates, workspace)
     }
 }

@@ -75,7 +75,7 @@ impl<B: Backend> UpdateRule<B> for Master<'_, B> {
         state: &mut State<B::Matrix>,
         rates: &StepRates,
         workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         state.with(MASTER, |master, state| {
             let master = match master {
                 Some(master) => master,

@@ -31,7 +31,7 @@
 //!         state: &mut State<B::Matrix>,
 //!         rates: &StepRates,
 //!         w: &mut Workspace<B>,
-//!     ) -> Result<StepInfo> {
+//!     ) -> Result<StepInfo<B::Scalar>> {
 //!         let [left] = state.all_mut(["left"])?;
 //!         let mut scaled = w.take_like(g.values, g.values.shape().1)?;
 //!         scaled.scale_add(Coefficient::ZERO, g.scale, g.values)?;
@@ -77,4 +77,4 @@ pub(crate) use range::non_finite;
 pub use range::{Dots, GradientLimits, check_gradient};
 pub use recipe::Recipe;
 pub use registry::Rules;
-pub use update_rule::{Rates, StepInfo, StepRates, UpdateRule};
+pub use update_rule::{Energy, Rates, StepInfo, StepRates, UpdateRule};

@@ -126,7 +126,7 @@ impl<B: Backend> UpdateRule<B> for Recipe {
         state: &mut State<B::Matrix>,
         rates: &StepRates,
         workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         self.parts::<B>().step(weights, gradient, state, rates, workspace)
     }
 }

@@ -1,7 +1,7 @@
 //! What an optimizer of one matrix is.
 
 use super::{Dots, GradientLimits};
-use crate::backend::{Backend, Gradient, Result, domain, require};
+use crate::backend::{Backend, Gradient, Result, Scalar, domain, require};
 use crate::linalg::Workspace;
 use crate::state::{BufferSpec, State};
 use alloc::{string::String, vec::Vec};
@@ -67,12 +67,43 @@ impl StepRates {
     }
 }
 
-/// What a step found out.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct StepInfo {
+/// What a step found out without waiting for the device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepInfo<S> {
     /// Tail shrink: whether the subspace took one pass over the momentum. `Some(false)` when the columns of
     /// `M V` were too ill-conditioned for it and the stable form was used.
     pub one_sweep: Option<bool>,
+    /// Tail shrink: how the energy of the momentum is divided.
+    pub energy: Option<Energy<S>>,
+    /// What the mapped direction's singular values do not exceed, where the [map](crate::maps::MapRule::largest_singular_value) knows
+    /// it; before the step scale.
+    pub spectral_norm: Option<f64>,
+}
+
+impl<S> Default for StepInfo<S> {
+    fn default() -> Self {
+        Self { one_sweep: None, energy: None, spectral_norm: None }
+    }
+}
+
+/// The squared Frobenius norms of a matrix and of what a subspace leaves of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Energy<S> {
+    /// `||M||^2`.
+    pub total: S,
+    /// `||M - U W^T||^2`; 0 where it was too small to be told from rounding errors.
+    pub tail: S,
+}
+
+impl<S: Scalar> Energy<S> {
+    /// The share that the subspace captures, `1 - tail / total`; 1 for a zero matrix. **Waits** for the device.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn captured(&self) -> Result<f64> {
+        let (total, tail) = (self.total.read()?, self.tail.read()?);
+        Ok(if total == 0.0 { 1.0 } else { 1.0 - tail / total })
+    }
 }
 
 /// The optimizer of one m x n matrix (rows = output features): its settings, no state.
@@ -147,5 +178,5 @@ pub trait UpdateRule<B: Backend>: fmt::Debug + Send + Sync {
         state: &mut State<B::Matrix>,
         rates: &StepRates,
         workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo>;
+    ) -> Result<StepInfo<B::Scalar>>;
 }

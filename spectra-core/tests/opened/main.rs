@@ -5,6 +5,7 @@ mod blocks;
 mod changed;
 mod groups;
 mod own;
+mod reports;
 mod scheduled;
 
 use spectra_core::backend::Matrix;

@@ -81,7 +81,7 @@ impl<B: Backend> UpdateRule<B> for GramStep {
         state: &mut State<B::Matrix>,
         rates: &StepRates,
         w: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         let [left] = state.all_mut(["left"])?;
         left.gemm(Coefficient::ONE, Coefficient::ONE, g.values, Op::Plain, g.values, Op::Transposed)?;
         let norm = left.dot(left)?.sqrt()?;

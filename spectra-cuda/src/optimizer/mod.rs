@@ -8,9 +8,11 @@ pub use parameter::{Parameter, Source, Target};
 
 use crate::backend::{CudaBackend, CudaElement, CudaMatrix};
 use spectra_core::backend::{Element, Error, ErrorKind, Result};
-use spectra_core::optimizer::plan::{Plan, PlanBuilder};
+use spectra_core::optimizer::SavedParameter;
+use spectra_core::optimizer::plan::{Block, Plan, PlanBuilder};
 use spectra_core::optimizer::{Config, Optimizer as Core, RestoreOptions, Restored, Snapshot};
 use spectra_core::rules::Rules;
+use spectra_core::state::MASTER;
 
 /// A spectral optimizer for weights and gradients in device memory.
 ///
@@ -80,7 +82,7 @@ impl<E: CudaElement> Optimizer<E> {
     /// [`ErrorKind::State`](spectra_core::backend::ErrorKind::State) for the state of another model or recipe, or a
     /// damaged one.
     pub fn load_snapshot(&mut self, snapshot: &Snapshot<E>) -> Result<Restored> {
-        self.core.load_snapshot(snapshot)
+        self.load_snapshot_with(snapshot, &RestoreOptions::default())
     }
 
     /// [`load_snapshot`](Self::load_snapshot) into a model that has changed: parameters are found by their names, and
@@ -93,6 +95,19 @@ impl<E: CudaElement> Optimizer<E> {
         snapshot: &Snapshot<F>,
         options: &RestoreOptions<'_>,
     ) -> Result<Restored> {
+        // What has a master there had weights of 16 bits; here that is seen at the next step only.
+        let saved = &snapshot.header().parameters;
+        let masters = saved.iter().filter(|saved| saved.buffers.iter().any(|buffer| *buffer.name == *MASTER));
+        let name = |saved: &SavedParameter| {
+            options.rename.map_or(saved.name.to_string(), |rename| rename(&saved.name))
+        };
+        let masters: Vec<String> = masters.map(name).collect();
+        let here = |(at, _, block): (usize, _, &Block)| {
+            masters.iter().any(|name| name == block.name()).then_some(at)
+        };
+        for at in self.plan.blocks().filter_map(here).collect::<Vec<_>>() {
+            self.keep_master(at);
+        }
         self.core.load_snapshot_with(snapshot, options)
     }
 }

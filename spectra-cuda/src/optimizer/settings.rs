@@ -61,6 +61,11 @@ impl<E: CudaElement> Optimizer<E> {
         self.core.set_learning_rate(lr)
     }
 
+    /// From the next step on keeps a report of each parameter's step: `core().report(index)`.
+    pub fn keep_reports(&mut self, keep: bool) {
+        self.core.keep_reports(keep);
+    }
+
     /// Sets the factor of the learning rate of a plan's group, by its pattern.
     ///
     /// # Errors

@@ -37,6 +37,12 @@ impl<E: CudaElement> Optimizer<E> {
                 gradient.check(&stream, entry.view()).at("step (gradient)").map_err(named)?;
             }
         }
+        for (at, parameter) in parameters.iter().enumerate() {
+            if parameter.weights.storage() == Storage::Bf16 {
+                self.keep_master(at);
+            }
+        }
+        let entries = self.plan.entries();
         self.missing.clear();
         // Dropped when the step has been queued: what other streams do with the buffers then waits for it.
         let mut events: Vec<SyncOnDrop<'_>> = Vec::with_capacity(2 * parameters.len());
@@ -80,6 +86,16 @@ impl<E: CudaElement> Optimizer<E> {
         }
         self.advance(taken)?;
         Ok(self.missing.len())
+    }
+
+    /// A master for each block of a parameter, unless there is one or the settings want none.
+    pub(super) fn keep_master(&mut self, at: usize) {
+        if self.plan.keep_master(at, self.core.config().rounding) {
+            let of_parameter = self.plan.blocks().enumerate().filter(|(_, (entry, ..))| *entry == at);
+            for index in of_parameter.map(|(index, _)| index).collect::<Vec<_>>() {
+                self.core.keep_master(index);
+            }
+        }
     }
 
     fn advance(&mut self, mut taken: Vec<Taken<E>>) -> Result<()> {

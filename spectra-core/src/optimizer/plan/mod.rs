@@ -126,11 +126,19 @@ impl Plan {
     /// weights, by its place in the plan, have 16 bits, and whose [`Rounding`] asks for one: its group's, or else `rounding`.
     #[must_use]
     pub fn with_masters(mut self, rounding: Rounding, has_sixteen_bits: impl Fn(usize) -> bool) -> Self {
-        for (at, entry) in self.entries.iter_mut().enumerate() {
-            let asked = entry.group.rounding().unwrap_or(rounding) == Rounding::Master;
-            entry.master = asked && entry.rule != Rule::Frozen && has_sixteen_bits(at);
+        for at in (0..self.entries.len()).filter(|at| has_sixteen_bits(*at)) {
+            self.keep_master(at, rounding);
         }
         self
+    }
+
+    /// Says of the parameter at this place that its state keeps a [master](crate::rules::Master), if `rounding`, or its group's, asks
+    /// for one and it is not frozen; whether it does so from now on.
+    pub fn keep_master(&mut self, at: usize, rounding: Rounding) -> bool {
+        let Some(entry) = self.entries.get_mut(at).filter(|entry| !entry.master) else { return false };
+        entry.master =
+            entry.rule != Rule::Frozen && entry.group.rounding().unwrap_or(rounding) == Rounding::Master;
+        entry.master
     }
 
     /// Every matrix that is optimized: the blocks of all parameters, as [`Optimizer::new`](super::Optimizer::new) takes and numbers them. A
