@@ -8,12 +8,12 @@ use super::bench::{Bench, SMALL, calls};
 use crate::suite::{Failure, Judge, Outcome, Subject};
 
 /// More calls of each operation than a period or a queue is likely to be long; no multiple of anything.
-const CALLS: u64 = 1103;
+const CALLS: u64 = 5503;
 
 /// Contents and coefficients that the calls take turns with.
 const VARIANTS: u64 = 30;
 
-/// Every operation, called a thousand times in the same memory with contents and coefficients that change from call to call in
+/// Every operation, called some thousand times in the same memory with contents and coefficients that change from call to call in
 /// no period: each call must give what the first of its kind gave, in memory of its own.
 ///
 /// Finds: a result that changes on the n-th call; coefficients, scalars or operands of an earlier call that are kept (a recorded

@@ -1,30 +1,33 @@
 //! Extents that no tile, block, thread or launch divides: what each large operation is tried with.
 
-/// Matrices for the operations entry by entry and for reductions. 65 537 entries are one more than 16 bits count, 1 000 007 are
-/// beyond what a launch has threads; more than 4 096 rows, and rows beyond 16 bits, which is what a grid has in its second extent.
+/// Matrices for the operations entry by entry and for reductions. 65 537 entries are one more than 16 bits count, 1 048 669 are
+/// more than 2^20 and beyond what a launch has threads; more than 4 096 rows, and rows beyond 16 bits, which is what a grid has
+/// in its second extent.
 pub const LARGE: [(usize, usize); 8] = [
     (300, 1100),
     (5003, 61),
     (61, 5003),
     (1, 65_537),
     (65_537, 1),
-    (29, 34_483),
-    (1_000_007, 1),
-    (1, 1_000_007),
+    (29, 36_161),
+    (1_048_669, 1),
+    (1, 1_048_669),
 ];
 
 /// Rows, inner extent and columns of a product; or m, n and k of the operations on an m x n matrix with k columns.
 pub type Product = (usize, usize, usize);
 
 /// Products: outputs of 64 x 64 and more with an inner extent of 1 024 and more, outputs of more than 4 096 rows or columns, of
-/// more than 2^20 entries, of more rows or columns than 16 bits count.
+/// more than 2^20 entries, of more rows or columns than 16 bits count; long sums with each remainder of rows and columns modulo 4.
 #[must_use]
-pub fn large_products() -> [Product; 9] {
+pub fn large_products() -> [Product; 11] {
     [
         (131, 1100, 97),
         (300, 1100, 61),
         (1100, 300, 67),
         (67, 5003, 61),
+        (6, 5003, 7),
+        (8, 5003, 6),
         (5003, 37, 61),
         (61, 37, 5003),
         (1031, 9, 1033),
@@ -67,7 +70,7 @@ mod tests {
     #[test]
     fn the_largest_have_as_many_entries_as_they_claim() {
         let entries = LARGE.map(|(rows, cols)| rows * cols);
-        assert_eq!(entries.iter().filter(|count| **count == 1_000_007).count(), 3);
+        assert_eq!(entries.iter().filter(|count| **count == 1_048_669).count(), 3);
         assert_eq!(entries.iter().filter(|count| **count == 65_537).count(), 2);
     }
 }

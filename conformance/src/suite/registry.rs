@@ -30,7 +30,7 @@ macro_rules! __with_all_checks {
                 low_rank_add low_rank_add_non_finite low_rank_add_large low_rank_add_every_rank empty_fused
             }
             small_factors {
-                cholesky_inverse column_normalizer diagonalizer small_factor_dead_columns
+                cholesky_inverse column_normalizer diagonalizer small_factor_dead_columns small_factor_range
                 gram_schmidt gram_schmidt_dependent seed_zero_columns
             }
             shapes { shape_errors shape_errors_of_fused shape_errors_of_rules length_errors }

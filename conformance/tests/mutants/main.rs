@@ -183,6 +183,9 @@ mutants! {
     normalizer_has_no_root: small_factors::SquaredLengths => small_factors::column_normalizer, f32 f64;
     eigenvalues_increase: small_factors::Increasing => small_factors::diagonalizer, f32 f64;
     dead_columns_are_not_counted: small_factors::UncountedDead => small_factors::small_factor_dead_columns, f32 f64;
+    tiny_squares_are_dead: small_factors::TinySquaresDead => small_factors::small_factor_range, f32 f64;
+    two_scales_are_multiplied: small_factors::ScalesMultiplied => small_factors::small_factor_range, f64;
+    rotation_is_judged_by_products_of_squares: small_factors::ProductOfSquares => small_factors::small_factor_range, f32 f64;
     gram_schmidt_passes_once: small_factors::OnePass => small_factors::gram_schmidt, f32 f64;
     dependent_column_keeps_a_direction: small_factors::CompletedBasis => small_factors::gram_schmidt_dependent, f32 f64;
     random_columns_depend_on_the_shape: small_factors::OtherNumbers => small_factors::seed_zero_columns, f32 f64;
@@ -202,6 +205,7 @@ mutants! {
     quotient_loses_its_last_vector: sizes::QuotientTail::<8, 65_536> => elementwise::quotient_add_large, f32 f64;
     copy_loses_its_last_vector: sizes::CopyTail::<4, 65_536> => elementwise::copy_from_large, f32 f64;
     write_loses_rows: sizes::WriteRows::<4096> => storage::large_transfers, f32 f64;
+    write_loses_entries_beyond_20_bits: sizes::WriteEntries::<1_048_576> => storage::large_transfers, f32 f64;
     dot_loses_its_last_vector_of_4: sizes::DotTail::<4, 65_536> => reductions::dot_large, f32 f64;
     dot_loses_its_last_vector_of_256: sizes::DotTail::<256, 1_000_000> => reductions::dot_large, f32 f64;
     dot_loses_the_rest_of_short_rows: sizes::DotTail::<32, 33> => reductions::dot_large, f32 f64;
@@ -215,6 +219,8 @@ mutants! {
     product_loses_the_rest_of_a_tile: sizes::GemmTile::<32, 64> => products::gemm_every_remainder, f32 f64;
     long_product_loses_its_last_split: sizes::InnerTail::<16, 1024> => products::gemm_large, f32 f64;
     long_product_loses_one_remainder: sizes::InnerTail::<2, 1024> => products::gemm_every_remainder, f32 f64;
+    last_of_two_columns_is_cut_short: sizes::LastColumnShort::<2, 2048> => products::gemm_large, f32 f64;
+    last_of_three_columns_is_cut_short: sizes::LastColumnShort::<3, 2048> => products::gemm_large, f32 f64;
     remainder_of_1_is_lost: sizes::Remainder::<1> => products::gemm_every_remainder, f32 f64;
     remainder_of_17_is_lost: sizes::Remainder::<17> => products::gemm_every_remainder, f32 f64;
     remainder_of_31_is_lost: sizes::Remainder::<31> => products::gemm_every_remainder, f32 f64;
@@ -293,6 +299,7 @@ mutants! {
     low_rank_changes: calls::RestlessLowRank::<501> => calls::repeated_calls, f32 f64;
     dot_changes_on_the_third_call: calls::RestlessDot::<3> => calls::repeated_calls, f32 f64;
     dot_changes_on_the_1000th_call: calls::RestlessDot::<1000> => calls::repeated_calls, f32 f64;
+    dot_changes_on_the_5003rd_call: calls::RestlessDot::<5003> => calls::repeated_calls, f32 f64;
     maximum_changes: calls::RestlessMaximum::<31> => calls::repeated_calls, f32 f64;
     sweep_changes: calls::RestlessSweep::<60> => calls::repeated_calls, f32 f64;
     factor_changes: calls::RestlessFactor::<29> => calls::repeated_calls, f32 f64;

@@ -55,6 +55,23 @@ bug!(InnerTail<MODULO, LEAST>, "the rest of a long inner extent in products of 6
 });
 
 bug!(
+    LastColumnShort<LEFT, LEAST>,
+    "a long sum cut short in the last column, where that many are left of four",
+    gemm,
+    |out, beta, alpha, a, op_a, b, op_b| {
+        let ((_, n), old) = (out.shape(), out.clone());
+        out.gemm(beta, alpha, a, op_a, b, op_b)?;
+        if n % 4 == LEFT && op_a.shape(a.shape()).1 > LEAST {
+            let mut short = old;
+            let a = cut(a, |i, j| if op_a == Op::Plain { j < LEAST } else { i < LEAST });
+            short.gemm(beta, alpha, &a, op_a, b, op_b)?;
+            keep(out, &short, |_, j| j + 1 == n);
+        }
+        Ok(())
+    }
+);
+
+bug!(
     Remainder<LEFT>,
     "an inner extent that leaves this remainder modulo 32",
     gemm,
@@ -152,6 +169,13 @@ bug!(WriteRows<CAP>, "rows beyond what a copy holds", write, |out, values| {
     let old = out.clone();
     out.write(values)?;
     keep(out, &old, |i, _| i >= CAP);
+    Ok(())
+});
+
+bug!(WriteEntries<CAP>, "entries beyond what a copy holds", write, |out, values| {
+    let (old, n) = (out.clone(), out.shape().1);
+    out.write(values)?;
+    keep(out, &old, |i, j| i * n + j >= CAP);
     Ok(())
 });
 

@@ -80,3 +80,28 @@ bug!(
         out.seed_zero_columns(seed.wrapping_add(rows), scratch)
     }
 );
+
+/// Calls the sound factorisation on a Gram matrix some of whose entries are others.
+macro_rules! gram_bug {
+    ($name:ident, $defect:literal, |$gram:ident, $i:ident, $j:ident| $entry:expr) => {
+        bug!($name, $defect, small_factor, |out, factor, gram, scratch| {
+            let $gram = |i: usize, j: usize| gram.values()[i * gram.shape().0 + j].widen();
+            let changed = DenseMatrix::from_fn(gram.shape().0, gram.shape().0, |$i, $j| E::narrow($entry));
+            out.small_factor(factor, &changed, scratch)
+        });
+    };
+}
+
+gram_bug!(TinySquaresDead, "squared lengths below 1e-30 taken for zero", |gram, i, j| {
+    if gram(i, i) < 1e-30 || gram(j, j) < 1e-30 { 0.0 } else { gram(i, j) }
+});
+
+gram_bug!(ScalesMultiplied, "a product of two scales that leaves the range", |gram, i, j| {
+    let scales = 1.0 / gram(i, i).sqrt() * (1.0 / gram(j, j).sqrt());
+    if i != j && gram(i, i) > 0.0 && gram(j, j) > 0.0 && scales.is_infinite() { f64::NAN } else { gram(i, j) }
+});
+
+// In the type of the elements, where products of squares of more than a few numbers leave the range.
+gram_bug!(ProductOfSquares, "a rotation left out where the product of two squares vanishes", |gram, i, j| {
+    if i != j && E::narrow(gram(i, i) * gram(j, j)).is_zero() { 0.0 } else { gram(i, j) }
+});

@@ -1,5 +1,8 @@
 //! Factorisations of k x k Gram matrices, and of thin matrices, on the device or through the host.
 
+mod range;
+
+pub use range::small_factor_range;
 use spectra_core::backend::{Backend, Matrix};
 use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo, uniform};
 
