@@ -1,6 +1,7 @@
 //! Whose optimizer a rule is.
 
 use super::Orientation;
+use super::assigned::Assigned;
 use super::layout::{View, flat, group_view};
 use spectra_core::backend::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(super) struct Target {
     pub(super) name: Box<str>,
     pub(super) shape: Box<[usize]>,
     pub(super) view: View,
+    /// `None`: frozen.
+    pub(super) assigned: Option<Assigned>,
 }
 
 impl Role {

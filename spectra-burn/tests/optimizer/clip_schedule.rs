@@ -1,4 +1,4 @@
-//! The clip threshold's schedule: its own threshold, at the step of the whole model.
+//! The schedules of the clips' thresholds, at the step of the whole model.
 
 use crate::common::{distance, random, values};
 use crate::learner::step;
@@ -10,7 +10,7 @@ use spectra_burn::SpectralConfig;
 use spectra_core::backend::ErrorKind;
 use spectra_core::maps::SpectralMap;
 use spectra_core::optimizer::Recipe;
-use spectra_core::schedules::{ClipThreshold, FinalDecay, LearningRateSchedule, Span};
+use spectra_core::schedules::{ClipSchedule, FinalDecay, LearningRateSchedule, Span};
 
 const LR: f64 = 0.02;
 const STEPS: u64 = 12;
@@ -59,26 +59,30 @@ fn takes_part(place: usize, step: u64) -> bool {
     [step >= 5, true, step.is_multiple_of(3)][place]
 }
 
-/// From 4 c at the first step to c at the fifth, and from the ninth on down to a third.
-fn threshold(c: f64) -> ClipThreshold {
+/// From 4 at the first step to 1 at the fifth, and from the ninth on down to a third.
+fn schedule() -> ClipSchedule {
     let rate = LearningRateSchedule::wsd(STEPS, FinalDecay::default()).unwrap();
     let rate = rate.with_warmup(Span::Steps(4), 0.25).unwrap();
-    ClipThreshold::new(c, rate).unwrap().with_decay(FinalDecay::default()).unwrap()
+    ClipSchedule::new(rate).with_decay(FinalDecay::default()).unwrap()
+}
+
+fn recipe(c: f64) -> Recipe {
+    let recipe = Recipe::preset("spectra-signum").unwrap();
+    let SpectralMap::SoftClip { clip, .. } = recipe.map else { panic!("it clips softly") };
+    recipe.with_map(SpectralMap::SoftClip { clip, threshold: c })
 }
 
 fn config(c: f64) -> SpectralConfig {
-    SpectralConfig::preset("spectra-signum").unwrap().with_clip_threshold(Some(threshold(c)))
+    SpectralConfig::new(recipe(c)).with_clip_schedule(Some(schedule()))
 }
 
-/// Every model after each step, where each layer is stepped by a recipe whose threshold is the schedule's at that step.
+/// Every model after each step, where the factor is set by hand.
 fn expected(c: f64) -> Vec<[Vec<f64>; 3]> {
-    let recipe = Recipe::preset("spectra-signum").unwrap();
-    let SpectralMap::SoftClip { threshold: own, .. } = recipe.map else { panic!("it clips softly") };
     let mut model = Model::new();
-    let mut by_hand = SpectralConfig::new(recipe).init_for(&model).unwrap();
+    let mut by_hand = SpectralConfig::new(recipe(c)).init_for(&model).unwrap();
     (0..STEPS)
         .map(|step| {
-            by_hand.set_clip_factor(threshold(c).at(step) / own).unwrap();
+            by_hand.set_clip_factor(schedule().factor(step)).unwrap();
             let gradients = model.gradients(step);
             model = by_hand.step(LR, model.clone(), gradients).unwrap();
             model.values()
@@ -156,11 +160,12 @@ fn a_group_counts_with_its_most_advanced_parameter() {
 fn a_schedule_beside_recipes_that_do_not_clip_is_refused() {
     for (preset, recipe, _) in Recipe::presets() {
         let clips = matches!(recipe.map, SpectralMap::SoftClip { .. } | SpectralMap::HardClip { .. });
-        let config = SpectralConfig::new(recipe).with_clip_threshold(Some(threshold(1.0)));
+        let config = SpectralConfig::new(recipe).with_clip_schedule(Some(schedule()));
         let error = config.build().err();
         assert_eq!(error.is_none(), clips, "{preset}: {error:?}");
         if let Some(error) = error {
-            assert!(matches!(error.kind(), ErrorKind::Argument { name: "clip_threshold", .. }), "{error}");
+            assert!(matches!(error.kind(), ErrorKind::Name { .. }), "{error}");
+            assert!(error.to_string().contains("clip_schedule"), "{error}");
         }
     }
 }
