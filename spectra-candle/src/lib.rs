@@ -84,7 +84,7 @@ mod files;
 mod optimizer;
 
 pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
-pub use optimizer::Optimizer;
+pub use optimizer::{Optimizer, OwnRules};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
     Config, Difference, Missing, PreClip, Recipe, RestoreOptions, Restored, StepScale, plan,

@@ -70,10 +70,9 @@ pub enum StepScale {
 impl StepScale {
     /// The paper's RMS match: 0.2, eps 1e-8.
     pub const RMS: Self = Self::MatchRms { rms: 0.2, eps: 1e-8 };
-}
 
-impl<B: Backend> ScaleRule<B> for StepScale {
-    fn of_shape(&self, (rows, cols): (usize, usize)) -> Option<f64> {
+    /// The scale if it depends on the shape alone.
+    pub fn of_shape(&self, (rows, cols): (usize, usize)) -> Option<f64> {
         let (m, n) = (rows as f64, cols as f64);
         match *self {
             Self::One => Some(1.0),
@@ -82,10 +81,16 @@ impl<B: Backend> ScaleRule<B> for StepScale {
             Self::MatchRms { .. } => None,
         }
     }
+}
+
+impl<B: Backend> ScaleRule<B> for StepScale {
+    fn of_shape(&self, shape: (usize, usize)) -> Option<f64> {
+        StepScale::of_shape(self, shape)
+    }
 
     fn of_update(&self, update: &Update<'_, B>, backend: &B) -> Result<B::Scalar> {
         let Self::MatchRms { rms, eps } = *self else {
-            return backend.scalar(ScaleRule::<B>::of_shape(self, update.shape).unwrap_or(1.0));
+            return backend.scalar(self.of_shape(update.shape).unwrap_or(1.0));
         };
         let norm_squared = update.mapped.norm_squared(update.direction)?;
         let combine = <B::Scalar as Scalar>::combine;

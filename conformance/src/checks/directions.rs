@@ -1,7 +1,8 @@
 //! The directions of [`spectra_core::directions`] on the backend, against their formulas in double precision.
 
 use spectra_core::backend::{Backend, Gradient};
-use spectra_core::directions::{AdEmaMix, Adam, Direction, Mars, Momentum, Signum, Slots, Target};
+use spectra_core::directions::{AdEmaMix, Adam, Direction, DirectionRule, Mars, Momentum, Signum, Target};
+use spectra_core::state::State;
 
 use crate::distance::entrywise_distance;
 use crate::oracle::ReferenceDirection;
@@ -24,11 +25,11 @@ fn gradient<B: Backend>(subject: &Subject<B>, (rows, cols): (usize, usize), step
 /// Thirty steps: the direction alone, or added to what is there; every third gradient comes with a factor that the norm
 /// clip has left on the device.
 fn compare<B: Backend>(judge: &mut Judge, subject: &Subject<B>, rule: Direction) -> Result<(), Failure> {
-    rule.validate::<B::Element>()?;
+    DirectionRule::<B>::validate(&rule)?;
     for shape in SHAPES {
         judge.at(shape.0, shape.1);
         let workspace = &mut subject.workspace();
-        let mut slots = Slots::default();
+        let mut state = State::default();
         let mut reference = ReferenceDirection::new(rule, subject.precision(), shape);
         let factor = subject.scalar(0.75)?;
         for step in 1..=STEPS {
@@ -47,7 +48,7 @@ fn compare<B: Backend>(judge: &mut Judge, subject: &Subject<B>, rule: Direction)
             let mut out =
                 if beta == 0.0 { subject.unreadable(shape.0, shape.1)? } else { subject.upload(&old)? };
             let target = Target { out: &mut out, beta, alpha };
-            rule.advance(&mut slots, &device_gradient, step as u64, target, workspace)?;
+            DirectionRule::<B>::advance(&rule, &mut state, &device_gradient, step as u64, target, workspace)?;
 
             let exact = directed.value.zip(&old, |direction, old| beta * old + alpha * direction);
             let rounding = tolerance::elementwise(subject.precision(), 4);

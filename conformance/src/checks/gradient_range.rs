@@ -207,7 +207,7 @@ pub fn norm_clip_range<B: Backend>(subject: &Subject<B>) -> Outcome {
             }
             for (name, slot, buffer) in clipped.buffers() {
                 let finite = subject.download(buffer)?.data.iter().all(|x| x.is_finite());
-                let what = format!("{preset}, an entry of {spike:e}: {} of {name} is finite", slot.name());
+                let what = format!("{preset}, an entry of {spike:e}: {} of {name} is finite", slot);
                 judge.require(finite, format_args!("{what}"))?;
             }
         }

@@ -27,7 +27,7 @@ impl Bound {
             _ => return None,
         };
         // A scale that follows the update's norm promises something else.
-        recipe.scale.of_shape(1, 1)?;
+        recipe.scale.of_shape((1, 1))?;
         Some(Self { threshold, slack, scale: recipe.scale })
     }
 
@@ -52,7 +52,8 @@ impl Bound {
         rate: f64,
         clip_factor: f64,
     ) -> Result<(f64, f64), Failure> {
-        let bound = self.threshold * clip_factor * self.scale.of_shape(rows, cols).unwrap_or(f64::NAN) * rate;
+        let bound =
+            self.threshold * clip_factor * self.scale.of_shape((rows, cols)).unwrap_or(f64::NAN) * rate;
         let rounding = ROUNDOFF * (2.0 * before + 3.0 * update + after);
         let tolerance = self.slack + ACCURACY * (rows.min(cols) as f64).sqrt() + rounding / bound;
         let share = norm / bound;

@@ -3,8 +3,10 @@
 use super::element::CandleElement;
 use super::matrix::{CandleMatrix, at, check_len};
 use super::{CandleBackend, memory};
+use candle_core::Result as CandleResult;
 use candle_core::{DType, Tensor, Var};
 use spectra_core::backend::{Error, ErrorKind, Matrix, Result, Scalar};
+use spectra_core::optimizer::plan::Block;
 use std::marker::PhantomData;
 use std::sync::atomic::AtomicBool;
 
@@ -40,6 +42,45 @@ impl<E: CandleElement> CandleBackend<E> {
         self.check("variable", var, (rows, cols))?;
         let view = var.as_detached_tensor().reshape((rows, cols));
         Ok(self.wrap(at("variable", view)?, true, Some(var.clone())))
+    }
+
+    /// A block of a contiguous tensor as a matrix to read, `out x in`; no copy where the block's numbers lie next to each other.
+    pub(crate) fn block(&self, tensor: &Tensor, block: &Block) -> Result<CandleMatrix<E>> {
+        let view = at("block", stored(tensor, block))?;
+        let view = if block.place().transposed { at("block", view.t())? } else { view };
+        self.matrix(&view, block.shape())
+    }
+
+    /// A block of a variable as a matrix to change: in the variable's own memory where
+    /// [`changes_in_place`](Self::changes_in_place) and the block [is contiguous](Block::is_contiguous), else a copy that
+    /// [`write_block_back`](Self::write_block_back) puts in its place.
+    pub(crate) fn variable_block(&self, var: &Var, block: &Block) -> Result<CandleMatrix<E>> {
+        if !(self.changes_in_place(var) && block.is_contiguous()) {
+            return self.block(var, block);
+        }
+        let view = at("variable", stored(&var.as_detached_tensor(), block))?;
+        self.check("variable", &view, block.shape())?;
+        Ok(self.wrap(view, true, Some(var.clone())))
+    }
+
+    /// Rounds the values once to the variable's type and puts them in the block's place.
+    pub(crate) fn write_block_back(&self, matrix: &CandleMatrix<E>, var: &Var, block: &Block) -> Result<()> {
+        if memory::same_storage(&matrix.tensor, var) {
+            return Ok(());
+        }
+        let place = block.place();
+        let write = || {
+            let values = if place.transposed { matrix.tensor.t()? } else { matrix.tensor.clone() };
+            let values = values.to_dtype(var.dtype())?.contiguous()?;
+            let whole = var.as_detached_tensor().reshape(((), place.stride))?;
+            match place.start % place.stride {
+                0 if block.stored().1 == place.stride => {
+                    whole.slice_set(&values, 0, place.start / place.stride)
+                }
+                column => whole.slice_set(&values, 1, column),
+            }
+        };
+        at("write_back", write())
     }
 
     /// Whether operations on [`variable`](Self::variable) run on the variable's own memory.
@@ -109,4 +150,11 @@ impl<E: CandleElement> CandleBackend<E> {
         }
         check_len(operation, shape, tensor.elem_count())
     }
+}
+
+/// The stored block of a contiguous tensor, a view.
+fn stored(tensor: &Tensor, block: &Block) -> CandleResult<Tensor> {
+    let (place, (rows, cols)) = (block.place(), block.stored());
+    let whole = tensor.reshape(((), place.stride))?;
+    whole.narrow(0, place.start / place.stride, rows)?.narrow(1, place.start % place.stride, cols)
 }

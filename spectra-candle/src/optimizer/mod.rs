@@ -11,6 +11,7 @@ use candle_nn::VarMap;
 use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::optimizer::Config;
 use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
+pub use typed::OwnRules;
 use typed::{Typed, unknown};
 use variables::Variables;
 
@@ -106,14 +107,43 @@ impl Optimizer {
     pub fn from_named_vars(
         vars: impl IntoIterator<Item = (String, Var)>,
         config: Config,
-        rules: &PlanBuilder,
+        plan: &PlanBuilder,
+    ) -> Result<Self> {
+        Self::with_rules(vars, config, plan, OwnRules::new())
+    }
+
+    /// An optimizer for variables with names, and rules of one's own, which the plan's
+    /// [groups](spectra_core::optimizer::plan::Group::named) name.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor, Var};
+    /// use spectra_candle::maps::{Clip, SoftClip};
+    /// use spectra_candle::plan::Plan;
+    /// use spectra_candle::rules::Clipped;
+    /// use spectra_candle::{Config, Optimizer, OwnRules, Recipe};
+    ///
+    /// let w = Var::ones((4, 3), DType::F32, &Device::Cpu)?;
+    /// let plan = Plan::builder().group("w", |g| g.named("clipped"));
+    /// let rules = OwnRules::new().with("clipped", Clipped::new(Recipe::preset("mars")?, Clip::new(SoftClip::AUTO, 1.0)));
+    /// let optimizer = Optimizer::with_rules([("w".to_owned(), w)], Config::preset("spectra")?, &plan, rules)?;
+    /// assert!(optimizer.plan_table().to_string().contains("rule `clipped`"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`with_plan`](Self::with_plan); a rule that `rules` has not, with the variable's name.
+    pub fn with_rules(
+        vars: impl IntoIterator<Item = (String, Var)>,
+        config: Config,
+        plan: &PlanBuilder,
+        rules: OwnRules,
     ) -> Result<Self> {
         let Variables { named: vars, device, double } = Variables::new(vars)?;
-        let plan = rules.build(vars.iter().map(|(name, var)| (name, var.dims())))?;
+        let plan = plan.build(vars.iter().map(|(name, var)| (name, var.dims())))?;
         let engine = if double {
-            Engine::F64(Typed::new(&device, config, &plan)?)
+            Engine::F64(Typed::new(&device, config, &plan, rules.double)?)
         } else {
-            Engine::F32(Typed::new(&device, config, &plan)?)
+            Engine::F32(Typed::new(&device, config, &plan, rules.single)?)
         };
         Ok(Self { plan, vars, named: true, engine, missing: Vec::new(), refused_lr: None })
     }
@@ -155,8 +185,7 @@ impl Optimizer {
 
     /// [`plan`](Self::plan) as a printable table, with the bytes of state.
     pub fn plan_table(&self) -> Table<'_, impl StateCost> {
-        let width = if matches!(self.engine, Engine::F64(_)) { 8 } else { 4 };
-        self.plan.table(Cost { config: *self.config(), width })
+        self.plan.table(Cost(&self.engine))
     }
 
     /// The settings it was made with.
@@ -179,6 +208,14 @@ impl Optimizer {
         self.missing.iter().map(|index| self.vars.get(*index).map_or("", |(name, _)| name.as_str()))
     }
 
+    /// Sets the factor of the learning rate of a plan's group, by its pattern; the next step takes it.
+    ///
+    /// # Errors
+    /// A group from which no variable has such a factor; a learning rate outside its domain, with the variable's name.
+    pub fn set_group_lr(&mut self, group: &str, factor: f64) -> Result<()> {
+        with_core!(&mut self.engine, core => core.set_group_lr(group, factor))
+    }
+
     /// Sets the factor of the spectral clip's threshold, from its schedule.
     ///
     /// # Errors
@@ -199,29 +236,30 @@ impl Optimizer {
     /// no such buffer: for diagnostics.
     ///
     /// # Errors
-    /// For a name that no parameter has.
+    /// For a name that no parameter, or block of one, has.
     pub fn state_tensor(&self, name: &str, buffer: &str) -> Result<Option<Tensor>> {
-        let index = self.vars.iter().position(|(n, _)| n == name);
-        let index = index.ok_or_else(|| unknown("state_tensor", name))?;
         with_core!(&self.engine, core => {
+            let index = core.parameters().position(|spec| *spec.name == *name);
+            let index = index.ok_or_else(|| unknown("state_tensor", name))?;
             let block = core.state(index).filter(|block| block.steps > 0);
             Ok(block.and_then(|block| block.state.get(buffer)).map(|matrix| matrix.share()))
         })
     }
 }
 
-/// The cost of a plan in the arithmetic type's bytes.
-struct Cost {
-    config: Config,
-    width: usize,
-}
+/// The cost of a plan under the engine's rules, in its arithmetic type's bytes.
+struct Cost<'a>(&'a Engine);
 
-impl StateCost for Cost {
+impl StateCost for Cost<'_> {
     fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize {
-        self.config.state_numbers(rule, rows, cols)
+        with_core!(self.0, core => core.config().state_numbers(rule, rows, cols))
+    }
+
+    fn named_numbers(&self, rule: &str, rows: usize, cols: usize) -> usize {
+        with_core!(self.0, core => (&core).named_numbers(rule, rows, cols))
     }
 
     fn bytes_per_number(&self) -> usize {
-        self.width
+        if matches!(self.0, Engine::F64(_)) { 8 } else { 4 }
     }
 }

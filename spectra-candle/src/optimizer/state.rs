@@ -4,9 +4,9 @@ use super::header::{Header, hex, refuse};
 use super::{Engine, Optimizer, Typed, with_core};
 use crate::backend::CandleElement;
 use crate::files::{self, Content};
-use candle_core::{Device, Tensor};
-use spectra_core::backend::{Error, ErrorKind, Result};
-use spectra_core::optimizer::{Checksum, Restored};
+use candle_core::{DType, Device, Tensor};
+use spectra_core::backend::{Element, Error, ErrorKind, Result};
+use spectra_core::optimizer::{Checksum, RestoreOptions, Restored};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -61,6 +61,38 @@ impl Optimizer {
     /// [`ErrorKind::State`] for a corrupt or truncated file, for the state of another model or recipe, naming the
     /// parameter where there is one, and for variables without names; those of the file system.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<Restored> {
+        self.load_with(path, &RestoreOptions::default())
+    }
+
+    /// [`load`](Self::load) into a model that has changed: variables are found by their names, and `options` say what becomes of
+    /// those that only one side has. The state of an f32 model may be given to an f64 one, and a tail shrink may have
+    /// another rank.
+    ///
+    /// ```
+    /// # use candle_core::{DType, Device, Var};
+    /// # use spectra_candle::plan::Plan;
+    /// # use spectra_candle::{Config, Optimizer};
+    /// use spectra_candle::{Missing, RestoreOptions};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("state.safetensors");
+    /// # let var = |name: &str| Ok::<_, candle_core::Error>((name.to_owned(), Var::ones((4, 3), DType::F32, &Device::Cpu)?));
+    /// # let new = |vars| Optimizer::from_named_vars(vars, Config::preset("spectra")?, &Plan::builder());
+    /// new(vec![var("up.weight")?])?.save(&path)?;
+    ///
+    /// // The same model with a new head, and a module of another name.
+    /// let mut optimizer = new(vec![var("mlp.up.weight")?, var("gate.weight")?])?;
+    /// let rename = |name: &str| format!("mlp.{name}");
+    /// let options = RestoreOptions { missing: Missing::Fresh, rename: Some(&rename) };
+    /// let restored = optimizer.load_with(&path, &options)?;
+    /// assert_eq!((&*restored.loaded[0], &*restored.fresh[0]), ("mlp.up.weight", "gate.weight"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with(&mut self, path: impl AsRef<Path>, options: &RestoreOptions<'_>) -> Result<Restored> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|e| files::at("load", path, e))?;
         let damaged = |_| refuse("it is no safetensors file, or a truncated or damaged one");
@@ -71,7 +103,7 @@ impl Optimizer {
         if metadata != header_of(&tensors)?.metadata() {
             return Err(refuse("its metadata are damaged"));
         }
-        self.load_state_tensors(&tensors)
+        self.load_state_tensors_with(&tensors, options)
     }
 
     /// The state as tensors whose names begin with `optimizer.`, to be stored with the model's in one file.
@@ -120,10 +152,22 @@ impl Optimizer {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_state_tensors(&mut self, tensors: &HashMap<String, Tensor>) -> Result<Restored> {
+        self.load_state_tensors_with(tensors, &RestoreOptions::default())
+    }
+
+    /// [`load_state_tensors`](Self::load_state_tensors) into a model that has changed; see [`load_with`](Self::load_with).
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_state_tensors_with(
+        &mut self,
+        tensors: &HashMap<String, Tensor>,
+        options: &RestoreOptions<'_>,
+    ) -> Result<Restored> {
         self.check_named("load")?;
         match &mut self.engine {
-            Engine::F32(engine) => engine.load(tensors),
-            Engine::F64(engine) => engine.load(tensors),
+            Engine::F32(engine) => engine.load(tensors, options),
+            Engine::F64(engine) => engine.load(tensors, options),
         }
     }
 
@@ -167,13 +211,15 @@ impl<E: CandleElement> Typed<E> {
         files::save(path, &contents, header.metadata())
     }
 
-    fn load(&mut self, tensors: &HashMap<String, Tensor>) -> Result<Restored> {
+    fn load(&mut self, tensors: &HashMap<String, Tensor>, options: &RestoreOptions<'_>) -> Result<Restored> {
         let header = header_of(tensors)?;
         let backend = self.0.backend().clone();
-        self.0.restore(&header.state, |name, slot, rows, cols| {
+        // The core refuses f64 in f32.
+        let dtype = if header.state.element == f32::NAME { DType::F32 } else { E::DTYPE };
+        self.0.restore_with(&header.state, options, |name, slot, rows, cols| {
             let key = key(name, slot);
             let tensor = tensors.get(&key).ok_or_else(|| refuse("a buffer is missing"))?;
-            if tensor.dtype() != E::DTYPE || tensor.dims() != [rows, cols] {
+            if tensor.dtype() != dtype || tensor.dims() != [rows, cols] {
                 return Err(refuse("a buffer has another shape or type"));
             }
             let tensor = tensor.to_device(backend.device()).map_err(|e| Error::device("load", e))?;

@@ -3,8 +3,9 @@
 use crate::backend::{CandleBackend, CandleElement, CandleMatrix, address};
 use candle_core::{Device, Tensor, Var, backprop::GradStore};
 use spectra_core::backend::{Error, ErrorKind, Result};
-use spectra_core::optimizer::plan::{Plan, Rule};
+use spectra_core::optimizer::plan::{Block, Plan, Rule};
 use spectra_core::optimizer::{Config, Optimizer};
+use spectra_core::rules::{Rules, UpdateRule};
 use std::collections::HashSet;
 
 /// The core optimizer with arithmetic in `E`.
@@ -12,8 +13,13 @@ use std::collections::HashSet;
 pub(super) struct Typed<E: CandleElement>(pub(super) Optimizer<CandleBackend<E>>);
 
 impl<E: CandleElement> Typed<E> {
-    pub(super) fn new(device: &Device, config: Config, plan: &Plan) -> Result<Self> {
-        Optimizer::new(CandleBackend::new(device), config, plan.parameters()).map(Self)
+    pub(super) fn new(
+        device: &Device,
+        config: Config,
+        plan: &Plan,
+        rules: Rules<CandleBackend<E>>,
+    ) -> Result<Self> {
+        Optimizer::with_rules(CandleBackend::new(device), config, plan.parameters(), rules).map(Self)
     }
 
     /// One step of `vars` in the order of `plan`. Returns the indices of those without a gradient.
@@ -30,33 +36,48 @@ impl<E: CandleElement> Typed<E> {
         let prepared = core.prepare(present())?;
 
         // Those whose own memory the core can change, small ones side by side; the others have a copy, one at a time.
-        let mut in_place = Vec::with_capacity(vars.len());
-        for (i, (entry, (name, var))) in plan.entries().iter().zip(vars).enumerate() {
-            let gradient = matrices.get(i).and_then(Option::as_ref).filter(|_| backend.changes_in_place(var));
-            let pair = gradient.map(|gradient| Ok((backend.variable(var, entry.view())?, gradient)));
+        let mut in_place = Vec::with_capacity(matrices.len());
+        for ((at, _, block), gradient) in plan.blocks().zip(&matrices) {
+            let Some((name, var)) = vars.get(at) else { continue };
+            let in_memory = |_: &_| backend.changes_in_place(var) && block.is_contiguous();
+            let pair = gradient.as_ref().filter(in_memory);
+            let pair = pair.map(|gradient| Ok((backend.variable_block(var, block)?, gradient)));
             in_place.push(pair.transpose().map_err(|e: Error| e.for_parameter(name))?);
         }
         core.par_update(&mut in_place, |pair| pair.as_mut().map(|(x, g)| (x, *g)), &prepared)?;
         let mut overflowed: Vec<&str> = Vec::new();
-        for (index, gradient) in present() {
-            let (Some(None), Some(entry), Some((name, var))) =
-                (in_place.get(index), plan.entries().get(index), vars.get(index))
+        for (index, (at, entry, block)) in plan.blocks().enumerate() {
+            let (Some(None), Some(Some(gradient)), Some((name, var))) =
+                (in_place.get(index), matrices.get(index), vars.get(at))
             else {
                 continue;
             };
-            let mut weights = backend.variable(var, entry.view()).map_err(|e| e.for_parameter(name))?;
+            let named = |error: Error| error.for_parameter(name);
+            let alone = block.stored() == entry.view() && !block.place().transposed;
+            let mut weights = if alone {
+                backend.variable(var, entry.view()).map_err(named)?
+            } else {
+                backend.variable_block(var, block).map_err(named)?
+            };
             core.update(index, &mut weights, gradient, &prepared)?;
-            if backend.overflows(&weights, var).map_err(|e| e.for_parameter(name))? {
+            if backend.overflows(&weights, var).map_err(named)? {
                 overflowed.push(name);
             }
-            backend.write_back(&weights, var).map_err(|e| e.for_parameter(name))?;
+            if alone {
+                backend.write_back(&weights, var).map_err(named)?;
+            } else {
+                backend.write_block_back(&weights, var, block).map_err(named)?;
+            }
         }
         core.finish(prepared);
-        for (pair, (name, _)) in in_place.iter().zip(vars) {
-            if pair.as_ref().is_some_and(|(weights, _)| weights.has_overflowed()) {
+        for (pair, (at, ..)) in in_place.iter().zip(plan.blocks()) {
+            if let (Some((weights, _)), Some((name, _))) = (pair, vars.get(at))
+                && weights.has_overflowed()
+            {
                 overflowed.push(name);
             }
         }
+        overflowed.dedup();
         if overflowed.is_empty() {
             return Ok(missing);
         }
@@ -67,7 +88,7 @@ impl<E: CandleElement> Typed<E> {
 
 /// The gradients of a step.
 struct Gradients<E> {
-    /// Of each variable that has one and is not frozen.
+    /// Of each block whose variable has one and is not frozen.
     matrices: Vec<Option<CandleMatrix<E>>>,
     /// The indices of those without.
     missing: Vec<usize>,
@@ -87,8 +108,10 @@ impl<E: CandleElement> Gradients<E> {
             if gradient.is_none() && entry.rule() != Rule::Frozen {
                 missing.push(index);
             }
-            let matrix = gradient.map(|gradient| matrix(backend, gradient, (entry.view(), var), &memory));
-            matrices.push(matrix.transpose().map_err(|e| e.for_parameter(name))?);
+            for block in entry.blocks() {
+                let matrix = gradient.map(|gradient| matrix(backend, gradient, (block, var), &memory));
+                matrices.push(matrix.transpose().map_err(|e| e.for_parameter(name))?);
+            }
         }
         Ok(Self { matrices, missing })
     }
@@ -98,7 +121,7 @@ impl<E: CandleElement> Gradients<E> {
 fn matrix<E: CandleElement>(
     backend: &CandleBackend<E>,
     gradient: &Tensor,
-    (view, var): ((usize, usize), &Var),
+    (block, var): (&Block, &Var),
     memory: &HashSet<usize>,
 ) -> Result<CandleMatrix<E>> {
     if gradient.dims() != var.dims() {
@@ -107,12 +130,40 @@ fn matrix<E: CandleElement>(
     }
     if memory.contains(&address(gradient)) {
         let copy = gradient.force_contiguous().map_err(|e| Error::device("step", e))?;
-        return backend.matrix(&copy, view);
+        return backend.block(&copy, block);
     }
-    backend.matrix(gradient, view)
+    if block.stored().0 * block.stored().1 == gradient.elem_count() && !block.place().transposed {
+        return backend.matrix(gradient, block.shape());
+    }
+    let gradient = gradient.contiguous().map_err(|e| Error::device("step", e))?;
+    backend.block(&gradient, block)
 }
 
 /// The error of a name that no parameter has.
 pub(super) fn unknown(operation: &'static str, name: &str) -> Error {
     Error::new(operation, ErrorKind::Name { name: name.into(), reason: "is not a parameter" })
+}
+
+/// Rules of one's own that a plan's [groups](spectra_core::optimizer::plan::Group::named) name, in both arithmetic types: the
+/// variables decide which is used.
+#[derive(Debug, Default)]
+pub struct OwnRules {
+    pub(super) single: Rules<CandleBackend<f32>>,
+    pub(super) double: Rules<CandleBackend<f64>>,
+}
+
+impl OwnRules {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn with<R>(self, name: &str, rule: R) -> Self
+    where
+        R: UpdateRule<CandleBackend<f32>> + UpdateRule<CandleBackend<f64>> + Clone + 'static,
+    {
+        Self { single: self.single.with(name, rule.clone()), double: self.double.with(name, rule) }
+    }
 }

@@ -5,7 +5,7 @@ use super::{TestResult, backends, common::host, common::random, numbers};
 use candle_core::{Tensor, Var};
 use spectra_candle::{CandleBackend, CandleMatrix, Recipe};
 use spectra_core::backend::{Gradient, Matrix, Result as CoreResult};
-use spectra_core::directions::{Slots, Target};
+use spectra_core::directions::{DirectionRule, Target};
 use spectra_core::frank_wolfe::{FrankWolfe, Objective, Regularizer, StepRule};
 use spectra_core::linalg::{
     GramForm, InverseSqrt, Normalization, Polar, PowerIteration, Schedule, Steps, SubspaceForm, Workspace,
@@ -14,7 +14,9 @@ use spectra_core::linalg::{
 use spectra_core::maps::{
     HardClip, HardClipMethod, SoftClip, SpectralMap, TailShrink, Threshold, tail_shrink,
 };
+use spectra_core::maps::{MapRule, Moment};
 use spectra_core::optimizer::{ParameterState, Rates};
+use spectra_core::state::State;
 
 type M = CandleMatrix<f32>;
 type W = Workspace<CandleBackend<f32>>;
@@ -279,15 +281,15 @@ fn maps_directions_and_steps() -> TestResult {
                         .try_for_each(|_| state.step(weights, &Gradient::new(&gradient), rates, w).map(drop))
                 })?;
                 check(&backend, &format!("the direction of {name}"), &start, |out, w| {
-                    let (mut slots, target) = (Slots::default(), Target { out, beta: 0.5, alpha: 1.0 });
-                    recipe.direction.advance(&mut slots, &Gradient::new(&gradient), 1, target, w)
+                    let (mut state, target) = (State::default(), Target { out, beta: 0.5, alpha: 1.0 });
+                    recipe.direction.advance(&mut state, &Gradient::new(&gradient), 1, target, w)
                 })?;
-                let map: SpectralMap = recipe.map;
+                let (map, moment): (SpectralMap, _) = (recipe.map, Moment { clip_factor: 1.0, step: 0 });
                 check(
                     &backend,
                     &format!("the direction under the map of {name}"),
                     &start,
-                    |direction, w| map.apply(direction, None, (&mut None, 0), 1.0, w).map(drop),
+                    |direction, w| map.apply(direction, None, &mut State::default(), &moment, w).map(drop),
                 )?;
             }
         }

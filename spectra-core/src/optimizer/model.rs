@@ -1,7 +1,7 @@
 //! The optimizer of a whole model: checks, norm clip, and one state per parameter.
 
 use super::parameter::BlockState;
-use super::plan::{Group, Own, Rule};
+use super::plan::{Group, Own, Rule, StateCost};
 use super::progress::Progress;
 use super::{Config, Rates};
 use crate::backend::{Backend, Error, ErrorKind, Result, require};
@@ -61,6 +61,8 @@ pub(super) type SharedRules<B> = Vec<Box<dyn UpdateRule<B>>>;
 pub struct Optimizer<B: Backend> {
     pub(super) config: Config,
     pub(super) rules: SharedRules<B>,
+    /// The names of rules of one's own, and where they are.
+    named: Vec<(Box<str>, usize)>,
     pub(super) members: Vec<Member<B>>,
     pub(super) workspace: Workspace<B>,
     pub(super) steps: u64,
@@ -135,6 +137,7 @@ impl<B: Backend> Optimizer<B> {
         let optimizer = Self {
             config,
             rules: assigned.rules,
+            named: assigned.named,
             members,
             workspace: Workspace::new(backend),
             steps: 0,
@@ -301,6 +304,22 @@ impl ModelRates {
             weight_decay: spec.group.decay(),
             clip_factor: self.clip_factor * clip.map_or(1.0, |schedule| schedule.factor(step)),
         }
+    }
+}
+
+/// What a plan costs under the optimizer's settings and rules.
+impl<B: Backend> StateCost for &Optimizer<B> {
+    fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize {
+        self.config.state_numbers(rule, rows, cols)
+    }
+
+    fn named_numbers(&self, rule: &str, rows: usize, cols: usize) -> usize {
+        let at = self.named.iter().find(|(name, _)| **name == *rule).map(|(_, at)| *at);
+        at.and_then(|at| self.rules.get(at)).map_or(0, |rule| rule.state_numbers((rows, cols)))
+    }
+
+    fn bytes_per_number(&self) -> usize {
+        core::mem::size_of::<B::Element>()
     }
 }
 

@@ -21,6 +21,16 @@ pub enum Storage {
     Bf16,
 }
 
+impl Storage {
+    /// Bytes of a number where the element type is `E`.
+    pub(crate) fn bytes<E>(self) -> usize {
+        match self {
+            Self::Element => size_of::<E>(),
+            Self::Bf16 => size_of::<half::bf16>(),
+        }
+    }
+}
+
 /// A row-major matrix in device memory: its own, or somebody else's that
 /// [`CudaBackend::matrix_at`](crate::CudaBackend::matrix_at) borrowed.
 pub struct CudaMatrix<E> {

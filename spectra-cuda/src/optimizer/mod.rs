@@ -7,9 +7,10 @@ mod step;
 pub use parameter::{Parameter, Source, Target};
 
 use crate::backend::{CudaBackend, CudaElement, CudaMatrix};
-use spectra_core::backend::Result;
+use spectra_core::backend::{Element, Error, ErrorKind, Result};
 use spectra_core::optimizer::plan::{Plan, PlanBuilder};
-use spectra_core::optimizer::{Config, Optimizer as Core, Restored, Snapshot};
+use spectra_core::optimizer::{Config, Optimizer as Core, RestoreOptions, Restored, Snapshot};
+use spectra_core::rules::Rules;
 
 /// A spectral optimizer for weights and gradients in device memory.
 ///
@@ -36,8 +37,27 @@ impl<E: CudaElement> Optimizer<E> {
         rules: &PlanBuilder,
         parameters: impl IntoIterator<Item = (&'n str, &'n [usize])>,
     ) -> Result<Self> {
-        let plan = rules.build(parameters)?;
-        let core = Core::new(backend, config, plan.parameters())?;
+        Self::with_rules(backend, config, rules, parameters, Rules::new())
+    }
+
+    /// An optimizer with rules of one's own, which the plan's [groups](spectra_core::optimizer::plan::Group::named) name.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); a rule that `own` has not, and a block that is stored transposed, with the parameter's name: the
+    /// blocks are used where they lie, and nothing here turns them.
+    pub fn with_rules<'n>(
+        backend: CudaBackend<E>,
+        config: Config,
+        plan: &PlanBuilder,
+        parameters: impl IntoIterator<Item = (&'n str, &'n [usize])>,
+        own: Rules<CudaBackend<E>>,
+    ) -> Result<Self> {
+        let plan = plan.build(parameters)?;
+        if let Some((_, _, block)) = plan.blocks().find(|(.., block)| block.place().transposed) {
+            let what = "a block that is stored in x out (`Split::transposed`; without it the rule sees it as it lies)";
+            return Err(Error::new("optimizer", ErrorKind::Unsupported { what }).for_parameter(block.name()));
+        }
+        let core = Core::with_rules(backend, config, plan.parameters(), own)?;
         Ok(Self { plan, core, widened: Vec::new(), missing: Vec::new() })
     }
 
@@ -61,5 +81,18 @@ impl<E: CudaElement> Optimizer<E> {
     /// damaged one.
     pub fn load_snapshot(&mut self, snapshot: &Snapshot<E>) -> Result<Restored> {
         self.core.load_snapshot(snapshot)
+    }
+
+    /// [`load_snapshot`](Self::load_snapshot) into a model that has changed: parameters are found by their names, and
+    /// `options` say what becomes of those that only one side has. A snapshot in `f32` may be given to an optimizer in `f64`.
+    ///
+    /// # Errors
+    /// As [`load_snapshot`](Self::load_snapshot).
+    pub fn load_snapshot_with<F: Element>(
+        &mut self,
+        snapshot: &Snapshot<F>,
+        options: &RestoreOptions<'_>,
+    ) -> Result<Restored> {
+        self.core.load_snapshot_with(snapshot, options)
     }
 }

@@ -3,7 +3,7 @@
 use super::Optimizer;
 use crate::backend::{CudaBackend, CudaElement};
 use spectra_core::backend::Result;
-use spectra_core::optimizer::plan::{Plan, Rule, StateCost, Table};
+use spectra_core::optimizer::plan::{Plan, StateCost, Table};
 use spectra_core::optimizer::{Config, Optimizer as Core};
 
 impl<E: CudaElement> Optimizer<E> {
@@ -14,7 +14,7 @@ impl<E: CudaElement> Optimizer<E> {
 
     /// [`plan`](Self::plan) as a printable table, with the bytes of state.
     pub fn plan_table(&self) -> Table<'_, impl StateCost> {
-        self.plan.table(Cost { config: *self.config(), width: size_of::<E>() })
+        self.plan.table(&self.core)
     }
 
     /// The settings it was made with.
@@ -61,6 +61,14 @@ impl<E: CudaElement> Optimizer<E> {
         self.core.set_learning_rate(lr)
     }
 
+    /// Sets the factor of the learning rate of a plan's group, by its pattern.
+    ///
+    /// # Errors
+    /// A group from which no parameter has such a factor; a learning rate outside its domain, with the parameter's name.
+    pub fn set_group_lr(&mut self, group: &str, factor: f64) -> Result<()> {
+        self.core.set_group_lr(group, factor)
+    }
+
     /// Sets the factor of the spectral clip's threshold, from its schedule.
     ///
     /// # Errors
@@ -75,21 +83,5 @@ impl<E: CudaElement> Optimizer<E> {
     /// As [`set_clip_factor`](Self::set_clip_factor).
     pub fn set_pre_clip_factor(&mut self, factor: f64) -> Result<()> {
         self.core.set_pre_clip_factor(factor)
-    }
-}
-
-/// The cost of a plan in the arithmetic type's bytes.
-struct Cost {
-    config: Config,
-    width: usize,
-}
-
-impl StateCost for Cost {
-    fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize {
-        self.config.state_numbers(rule, rows, cols)
-    }
-
-    fn bytes_per_number(&self) -> usize {
-        self.width
     }
 }

@@ -4,8 +4,9 @@ use super::{Optimizer, Parameter};
 use crate::backend::{CudaElement, CudaMatrix, Storage};
 use crate::error::At;
 use cudarc::driver::SyncOnDrop;
+use cudarc::driver::sys::CUdeviceptr;
 use spectra_core::backend::{Backend, Error, Matrix, Result};
-use spectra_core::optimizer::plan::Rule;
+use spectra_core::optimizer::plan::{Block, Rule};
 
 impl<E: CudaElement> Optimizer<E> {
     /// One step of all parameters, in the order in which they were named; those without a gradient are left alone
@@ -40,7 +41,10 @@ impl<E: CudaElement> Optimizer<E> {
         // Dropped when the step has been queued: what other streams do with the buffers then waits for it.
         let mut events: Vec<SyncOnDrop<'_>> = Vec::with_capacity(2 * parameters.len());
         let mut taken = Vec::with_capacity(parameters.len());
+        let mut next = 0;
         for (index, (entry, parameter)) in entries.iter().zip(parameters).enumerate() {
+            let first = next;
+            next += entry.blocks().len();
             if entry.rule() == Rule::Frozen {
                 continue;
             }
@@ -48,26 +52,31 @@ impl<E: CudaElement> Optimizer<E> {
                 self.missing.push(index);
                 continue;
             };
-            let shape = entry.view();
-            let borrow = |pointer, ld: Option<usize>, storage| {
+            let borrow = |block: &Block, pointer: CUdeviceptr, ld: Option<usize>, storage: Storage| {
+                let (place, cols) = (block.place(), entry.view().1.max(1));
+                let ld = ld.unwrap_or(cols);
+                let start = place.start / cols * ld + place.start % cols;
+                let stride = if place.stride == cols { ld } else { place.stride };
+                let pointer = pointer + (start * storage.bytes::<E>()) as CUdeviceptr;
                 // SAFETY: the buffer is of this context and large enough, as checked above, and borrowed until the step has
                 // been queued; events or the common stream order it with other work. The core keeps neither weights nor
                 // gradients.
-                unsafe { backend.matrix_at(pointer, shape, ld.unwrap_or(shape.1), storage) }
-                    .map_err(|error| error.for_parameter(entry.name()))
+                unsafe { backend.matrix_at(pointer, block.shape(), stride, storage) }
+                    .map_err(|error| error.for_parameter(block.name()))
             };
             let (ld, storage) = (weights.ld, weights.storage());
-            let (pointer, event) = weights.lend(&stream);
+            let (of_weights, event) = weights.lend(&stream);
             events.push(event);
-            let weights = borrow(pointer, ld, storage)?;
-            let (pointer, event) = gradient.lend(&stream);
+            let (of_gradient, event) = gradient.lend(&stream);
             events.push(event);
-            taken.push(Taken {
-                index,
-                weights,
-                gradient: borrow(pointer, gradient.ld, gradient.storage())?,
-                is_bf16: gradient.storage() == Storage::Bf16,
-            });
+            for (offset, block) in entry.blocks().iter().enumerate() {
+                taken.push(Taken {
+                    index: first + offset,
+                    weights: borrow(block, of_weights, ld, storage)?,
+                    gradient: borrow(block, of_gradient, gradient.ld, gradient.storage())?,
+                    is_bf16: gradient.storage() == Storage::Bf16,
+                });
+            }
         }
         self.advance(taken)?;
         Ok(self.missing.len())
@@ -104,7 +113,7 @@ impl<E: CudaElement> Optimizer<E> {
     }
 }
 
-/// A parameter of this step.
+/// A block of this step.
 struct Taken<E> {
     index: usize,
     weights: CudaMatrix<E>,

@@ -8,7 +8,8 @@ use super::defaults::{default_rule, matrix_view};
 use super::entry::{Entry, Reason, Rule};
 use super::last_fc::name_last_fc;
 use super::pattern::matches;
-use super::{Group, Plan};
+use super::split::{Fused, of_fused};
+use super::{Block, Group, Plan, Split};
 use crate::backend::{Error, ErrorKind, Result};
 
 const OPERATION: &str = "plan";
@@ -40,13 +41,21 @@ impl Matcher {
 #[derive(Clone, Debug)]
 pub struct PlanBuilder {
     groups: Vec<(Matcher, Group)>,
+    splits: Vec<(Box<str>, Split)>,
+    whole: bool,
     convolutions: Rule,
     strict: bool,
 }
 
 impl Default for PlanBuilder {
     fn default() -> Self {
-        Self { groups: Vec::new(), convolutions: Rule::Spectral, strict: false }
+        Self {
+            groups: Vec::new(),
+            splits: Vec::new(),
+            whole: false,
+            convolutions: Rule::Spectral,
+            strict: false,
+        }
     }
 }
 
@@ -91,6 +100,20 @@ impl PlanBuilder {
     ) -> Self {
         let group = set(Group::default()).of_name(name);
         self.groups.push((Matcher::Predicate(name.into(), predicate), group));
+        self
+    }
+
+    /// Every parameter whose whole name matches `pattern` is cut as `split` says; the last split that matches counts.
+    #[must_use]
+    pub fn split(mut self, pattern: &str, split: Split) -> Self {
+        self.splits.push((pattern.into(), split));
+        self
+    }
+
+    /// Splits nothing by itself, as release 0.1: stacked experts are elementwise then, and fused matrices one.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.whole = true;
         self
     }
 
@@ -139,13 +162,18 @@ impl PlanBuilder {
         self.groups.iter().try_for_each(|(_, group)| group.validate())?;
         let mut used = Vec::new();
         used.resize(self.groups.len(), false);
+        let mut cut = Vec::new();
+        cut.resize(self.splits.len(), false);
         let mut entries = Vec::new();
         for (name, shape) in parameters {
-            let entry = self.entry(name.as_ref(), shape.as_ref(), &mut used);
+            let entry = self.entry(name.as_ref(), shape.as_ref(), &mut used, &mut cut);
             entries.push(entry.map_err(|error| error.for_parameter(name.as_ref()))?);
         }
         if let Some(((matcher, _), _)) = self.groups.iter().zip(used).find(|(_, used)| !used) {
             return Err(refuse(matcher.name(), "matches no parameter's name"));
+        }
+        if let Some(((pattern, _), _)) = self.splits.iter().zip(cut).find(|(_, used)| !used) {
+            return Err(refuse(pattern, "is the pattern of a split and matches no parameter's name"));
         }
         name_last_fc(&mut entries);
         let mut names = BTreeSet::new();
@@ -156,12 +184,35 @@ impl PlanBuilder {
     }
 
     /// The entry of one parameter; marks in `used` the rules whose pattern matches it.
-    fn entry(&self, name: &str, shape: &[usize], used: &mut [bool]) -> Result<Entry> {
+    fn entry(&self, name: &str, shape: &[usize], used: &mut [bool], cut: &mut [bool]) -> Result<Entry> {
         if name.is_empty() {
             return Err(refuse("", "is an empty name: every parameter needs one"));
         }
         let view = matrix_view(shape)?;
-        let (default, known) = default_rule(name, shape, view, self.convolutions);
+        let (mut default, mut known) = default_rule(name, shape, view, self.convolutions);
+        let mut split = None;
+        for ((pattern, this), used) in self.splits.iter().zip(cut) {
+            if matches(pattern, name) {
+                *used = true;
+                split = Some(this.clone());
+            }
+        }
+        match (&split, &known) {
+            // Whoever cuts a parameter says that its blocks are matrices.
+            (Some(split), Reason::Experts | Reason::Unknown) if !split.is_plain() => default = Rule::Spectral,
+            (None, Reason::Experts) if !self.whole && shape.len() == 3 => {
+                (split, default) = (Some(Split::experts()), Rule::Spectral);
+            }
+            (None, Reason::Matrix) if !self.whole => match of_fused(&owner(name), shape) {
+                Some(Fused::Cut(fused)) => {
+                    known = Reason::Fused { parts: fused.blocks(name, shape)?.len() };
+                    split = Some(fused);
+                }
+                Some(Fused::Unknown) => known = Reason::FusedUnknown,
+                None => {}
+            },
+            _ => {}
+        }
         let mut group = Group::default();
         if matches!(known, Reason::Norm | Reason::Bias | Reason::Scalar) {
             group = group.weight_decay(0.0);
@@ -192,7 +243,7 @@ impl PlanBuilder {
         // Whoever gives a parameter a rule of its own has said what it is.
         let reason = own.filter(|_| rule != Rule::Frozen).map_or(reason, |name| Reason::Pattern(name.into()));
         match reason {
-            Reason::Experts if self.strict => {
+            Reason::Experts if self.strict && rule != Rule::Spectral => {
                 return Err(refuse(name, "is a stack of experts, not one matrix: give it a rule"));
             }
             Reason::Unknown if self.strict => {
@@ -200,8 +251,20 @@ impl PlanBuilder {
             }
             _ => {}
         }
-        Ok(Entry { name: name.into(), shape: shape.into(), rule, view, reason, group })
+        // An elementwise rule does not see matrices; what is frozen is not looked at.
+        let split = split.filter(|_| rule == Rule::Spectral || group.own.is_some()).unwrap_or(Split::whole());
+        let blocks: Box<[Block]> = split.blocks(name, shape)?.into();
+        if rule == Rule::Spectral && blocks.iter().any(|block| block.shape().0.min(block.shape().1) <= 1) {
+            return Err(refuse(name, "has a block that is no matrix (one row or column)"));
+        }
+        Ok(Entry { name: name.into(), shape: shape.into(), rule, view, reason, group, blocks })
     }
+}
+
+/// The last segment of a name that is no `weight`, in lower case: which module it is.
+fn owner(name: &str) -> alloc::string::String {
+    let last = name.rsplit(['.', '/']).find(|segment| !segment.eq_ignore_ascii_case("weight"));
+    last.unwrap_or_default().to_ascii_lowercase()
 }
 
 fn refuse(name: &str, reason: &'static str) -> Error {

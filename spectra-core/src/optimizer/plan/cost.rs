@@ -1,5 +1,6 @@
 //! What a plan's optimizer state costs.
 
+use super::Block;
 use super::entry::{Entry, Rule};
 use crate::optimizer::Config;
 
@@ -27,11 +28,11 @@ pub trait StateCost {
     /// parameters come as they are viewed: vectors as one row.
     fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize;
 
-    /// Numbers of state of an entry; a cost that knows [named](super::Group::named) rules overrides it. Asked as
-    /// [`state_numbers`](Self::state_numbers), and not for entries with a recipe of their own.
-    fn entry_numbers(&self, entry: &Entry) -> usize {
-        let (rows, cols) = entry.view();
-        self.state_numbers(entry.rule(), rows, cols)
+    /// Numbers of state for a `rows x cols` block under a rule of one's own, by its [name](super::Group::named). 0 unless
+    /// overridden by a cost that knows these rules, as an optimizer's does.
+    fn named_numbers(&self, rule: &str, rows: usize, cols: usize) -> usize {
+        let _ = (rule, rows, cols);
+        0
     }
 
     /// Bytes of one such number; 4 unless overridden.
@@ -101,12 +102,20 @@ impl StateTotals {
 
 /// Numbers of state of one parameter.
 pub(super) fn numbers_of<C: StateCost>(entry: &Entry, cost: &C) -> u64 {
-    let (rows, cols) = entry.view();
-    if entry.rule() == Rule::Frozen || rows == 0 {
+    let of_block = |block: &Block| block_numbers(entry, block, cost);
+    entry.blocks().iter().map(of_block).fold(0, u64::saturating_add)
+}
+
+/// Numbers of state of one block.
+pub(super) fn block_numbers<C: StateCost>(entry: &Entry, block: &Block, cost: &C) -> u64 {
+    if entry.rule() == Rule::Frozen || entry.view().0 == 0 {
         return 0;
     }
-    match entry.group().own_recipe() {
-        Some(recipe) => recipe.state_numbers(rows, cols) as u64,
-        None => cost.entry_numbers(entry) as u64,
-    }
+    let (rows, cols) = block.shape();
+    let numbers = match (entry.group().own_recipe(), entry.group().rule_name()) {
+        (Some(recipe), _) => recipe.state_numbers(rows, cols),
+        (None, Some(name)) => cost.named_numbers(name, rows, cols),
+        (None, None) => cost.state_numbers(entry.rule(), rows, cols),
+    };
+    numbers as u64
 }

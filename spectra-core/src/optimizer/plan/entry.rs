@@ -1,6 +1,6 @@
 //! One parameter's place in a plan.
 
-use super::Group;
+use super::{Block, Group};
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -64,6 +64,13 @@ pub enum Reason {
     Depthwise,
     /// Several experts in one tensor by its name: many matrices, not one.
     Experts,
+    /// Fused matrices by its name, split into so many.
+    Fused {
+        /// The blocks.
+        parts: usize,
+    },
+    /// Fused matrices by its name, whose parts its shape does not tell.
+    FusedUnknown,
     /// Neither its name nor its shape tells what it is.
     Unknown,
 }
@@ -87,6 +94,8 @@ impl fmt::Display for Reason {
             }
             Reason::Depthwise => f.write_str("depthwise convolution"),
             Reason::Experts => f.write_str("stacked experts"),
+            Reason::Fused { parts } => write!(f, "{parts} fused matrices, split"),
+            Reason::FusedUnknown => f.write_str("fused matrices of unknown sizes, not split"),
             Reason::Unknown => f.write_str("not told by name and shape"),
         }
     }
@@ -101,6 +110,7 @@ pub struct Entry {
     pub(super) view: (usize, usize),
     pub(super) reason: Reason,
     pub(super) group: Group,
+    pub(super) blocks: Box<[Block]>,
 }
 
 impl Entry {
@@ -135,6 +145,12 @@ impl Entry {
     #[must_use]
     pub fn elements(&self) -> usize {
         self.view.0 * self.view.1
+    }
+
+    /// The matrices in it that are optimized, each by itself; one unless it is split.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 
     /// What is not the model's.

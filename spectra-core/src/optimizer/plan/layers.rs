@@ -6,13 +6,17 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+use super::Block;
 use super::entry::{Entry, Reason, Rule};
 use super::names::{HOLE, without_indices};
+use super::split::Suffix;
 
 /// Parameters that differ in nothing but the layer indices of their names.
 pub(super) struct Layers<'a> {
     /// The first of them.
     pub(super) first: &'a Entry,
+    /// Its block.
+    pub(super) block: &'a Block,
     /// How many they are.
     pub(super) count: usize,
     stem: String,
@@ -59,24 +63,37 @@ fn write_indices(out: &mut String, values: &BTreeSet<u64>) {
     out.push_str(if braces { "}" } else { "" });
 }
 
-/// The groups in the order of their first parameters.
+/// The layers in the order of their first blocks.
 pub(super) fn layers(entries: &[Entry]) -> Vec<Layers<'_>> {
-    let mut groups: Vec<Layers<'_>> = Vec::new();
-    let mut by_key: BTreeMap<(String, &[usize], Rule, &Reason, String), usize> = BTreeMap::new();
-    for entry in entries {
-        let (stem, indices) = without_indices(entry.name());
-        let key = (stem.clone(), entry.shape(), entry.rule(), entry.reason(), entry.group().to_string());
-        let at = *by_key.entry(key).or_insert(groups.len());
-        if at == groups.len() {
-            let empty = indices.iter().map(|_| BTreeSet::new()).collect();
-            groups.push(Layers { first: entry, count: 0, stem, indices: empty });
+    let mut layers: Vec<Layers<'_>> = Vec::new();
+    let mut by_key: BTreeMap<(String, Shapes<'_>, Rule, &Reason, String), usize> = BTreeMap::new();
+    for (entry, block) in entries.iter().flat_map(|entry| entry.blocks().iter().map(move |b| (entry, b))) {
+        let (mut stem, mut indices) = without_indices(entry.name());
+        match &block.suffix {
+            Suffix::Index(i) => {
+                stem.push('[');
+                stem.push(HOLE);
+                stem.push(']');
+                indices.push(*i as u64);
+            }
+            suffix => stem.push_str(&suffix.to_string()),
         }
-        if let Some(group) = groups.get_mut(at) {
-            group.count += 1;
-            for (seen, index) in group.indices.iter_mut().zip(indices) {
+        let shapes = (entry.shape(), block.shape());
+        let key = (stem.clone(), shapes, entry.rule(), entry.reason(), entry.group().to_string());
+        let at = *by_key.entry(key).or_insert(layers.len());
+        if at == layers.len() {
+            let empty = indices.iter().map(|_| BTreeSet::new()).collect();
+            layers.push(Layers { first: entry, block, count: 0, stem, indices: empty });
+        }
+        if let Some(layer) = layers.get_mut(at) {
+            layer.count += 1;
+            for (seen, index) in layer.indices.iter_mut().zip(indices) {
                 seen.insert(index);
             }
         }
     }
-    groups
+    layers
 }
+
+/// Of a parameter and of its block.
+type Shapes<'a> = (&'a [usize], (usize, usize));

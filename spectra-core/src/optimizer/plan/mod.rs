@@ -14,7 +14,8 @@
 //! | `wte`, `embed_tokens`, `tok_embeddings`, `pos_emb`, ... with at most three dimensions; `tok`, `token_type`, `vocab`, `position`, T5's `shared`, ... outside numbered layers | elementwise | `embedding by name` |
 //! | one element                                                                            | elementwise  | `scalar`              |
 //! | one row or one column                                                                  | elementwise  | `vector`              |
-//! | `experts` and no index behind it, or three dimensions and a name with `experts`        | elementwise  | `stacked experts`     |
+//! | `experts` and no index behind it, or three dimensions and a name with `experts`        | spectral, split, with three dimensions; else elementwise | `stacked experts` |
+//! | two dimensions, `qkv`, `c_attn`, `gate_up_proj`, ...                                    | spectral, split | `fused matrices`   |
 //! | two dimensions                                                                         | spectral     | `matrix`              |
 //! | three to five, the second 1                                                            | elementwise  | `depthwise convolution` |
 //! | three dimensions, the last at most 16; four or five                                    | spectral     | `convolution flattened 64 x 27` |
@@ -34,6 +35,12 @@
 //!
 //! **What is not told is not guessed.** A tensor that neither name nor shape explains, and one that holds several matrices, are
 //! updated elementwise, with that reason in the table. [`PlanBuilder::strict`] makes them an error that names them.
+//!
+//! **Blocks.** A parameter may hold several matrices: fused projections, heads, stacked experts. Each
+//! [block](PlanBuilder::split) is optimized by itself, with its own state, scale and line in the table. Without a word of yours these are
+//! split, and the reason says so: `[experts, out, in]` by its name; `qkv`, `qkv_proj`, `Wqkv`, `to_qkv`, `in_proj_weight`, `c_attn` with three
+//! times as many rows as columns into thirds, GPT-2's `c_attn`, stored `in x out`, by columns; `gate_up_proj`, `gate_up`, `w12` into halves. Where
+//! the shape does not tell the parts (grouped queries, interleaved heads) nothing is split, and the reason says that.
 //!
 //! **Groups.** [`PlanBuilder::group`] sets another rate, decay, rule or clip schedule for the parameters that a pattern matches, by name,
 //! or that a predicate picks; for each setting the last group that makes it counts. Norms, biases and scalars are not decayed
@@ -75,6 +82,7 @@ mod layers;
 pub mod models;
 mod names;
 mod pattern;
+mod split;
 mod table;
 
 pub use builder::PlanBuilder;
@@ -82,6 +90,7 @@ pub use cost::{StateCost, StateTotals};
 pub use entry::{Entry, Reason, Rule};
 pub use group::Group;
 pub(crate) use group::Own;
+pub use split::{Block, Place, Split};
 pub use table::Table;
 
 use super::ParameterSpec;
@@ -112,7 +121,8 @@ impl Plan {
         self.entries.iter().find(|entry| entry.name() == name)
     }
 
-    /// The parameters as [`Optimizer::new`](super::Optimizer::new) takes them.
+    /// Every matrix that is optimized: the blocks of all parameters, as [`Optimizer::new`](super::Optimizer::new) takes and numbers them. A
+    /// parameter that is not [split](PlanBuilder::split) is one.
     ///
     /// ```
     /// use spectra_core::dense::Dense;
@@ -123,11 +133,19 @@ impl Plan {
     /// assert_eq!(optimizer.parameters().len(), 2);
     /// # Ok::<(), spectra_core::backend::Error>(())
     /// ```
-    pub fn parameters(&self) -> impl ExactSizeIterator<Item = ParameterSpec> + '_ {
-        self.entries.iter().map(|entry| {
+    pub fn parameters(&self) -> impl Iterator<Item = ParameterSpec> + '_ {
+        self.blocks().map(|(_, entry, block)| {
             let group = entry.group().clone();
-            ParameterSpec { group, ..ParameterSpec::new(entry.name(), entry.view(), entry.rule()) }
+            ParameterSpec { group, ..ParameterSpec::new(block.name(), block.shape(), entry.rule()) }
         })
+    }
+
+    /// The place of its parameter, its parameter and itself, of every block in order.
+    pub fn blocks(&self) -> impl Iterator<Item = (usize, &Entry, &Block)> + '_ {
+        self.entries
+            .iter()
+            .enumerate()
+            .flat_map(|(at, entry)| entry.blocks().iter().map(move |b| (at, entry, b)))
     }
 
     /// What the state costs, and what AdamW's `2 mn` for every parameter that is not frozen would.

@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::Plan;
-use super::cost::{StateCost, StateTotals, numbers_of};
+use super::cost::{StateCost, StateTotals, block_numbers};
 use super::entry::Rule;
 use super::layers::layers;
 
 /// Prints a plan: see [`Plan::table`].
 ///
-/// One line for each parameter, or for each group of parameters whose names differ in layer indices only, with their state
+/// One line for each block, or for each group of blocks whose names differ in indices only, with their state
 /// together; then the totals and the saving against AdamW for every parameter that is not frozen.
 #[derive(Clone, Debug)]
 pub struct Table<'a, C> {
@@ -40,12 +40,15 @@ impl<'a, C: StateCost> Table<'a, C> {
     fn lines(&self) -> Vec<[String; 8]> {
         let line = |group: super::layers::Layers<'_>| {
             let count = group.count as u64;
-            let numbers = numbers_of(group.first, &self.cost).saturating_mul(count);
+            let numbers = block_numbers(group.first, group.block, &self.cost).saturating_mul(count);
             let bytes = numbers.saturating_mul(self.cost.bytes_per_number() as u64);
             [
                 group.name(),
                 format!("{count} x"),
-                shape_text(group.first.shape()),
+                match group.first.blocks() {
+                    [block] if !block.place().transposed => shape_text(group.first.shape()),
+                    _ => shape_text(&[group.block.shape().0, group.block.shape().1]),
+                },
                 group.first.rule().to_string(),
                 group.first.group().to_string(),
                 thousands(numbers),
