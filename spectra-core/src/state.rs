@@ -14,6 +14,8 @@ pub const SECOND_MOMENT: &str = "second_moment";
 pub const SLOW_MOMENTUM: &str = "slow_momentum";
 /// MARS's gradient of the step before.
 pub const LAST_GRADIENT: &str = "last_gradient";
+/// The weights in the arithmetic type, where those of the model have 16 bits.
+pub const MASTER: &str = "master";
 /// Tail shrink's cached right subspace V, n x k.
 pub const SUBSPACE: &str = "subspace";
 

@@ -6,7 +6,7 @@ mod state;
 mod typed;
 mod variables;
 
-use candle_core::{Tensor, Var, backprop::GradStore};
+use candle_core::{DType, Tensor, Var, backprop::GradStore};
 use candle_nn::VarMap;
 use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::optimizer::Config;
@@ -140,6 +140,9 @@ impl Optimizer {
     ) -> Result<Self> {
         let Variables { named: vars, device, double } = Variables::new(vars)?;
         let plan = plan.build(vars.iter().map(|(name, var)| (name, var.dims())))?;
+        let sixteen =
+            |at: usize| vars.get(at).is_some_and(|(_, var)| matches!(var.dtype(), DType::BF16 | DType::F16));
+        let plan = plan.with_masters(config.rounding, sixteen);
         let engine = if double {
             Engine::F64(Typed::new(&device, config, &plan, rules.double)?)
         } else {

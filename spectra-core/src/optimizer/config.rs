@@ -4,7 +4,7 @@ use super::PreClip;
 use super::plan::Rule;
 use crate::backend::{Element, Error, ErrorKind, Result, domain, require};
 use crate::dense::Dense;
-use crate::rules::{Rates, Recipe};
+use crate::rules::{Rates, Recipe, Rounding};
 use crate::schedules::{ClipSchedule, LearningRateSchedule};
 
 /// The settings of an [`Optimizer`](super::Optimizer).
@@ -52,6 +52,9 @@ pub struct Config {
     /// Factor of the pre-clip's threshold at each step of the model; `None`: 1.
     #[cfg_attr(feature = "serde", serde(default))]
     pub pre_clip_schedule: Option<ClipSchedule>,
+    /// How weights of 16 bits take an update.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub rounding: Rounding,
     /// A setting that was asked for and that no rule has: refused by [`validate`](Self::validate).
     #[cfg_attr(
         feature = "serde",
@@ -89,6 +92,7 @@ impl Config {
             lr_schedule: None,
             clip_schedule: None,
             pre_clip_schedule: None,
+            rounding: Rounding::default(),
             misfit: None,
         }
     }
@@ -165,6 +169,13 @@ impl Config {
     #[must_use]
     pub fn pre_clip_schedule(mut self, schedule: ClipSchedule) -> Self {
         self.pre_clip_schedule = Some(schedule);
+        self
+    }
+
+    /// Sets [`rounding`](Self::rounding).
+    #[must_use]
+    pub fn rounding(mut self, rounding: Rounding) -> Self {
+        self.rounding = rounding;
         self
     }
 

@@ -6,7 +6,7 @@ use super::progress::Progress;
 use super::{Config, Rates};
 use crate::backend::{Backend, Error, ErrorKind, Result, require};
 use crate::linalg::Workspace;
-use crate::rules::{Rules, UpdateRule};
+use crate::rules::{Master, Rules, UpdateRule};
 use alloc::{boxed::Box, vec::Vec};
 
 /// One matrix as the optimizer sees it: a parameter, or a block of one.
@@ -22,12 +22,14 @@ pub struct ParameterSpec {
     pub rule: Rule,
     /// What is not the model's.
     pub group: Group,
+    /// Whether its state keeps a [master](crate::rules::Master) of the weights.
+    pub master: bool,
 }
 
 impl ParameterSpec {
     /// A matrix with the model's settings.
     pub fn new(name: impl Into<Box<str>>, (rows, cols): (usize, usize), rule: Rule) -> Self {
-        Self { name: name.into(), rows, cols, rule, group: Group::default() }
+        Self { name: name.into(), rows, cols, rule, group: Group::default(), master: false }
     }
 }
 
@@ -48,6 +50,22 @@ impl<B: Backend> Member<B> {
 
 /// Rules that members share.
 pub(super) type SharedRules<B> = Vec<Box<dyn UpdateRule<B>>>;
+
+impl<B: Backend> Member<B> {
+    /// Runs `f` on its rule.
+    pub(super) fn with_rule<R>(&self, rules: &SharedRules<B>, f: impl FnOnce(&dyn UpdateRule<B>) -> R) -> R {
+        with_rule(&*rules[self.rule], &self.spec, f)
+    }
+}
+
+/// Runs `f` on a matrix's rule, with a master if its state keeps one.
+pub(super) fn with_rule<B: Backend, R>(
+    rule: &dyn UpdateRule<B>,
+    spec: &ParameterSpec,
+    f: impl FnOnce(&dyn UpdateRule<B>) -> R,
+) -> R {
+    if spec.master { f(&Master(rule)) } else { f(rule) }
+}
 
 /// The optimizer of a model on any backend.
 ///
@@ -186,8 +204,10 @@ impl<B: Backend> Optimizer<B> {
 
     /// Numbers of state of parameter `index` once it has taken a step; the largest `usize` if there are more.
     pub fn state_numbers(&self, index: usize) -> usize {
-        let shape = self.members.get(index).map_or((0, 0), |m| (m.spec.rows, m.spec.cols));
-        self.rule(index).map_or(0, |rule| rule.state_numbers(shape))
+        let live = self.members.get(index).filter(|member| member.is_live());
+        live.map_or(0, |member| {
+            member.with_rule(&self.rules, |rule| rule.state_numbers((member.spec.rows, member.spec.cols)))
+        })
     }
 
     /// Bytes of state once every parameter has taken a step; the largest `usize` if there are more.

@@ -6,7 +6,7 @@ use super::parameter::BlockState;
 use super::progress::Progress;
 use super::{Missing, Optimizer, RestoreOptions, Restored, Setting, differences, settings_of};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result, Scalar};
-use crate::state::{BufferSpec, State};
+use crate::state::{BufferSpec, MASTER, State};
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// The most steps that a saved state may count: up to here every count is a double of its own, as bias corrections
@@ -129,11 +129,10 @@ impl<B: Backend> Optimizer<B> {
             return Err(refuse("the parameter has another rule there"));
         }
         let mut block = BlockState { state: State::default(), steps: saved.steps };
-        let rule = &*self.rules[member.rule];
         if saved.steps == 0 || !member.is_live() {
             return Ok(block);
         }
-        for spec in rule.buffers(shape) {
+        for spec in member.with_rule(&self.rules, |rule| rule.buffers(shape)) {
             let Some((rows, cols)) = saved.shape_of(version, &spec) else {
                 if spec.zeros {
                     return Err(refuse("a buffer is missing"));
@@ -150,7 +149,7 @@ impl<B: Backend> Optimizer<B> {
             let matrix = if (rows, cols) == (spec.rows, spec.cols) {
                 matrix
             } else {
-                let resized = rule.resize(&spec, &matrix, self.workspace.backend())?;
+                let resized = self.rules[member.rule].resize(&spec, &matrix, self.workspace.backend())?;
                 resized.ok_or_else(|| refuse("a buffer has another shape there"))?
             };
             block.state.put(spec.name, matrix);
@@ -261,7 +260,7 @@ impl SavedParameter {
     /// The saved shape of a buffer. Version 1 does not tell: all buffers of the rule.
     fn shape_of(&self, version: u32, spec: &BufferSpec) -> Option<(usize, usize)> {
         if version < 2 {
-            return Some((spec.rows, spec.cols));
+            return (spec.name != MASTER).then_some((spec.rows, spec.cols));
         }
         let saved = self.buffers.iter().find(|saved| *saved.name == *spec.name)?;
         Some((saved.rows, saved.cols))

@@ -1,6 +1,6 @@
 //! A step: the update of each parameter, and whether the step came to its end.
 
-use super::model::{Member, ModelRates, SharedRules};
+use super::model::{Member, ModelRates, SharedRules, with_rule};
 use super::progress::Progress;
 use super::{Config, Optimizer, ParameterSpec, Prepared};
 use crate::backend::{Backend, Error, Gradient, Matrix, Result, check_shape};
@@ -86,7 +86,9 @@ impl<B: Backend> Optimizer<B> {
     {
         for (index, gradient) in gradients {
             if let Some(Member { spec, rule, block }) = self.members.get_mut(index).filter(|m| m.is_live()) {
-                let reserved = block.reserve(&*self.rules[*rule], gradient, self.workspace.backend());
+                let backend = self.workspace.backend();
+                let reserved =
+                    with_rule(&*self.rules[*rule], spec, |rule| block.reserve(rule, gradient, backend));
                 reserved.map_err(|error| error.for_parameter(&spec.name))?;
             }
         }
@@ -148,13 +150,15 @@ impl<B: Backend> Update<'_, B> {
             return Ok(StepInfo::default());
         }
         let Member { spec, rule, block } = member;
-        let (rule, rates) = (&*self.rules[*rule], self.rates.of(self.config, spec, self.model_step));
+        let rates = self.rates.of(self.config, spec, self.model_step);
         let gradient = self.prepared.replaced(index).unwrap_or(gradient);
         let scaled = match &self.prepared.scale {
             Some(factor) => Gradient::scaled(gradient, factor),
             None => Gradient::new(gradient),
         };
-        let outcome = match block.step(rule, weights, &scaled, rates, workspace) {
+        let outcome = match with_rule(&*self.rules[*rule], spec, |rule| {
+            block.step(rule, weights, &scaled, rates, workspace)
+        }) {
             // Nobody asked for the check, and a map that goes by norms met a NaN on the host. A device would not have
             // noticed: the image of such a matrix is NaN.
             Err(error) if !self.config.check_finite && error.is_non_finite() => {

@@ -63,6 +63,7 @@
 
 mod clipped;
 mod composed;
+mod master;
 mod presets;
 mod range;
 mod recipe;
@@ -71,6 +72,7 @@ mod update_rule;
 
 pub use clipped::Clipped;
 pub use composed::Composed;
+pub use master::{Master, Rounding};
 pub(crate) use range::non_finite;
 pub use range::{Dots, GradientLimits, check_gradient};
 pub use recipe::Recipe;

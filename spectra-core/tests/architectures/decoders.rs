@@ -1,4 +1,4 @@
-use super::{Architecture, BIAS, EMBEDDING, HEAD, MATRIX, NORM};
+use super::{Architecture, BIAS, EMBEDDING, FUSED, HEAD, MATRIX, NORM, NOT_SPLIT};
 
 pub(crate) const ALL: &[Architecture] = &[
     (
@@ -87,7 +87,7 @@ pub(crate) const ALL: &[Architecture] = &[
             ("transformer.wte.weight", &[50257, 768], EMBEDDING),
             ("transformer.wpe.weight", &[1024, 768], EMBEDDING),
             ("transformer.h.0.ln_1.weight", &[768], NORM),
-            ("transformer.h.0.attn.c_attn.weight", &[768, 2304], MATRIX),
+            ("transformer.h.0.attn.c_attn.weight", &[768, 2304], FUSED),
             ("transformer.h.0.attn.c_attn.bias", &[2304], BIAS),
             ("transformer.h.0.attn.c_proj.weight", &[768, 768], MATRIX),
             ("transformer.h.0.mlp.c_fc.weight", &[768, 3072], MATRIX),
@@ -99,7 +99,7 @@ pub(crate) const ALL: &[Architecture] = &[
         "Pythia-160M (GPT-NeoX), transformers",
         &[
             ("gpt_neox.embed_in.weight", &[50304, 768], EMBEDDING),
-            ("gpt_neox.layers.0.attention.query_key_value.weight", &[2304, 768], MATRIX),
+            ("gpt_neox.layers.0.attention.query_key_value.weight", &[2304, 768], NOT_SPLIT),
             ("gpt_neox.layers.0.attention.dense.weight", &[768, 768], MATRIX),
             ("gpt_neox.layers.0.mlp.dense_h_to_4h.weight", &[3072, 768], MATRIX),
             ("gpt_neox.layers.0.mlp.dense_4h_to_h.weight", &[768, 3072], MATRIX),

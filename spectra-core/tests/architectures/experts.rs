@@ -1,4 +1,4 @@
-use super::{Architecture, BIAS, EMBEDDING, EXPERTS, HEAD, MATRIX, NORM, VECTOR};
+use super::{Architecture, BIAS, EMBEDDING, EXPERTS, HEAD, MATRIX, NORM, NOT_SPLIT, STACKED, VECTOR};
 
 pub(crate) const ALL: &[Architecture] = &[
     (
@@ -16,8 +16,8 @@ pub(crate) const ALL: &[Architecture] = &[
         "Mixtral-8x7B, transformers 5",
         &[
             ("model.layers.0.mlp.gate.weight", &[8, 4096], MATRIX),
-            ("model.layers.0.mlp.experts.gate_up_proj", &[8, 28672, 4096], EXPERTS),
-            ("model.layers.0.mlp.experts.down_proj", &[8, 4096, 14336], EXPERTS),
+            ("model.layers.0.mlp.experts.gate_up_proj", &[8, 28672, 4096], STACKED),
+            ("model.layers.0.mlp.experts.down_proj", &[8, 4096, 14336], STACKED),
         ],
     ),
     (
@@ -50,9 +50,9 @@ pub(crate) const ALL: &[Architecture] = &[
             ("model.embed_tokens.weight", &[201_088, 2880], EMBEDDING),
             ("model.layers.0.self_attn.sinks", &[64], VECTOR),
             ("model.layers.0.mlp.router.weight", &[32, 2880], MATRIX),
-            ("model.layers.0.mlp.experts.gate_up_proj", &[32, 2880, 5760], EXPERTS),
+            ("model.layers.0.mlp.experts.gate_up_proj", &[32, 2880, 5760], STACKED),
             ("model.layers.0.mlp.experts.gate_up_proj_bias", &[32, 5760], BIAS),
-            ("model.layers.0.mlp.experts.down_proj", &[32, 2880, 2880], EXPERTS),
+            ("model.layers.0.mlp.experts.down_proj", &[32, 2880, 2880], STACKED),
             ("lm_head.weight", &[201_088, 2880], HEAD),
         ],
     ),
@@ -70,7 +70,7 @@ pub(crate) const ALL: &[Architecture] = &[
         &[
             ("transformer.wte.weight", &[100_352, 6144], EMBEDDING),
             ("transformer.blocks.0.norm_attn_norm.norm_1.weight", &[6144], NORM),
-            ("transformer.blocks.0.norm_attn_norm.attn.Wqkv.weight", &[8192, 6144], MATRIX),
+            ("transformer.blocks.0.norm_attn_norm.attn.Wqkv.weight", &[8192, 6144], NOT_SPLIT),
             ("transformer.blocks.0.ffn.router.layer.weight", &[16, 6144], MATRIX),
             ("transformer.blocks.0.ffn.experts.mlp.w1", &[172_032, 6144], EXPERTS),
             ("transformer.norm_f.weight", &[6144], NORM),

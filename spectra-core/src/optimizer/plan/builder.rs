@@ -257,7 +257,7 @@ impl PlanBuilder {
         if rule == Rule::Spectral && blocks.iter().any(|block| block.shape().0.min(block.shape().1) <= 1) {
             return Err(refuse(name, "has a block that is no matrix (one row or column)"));
         }
-        Ok(Entry { name: name.into(), shape: shape.into(), rule, view, reason, group, blocks })
+        Ok(Entry { name: name.into(), shape: shape.into(), rule, view, reason, group, blocks, master: false })
     }
 }
 

@@ -117,5 +117,6 @@ pub(super) fn block_numbers<C: StateCost>(entry: &Entry, block: &Block, cost: &C
         (None, Some(name)) => cost.named_numbers(name, rows, cols),
         (None, None) => cost.state_numbers(entry.rule(), rows, cols),
     };
-    numbers as u64
+    let master = if entry.has_master() { rows.saturating_mul(cols) } else { 0 };
+    numbers.saturating_add(master) as u64
 }

@@ -111,6 +111,7 @@ pub struct Entry {
     pub(super) reason: Reason,
     pub(super) group: Group,
     pub(super) blocks: Box<[Block]>,
+    pub(super) master: bool,
 }
 
 impl Entry {
@@ -151,6 +152,12 @@ impl Entry {
     #[must_use]
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+
+    /// Whether the state keeps a [master](crate::rules::Master) of the weights.
+    #[must_use]
+    pub fn has_master(&self) -> bool {
+        self.master
     }
 
     /// What is not the model's.

@@ -2,7 +2,7 @@
 
 use super::entry::Rule;
 use crate::backend::{Result, require};
-use crate::rules::Recipe;
+use crate::rules::{Recipe, Rounding};
 use crate::schedules::ClipSchedule;
 use alloc::boxed::Box;
 use core::fmt;
@@ -30,6 +30,7 @@ pub struct Group {
     lr_group: Option<Box<str>>,
     pub(crate) weight_decay: Option<f64>,
     pub(crate) clip_schedule: Option<ClipSchedule>,
+    rounding: Option<Rounding>,
 }
 
 /// A rule that is not the model's.
@@ -59,6 +60,19 @@ impl Group {
     pub fn clip_schedule(mut self, schedule: ClipSchedule) -> Self {
         self.clip_schedule = Some(schedule);
         self
+    }
+
+    /// How weights of 16 bits take an update, where it is not as the model's.
+    #[must_use]
+    pub fn round(mut self, rounding: Rounding) -> Self {
+        self.rounding = Some(rounding);
+        self
+    }
+
+    /// What [`round`](Self::round) has set.
+    #[must_use]
+    pub fn rounding(&self) -> Option<Rounding> {
+        self.rounding
     }
 
     /// The model's spectral or elementwise rule, or none.
@@ -164,6 +178,7 @@ impl Group {
             lr_group: later.lr_group.or(self.lr_group),
             weight_decay: later.weight_decay.or(self.weight_decay),
             clip_schedule: later.clip_schedule.or(self.clip_schedule),
+            rounding: later.rounding.or(self.rounding),
         }
     }
 }

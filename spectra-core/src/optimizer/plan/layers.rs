@@ -79,7 +79,7 @@ pub(super) fn layers(entries: &[Entry]) -> Vec<Layers<'_>> {
             suffix => stem.push_str(&suffix.to_string()),
         }
         let shapes = (entry.shape(), block.shape());
-        let key = (stem.clone(), shapes, entry.rule(), entry.reason(), entry.group().to_string());
+        let key = (stem.clone(), shapes, entry.rule(), entry.reason(), group_text(entry));
         let at = *by_key.entry(key).or_insert(layers.len());
         if at == layers.len() {
             let empty = indices.iter().map(|_| BTreeSet::new()).collect();
@@ -93,6 +93,13 @@ pub(super) fn layers(entries: &[Entry]) -> Vec<Layers<'_>> {
         }
     }
     layers
+}
+
+/// What is not the model's, and whether there is a master.
+pub(super) fn group_text(entry: &Entry) -> String {
+    let (group, master) = (entry.group().to_string(), if entry.has_master() { "master" } else { "" });
+    let comma = if group.is_empty() || master.is_empty() { "" } else { ", " };
+    group + comma + master
 }
 
 /// Of a parameter and of its block.

@@ -94,6 +94,7 @@ pub use split::{Block, Place, Split};
 pub use table::Table;
 
 use super::ParameterSpec;
+use crate::rules::Rounding;
 use alloc::vec::Vec;
 
 /// A rule for every parameter of a model, in the order they were given.
@@ -121,6 +122,17 @@ impl Plan {
         self.entries.iter().find(|entry| entry.name() == name)
     }
 
+    /// The same plan where the state keeps a [master](crate::rules::Master) of every parameter that is not frozen, whose
+    /// weights, by its place in the plan, have 16 bits, and whose [`Rounding`] asks for one: its group's, or else `rounding`.
+    #[must_use]
+    pub fn with_masters(mut self, rounding: Rounding, has_sixteen_bits: impl Fn(usize) -> bool) -> Self {
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            let asked = entry.group.rounding().unwrap_or(rounding) == Rounding::Master;
+            entry.master = asked && entry.rule != Rule::Frozen && has_sixteen_bits(at);
+        }
+        self
+    }
+
     /// Every matrix that is optimized: the blocks of all parameters, as [`Optimizer::new`](super::Optimizer::new) takes and numbers them. A
     /// parameter that is not [split](PlanBuilder::split) is one.
     ///
@@ -136,7 +148,11 @@ impl Plan {
     pub fn parameters(&self) -> impl Iterator<Item = ParameterSpec> + '_ {
         self.blocks().map(|(_, entry, block)| {
             let group = entry.group().clone();
-            ParameterSpec { group, ..ParameterSpec::new(block.name(), block.shape(), entry.rule()) }
+            ParameterSpec {
+                group,
+                master: entry.has_master(),
+                ..ParameterSpec::new(block.name(), block.shape(), entry.rule())
+            }
         })
     }
 

@@ -8,7 +8,7 @@ use core::fmt;
 use super::Plan;
 use super::cost::{StateCost, StateTotals, block_numbers};
 use super::entry::Rule;
-use super::layers::layers;
+use super::layers::{group_text, layers};
 
 /// Prints a plan: see [`Plan::table`].
 ///
@@ -50,7 +50,7 @@ impl<'a, C: StateCost> Table<'a, C> {
                     _ => shape_text(&[group.block.shape().0, group.block.shape().1]),
                 },
                 group.first.rule().to_string(),
-                group.first.group().to_string(),
+                group_text(group.first),
                 thousands(numbers),
                 bytes_text(bytes),
                 group.first.reason().to_string(),
