@@ -18,7 +18,7 @@ use burn::tensor::DType;
 use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::linalg::UnitNorm;
 use spectra_core::optimizer::Config as Settings;
-use spectra_core::optimizer::plan::{Entry, Plan, PlanBuilder, Rule, StateCost, Table};
+use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
 use std::fmt;
 
 /// The optimizer of a module: hidden matrices by the spectral rule, embeddings, heads, norms and vectors
@@ -43,6 +43,7 @@ pub struct Hybrid {
     pub(super) settings: Settings,
     pub(super) clipping: Option<GradientClipping>,
     plan: Plan,
+    rules: BurnRules,
     norm: Option<UnitNorm<BurnScalar>>,
     missing: Vec<usize>,
 }
@@ -90,6 +91,10 @@ impl Hybrid {
         let mut members = Vec::with_capacity(found.len());
         for (found, entry) in found.into_iter().zip(plan.entries()) {
             let named = |error: Error| error.for_parameter(entry.name());
+            if entry.blocks().len() != 1 || entry.blocks().iter().any(|block| block.place().transposed) {
+                let what = "a parameter that its plan splits or turns (`PlanBuilder::whole` does not)";
+                return Err(named(Error::new("optimizer", ErrorKind::Unsupported { what })));
+            }
             let (rows, cols) = entry.view();
             let view = View { rule: entry.rule(), rows, cols, layout: found.layout };
             let assigned =
@@ -115,6 +120,7 @@ impl Hybrid {
             settings: config.settings(),
             clipping,
             plan,
+            rules: rules.clone(),
             norm: None,
             missing: Vec::new(),
         })
@@ -304,10 +310,8 @@ impl StateCost for &Hybrid {
         self.spectral.of_rule(rule).map_or(0, |assigned| assigned.state_numbers((rows, cols)))
     }
 
-    fn entry_numbers(&self, entry: &Entry) -> usize {
-        let member = self.members.iter().find(|member| member.found.name == entry.name());
-        let assigned = member.and_then(|member| member.assigned.as_ref());
-        assigned.map_or(0, |assigned| assigned.state_numbers(entry.view()))
+    fn named_numbers(&self, rule: &str, rows: usize, cols: usize) -> usize {
+        self.rules.get(rule).map_or(0, |rule| rule.single().state_numbers((rows, cols)))
     }
 
     fn bytes_per_number(&self) -> usize {
