@@ -71,7 +71,7 @@ impl Hybrid {
     /// An invalid setting; a parameter that the module has twice; a rule that matches nothing or cannot be followed (see
     /// [`PlanBuilder::build`]); a module without a parameter that is not frozen.
     pub fn new<M: Module>(config: &SpectralConfig, module: &M, builder: &PlanBuilder) -> Result<Self> {
-        Self::with_rules(config, module, builder, &BurnRules::new())
+        Self::with_rules(config, module, builder, BurnRules::new())
     }
 
     /// The same with rules of one's own, which the plan's groups [name](spectra_core::optimizer::plan::Group::named).
@@ -82,7 +82,7 @@ impl Hybrid {
         config: &SpectralConfig,
         module: &M,
         builder: &PlanBuilder,
-        rules: &BurnRules,
+        rules: BurnRules,
     ) -> Result<Self> {
         config.validate()?;
         let spectral = Spectral::new(config);
@@ -98,7 +98,7 @@ impl Hybrid {
             let (rows, cols) = entry.view();
             let view = View { rule: entry.rule(), rows, cols, layout: found.layout };
             let assigned =
-                spectral.of_rule(view.rule).map(|assigned| assigned.in_group(entry.group(), rules));
+                spectral.of_rule(view.rule).map(|assigned| assigned.in_group(entry.group(), &rules));
             let assigned = assigned.transpose().map_err(named)?;
             if let Some(assigned) = &assigned {
                 assigned.validate(found.dtype, (rows, cols)).map_err(named)?;
@@ -120,19 +120,19 @@ impl Hybrid {
             settings: config.settings(),
             clipping,
             plan,
-            rules: rules.clone(),
+            rules,
             norm: None,
             missing: Vec::new(),
         })
     }
 
-    /// Who got which rule and why; [`table`](Self::table) prints it.
+    /// Who got which rule and why; [`plan_table`](Self::plan_table) prints it.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// The plan as a printable table with what the state costs, rules of one's own included.
-    pub fn table(&self) -> Table<'_, &Self> {
+    pub fn plan_table(&self) -> Table<'_, &Self> {
         self.plan.table(self)
     }
 

@@ -37,8 +37,8 @@ impl<R: UpdateRule<BurnBackend<f32>> + UpdateRule<BurnBackend<f64>>> BurnRule fo
 /// let rules = BurnRules::new().with("clipped mars", Clipped::new(Recipe::preset("mars")?, clip));
 /// let builder = Plan::builder().group("*weight", |group| group.named("clipped mars"));
 /// # let model = LinearConfig::new(4, 8).init(&Device::flex().autodiff());
-/// let optimizer = Hybrid::with_rules(&SpectralConfig::preset("spectra")?, &model, &builder, &rules)?;
-/// println!("{}", optimizer.table());
+/// let optimizer = Hybrid::with_rules(&SpectralConfig::preset("spectra")?, &model, &builder, rules)?;
+/// println!("{}", optimizer.plan_table());
 /// # Ok::<(), spectra_burn::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]

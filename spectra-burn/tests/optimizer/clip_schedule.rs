@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device};
-use spectra_burn::SpectralConfig;
+use spectra_burn::{PreClip, Settings, SpectralConfig};
 use spectra_core::backend::ErrorKind;
 use spectra_core::maps::SpectralMap;
 use spectra_core::optimizer::Recipe;
@@ -168,4 +168,57 @@ fn a_schedule_beside_recipes_that_do_not_clip_is_refused() {
             assert!(error.to_string().contains("clip_schedule"), "{error}");
         }
     }
+}
+
+#[test]
+fn the_pre_clips_schedule_follows_the_models_step_too() {
+    let config = SpectralConfig::preset("muon").unwrap().with_pre_clip(Some(PreClip::new(0.1)));
+    let scheduled = config.clone().with_pre_clip_schedule(Some(schedule()));
+    let (mut model, mut by_learner, mut by_hand) = (Model::new(), Model::new(), Model::new());
+    let mut optimizer = scheduled.init_for(&model).unwrap();
+    let mut learners = scheduled.init_for(&by_learner).unwrap().optimizer().unwrap();
+    let mut expected = config.init_for(&by_hand).unwrap();
+    for at in 0..STEPS {
+        let gradients = model.gradients(at);
+        model = optimizer.step(LR, model, gradients).unwrap();
+        let gradients = by_learner.gradients(at);
+        by_learner = step(&mut learners, LR, by_learner, gradients).unwrap();
+        expected.set_pre_clip_factor(schedule().factor(at)).unwrap();
+        let gradients = by_hand.gradients(at);
+        by_hand = expected.step(LR, by_hand, gradients).unwrap();
+        assert_eq!(model.values(), by_hand.values(), "step {at}");
+        assert_eq!(by_learner.values(), by_hand.values(), "step {at}, learner");
+    }
+    // Without it the weights are others.
+    let mut plain = Model::new();
+    let mut optimizer = config.init_for(&plain).unwrap();
+    for at in 0..STEPS {
+        let gradients = plain.gradients(at);
+        plain = optimizer.step(LR, plain, gradients).unwrap();
+    }
+    assert_ne!(plain.values(), model.values());
+}
+
+#[test]
+fn schedules_come_with_the_cores_settings_but_the_learning_rates_does_not() {
+    let rate = LearningRateSchedule::wsd(STEPS, FinalDecay::default()).unwrap();
+    let preset = || SpectralConfig::preset("spectra-signum").unwrap();
+    let set = preset().with_settings(|s| {
+        s.pre_clip(PreClip::new(0.1)).clip_schedule(schedule()).pre_clip_schedule(schedule())
+    });
+    let set = set.unwrap();
+    assert_eq!((set.clip_schedule, set.pre_clip_schedule), (Some(schedule()), Some(schedule())));
+    let again = set.with_settings(|s| s.beta2(0.9)).unwrap();
+    assert_eq!((again.clip_schedule, again.pre_clip_schedule), (Some(schedule()), Some(schedule())));
+
+    let settings = Settings::preset("spectra-signum").unwrap().clip_schedule(schedule());
+    assert_eq!(SpectralConfig::try_from(settings).unwrap().clip_schedule, Some(schedule()));
+    for error in [
+        preset().with_settings(|s| s.lr_schedule(rate)).unwrap_err(),
+        SpectralConfig::try_from(settings.lr_schedule(rate)).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("lr_schedule"), "{error}");
+    }
+    let error = preset().with_pre_clip_schedule(Some(schedule())).build().unwrap_err();
+    assert!(error.to_string().contains("pre_clip_schedule"), "{error}");
 }
