@@ -5,13 +5,22 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use spectra_core::optimizer::Recipe;
 use spectra_core::schedules::DecayCurve;
 
 use crate::Failure;
 use crate::numbers::{count, fraction, nonnegative, positive};
+
+/// What an optimizer's own rule updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ApplyTo {
+    /// Hidden matrices; AdamW the rest.
+    Matrices,
+    /// Everything: vectors by their norm.
+    All,
+}
 
 /// Trains the same small language model once with each optimizer and compares them.
 ///
@@ -38,6 +47,10 @@ pub struct CommandLine {
     /// Peak learning rate of embedding, head and norms, which all optimizers give to AdamW [default: tuned]
     #[arg(long, value_name = "[NAME=]RATE", value_delimiter = ',', allow_hyphen_values = true)]
     pub elementwise_lr: Vec<String>,
+
+    /// What an optimizer's own rule updates; what is no hidden matrix keeps --elementwise-lr
+    #[arg(long, value_enum, default_value_t = ApplyTo::Matrices)]
+    pub apply_to: ApplyTo,
 
     /// Adam's decay of the squared gradient, wherever Adam is used [default: tuned]
     #[arg(long, value_name = "[NAME=]NUMBER", value_delimiter = ',', allow_hyphen_values = true)]

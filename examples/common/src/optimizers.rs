@@ -139,6 +139,7 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
         .elementwise_lr(settings.elementwise_lr)
         .weight_decay(settings.weight_decay)
         .clip_norm(settings.clip_norm);
+    let config = if settings.apply_to_all { config.apply_to_all() } else { config };
     config.validate::<f32>().map_err(Failure::input)?;
     Ok(config)
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::command_line::ApplyTo;
 use crate::optimizers::Choice;
 use crate::text::Text;
 use crate::{CommandLine, Failure, ModelSizes};
@@ -19,6 +20,9 @@ pub struct Settings {
     pub lr: f64,
     /// Peak learning rate of everything else.
     pub elementwise_lr: f64,
+    /// Whether the optimizer's own rule updates everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apply_to_all: bool,
     /// Adam's decay of the squared gradient.
     pub beta2: f64,
     /// Share of the singular directions taken for the spike, where there is tail shrink.
@@ -76,6 +80,7 @@ impl Settings {
             optimizer: choice.name.clone(),
             lr: choice.lr,
             elementwise_lr: choice.elementwise_lr,
+            apply_to_all: line.apply_to == ApplyTo::All,
             beta2: choice.beta2,
             rank_ratio: choice.rank_ratio,
             clip: choice.clip,
@@ -170,6 +175,7 @@ pub(crate) mod tests {
             optimizer: "adamw".into(),
             lr: 1e-3,
             elementwise_lr: 1e-3,
+            apply_to_all: false,
             beta2: 0.95,
             rank_ratio: None,
             clip: None,
