@@ -8,7 +8,7 @@ use burn::tensor::DType;
 use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::optimizer::Rates;
 use spectra_core::optimizer::plan::Group;
-use spectra_core::rules::UpdateRule;
+use spectra_core::rules::{Master, Rounding, UpdateRule};
 use spectra_core::schedules::ClipSchedule;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub(super) struct Assigned {
     /// `None`: the rule's own.
     weight_decay: Option<f64>,
     clip_schedule: Option<ClipSchedule>,
+    /// How weights of 16 bits take an update.
+    rounding: Rounding,
 }
 
 impl Assigned {
@@ -29,15 +31,16 @@ impl Assigned {
         rule: impl BurnRule + 'static,
         lr_factor: f64,
         clip_schedule: Option<ClipSchedule>,
+        rounding: Rounding,
     ) -> Self {
-        Self { rule: Arc::new(rule), lr_factor, weight_decay: None, clip_schedule }
+        Self { rule: Arc::new(rule), lr_factor, weight_decay: None, clip_schedule, rounding }
     }
 
-    /// The same with what the group sets.
+    /// The same for a parameter of this type with what its group sets.
     ///
     /// # Errors
     /// A rule that is not among these.
-    pub(super) fn in_group(&self, group: &Group, rules: &BurnRules) -> Result<Self> {
+    pub(super) fn in_group(&self, dtype: DType, group: &Group, rules: &BurnRules) -> Result<Self> {
         let rule = match (group.own_recipe(), group.rule_name()) {
             (Some(recipe), _) => Arc::new(*recipe) as Arc<dyn BurnRule>,
             (None, Some(name)) => rules.get(name).ok_or_else(|| {
@@ -51,12 +54,31 @@ impl Assigned {
             lr_factor: self.lr_factor * group.lr_factor(),
             weight_decay: group.decay().or(self.weight_decay),
             clip_schedule: group.own_clip_schedule().or(self.clip_schedule),
+            rounding: match dtype {
+                DType::BF16 | DType::F16 => group.rounding().unwrap_or(self.rounding),
+                _ => Rounding::Nearest,
+            },
         })
     }
 
     /// The rule in `E`.
     pub(super) fn rule<E: Arithmetic>(&self) -> &dyn UpdateRule<BurnBackend<E>> {
         E::rule(&*self.rule)
+    }
+
+    /// Runs `f` on the rule in `E` of a parameter of this type, with a master of its weights if the state keeps one.
+    pub(super) fn with_rule<E: Arithmetic, R>(
+        &self,
+        dtype: DType,
+        f: impl FnOnce(&dyn UpdateRule<BurnBackend<E>>) -> R,
+    ) -> R {
+        let rule = self.rule::<E>();
+        if self.has_master(dtype) { f(&Master(rule)) } else { f(rule) }
+    }
+
+    /// Whether the state of a parameter of this type keeps a master of its weights.
+    pub(super) fn has_master(&self, dtype: DType) -> bool {
+        self.rounding == Rounding::Master && matches!(dtype, DType::BF16 | DType::F16)
     }
 
     /// The rates of a step at the learning rate of the hidden matrices and the model's step, from 1.
@@ -76,7 +98,7 @@ impl Assigned {
             _ => self.rule::<f32>().validate(),
         }?;
         self.validate_rates(dtype, self.rates(0.0, 1, None))?;
-        let buffers = self.rule::<f32>().buffers(shape);
+        let buffers = self.with_rule::<f32, _>(dtype, |rule| rule.buffers(shape));
         let twice = |(at, name)| buffers[..at].iter().any(|other| other.name == name);
         if buffers.iter().map(|buffer| buffer.name).enumerate().any(twice) {
             let (name, reason) = (self.rule::<f32>().signature().into(), "keeps two buffers of one name");
@@ -93,9 +115,9 @@ impl Assigned {
         }
     }
 
-    /// Numbers of state of a parameter of this shape.
-    pub(super) fn state_numbers(&self, shape: (usize, usize)) -> usize {
-        self.rule::<f32>().state_numbers(shape)
+    /// Numbers of state of a parameter of this type and shape.
+    pub(super) fn state_numbers(&self, dtype: DType, shape: (usize, usize)) -> usize {
+        self.with_rule::<f32, _>(dtype, |rule| rule.state_numbers(shape))
     }
 }
 

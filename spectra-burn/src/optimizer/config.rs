@@ -8,6 +8,7 @@ use burn::optim::ModuleOptimizer;
 use spectra_core::backend::{self, Error, ErrorKind};
 use spectra_core::optimizer::plan::Plan;
 use spectra_core::optimizer::{Config as Settings, PreClip, Recipe};
+use spectra_core::rules::Rounding;
 use spectra_core::schedules::ClipSchedule;
 
 /// How a parameter is stored.
@@ -50,6 +51,8 @@ pub struct SpectralConfig {
     pub clip_schedule: Option<ClipSchedule>,
     /// Factor of the pre-clip's threshold at each step of the model.
     pub pre_clip_schedule: Option<ClipSchedule>,
+    /// How weights of 16 bits take an update; `None`: by a master in the state.
+    pub rounding: Option<Rounding>,
     /// How two-dimensional parameters are stored, for [`build`](Self::build) and [`init`](Self::init), which know no more of a
     /// parameter than its shape.
     #[config(default = "Orientation::InByOut")]
@@ -120,6 +123,7 @@ impl SpectralConfig {
             .with_pre_clip(settings.pre_clip)
             .with_clip_schedule(settings.clip_schedule)
             .with_pre_clip_schedule(settings.pre_clip_schedule)
+            .with_rounding(Some(settings.rounding))
             .with_clip_norm(settings.clip_norm)
             .with_check_finite(settings.check_finite)
             .with_require_gradients(Some(settings.require_gradients)))
@@ -203,6 +207,7 @@ impl SpectralConfig {
         settings.pre_clip = self.pre_clip;
         settings.clip_schedule = self.clip_schedule;
         settings.pre_clip_schedule = self.pre_clip_schedule;
+        settings.rounding = self.rounding.unwrap_or_default();
         settings.check_finite = self.check_finite;
         settings.require_gradients = self.require_gradients == Some(true);
         settings

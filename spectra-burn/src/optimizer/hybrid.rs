@@ -88,6 +88,9 @@ impl Hybrid {
         let spectral = Spectral::new(config);
         let found = parameters(module, config.layouts.as_deref().unwrap_or_default())?;
         let plan = builder.build(found.iter().map(|found| (found.name.as_str(), found.out_by_in())))?;
+        let sixteen_bits =
+            |at: usize| found.get(at).is_some_and(|found| matches!(found.dtype, DType::BF16 | DType::F16));
+        let plan = plan.with_masters(config.rounding.unwrap_or_default(), sixteen_bits);
         let mut members = Vec::with_capacity(found.len());
         for (found, entry) in found.into_iter().zip(plan.entries()) {
             let named = |error: Error| error.for_parameter(entry.name());
@@ -97,8 +100,9 @@ impl Hybrid {
             }
             let (rows, cols) = entry.view();
             let view = View { rule: entry.rule(), rows, cols, layout: found.layout };
-            let assigned =
-                spectral.of_rule(view.rule).map(|assigned| assigned.in_group(entry.group(), &rules));
+            let assigned = spectral
+                .of_rule(view.rule)
+                .map(|assigned| assigned.in_group(found.dtype, entry.group(), &rules));
             let assigned = assigned.transpose().map_err(named)?;
             if let Some(assigned) = &assigned {
                 assigned.validate(found.dtype, (rows, cols)).map_err(named)?;
@@ -146,7 +150,7 @@ impl Hybrid {
         let bytes = |member: &Member| {
             let assigned = member.assigned.as_ref()?;
             let size = if member.found.dtype == DType::F64 { 8 } else { 4 };
-            Some(size * assigned.state_numbers((member.view.rows, member.view.cols)))
+            Some(size * assigned.state_numbers(member.found.dtype, (member.view.rows, member.view.cols)))
         };
         self.members.iter().filter_map(bytes).sum()
     }
@@ -213,8 +217,9 @@ impl Hybrid {
     ///
     /// A finite update that leaves the range of a parameter's 16-bit type (beyond 65504 in f16) is said with the parameters' names,
     /// separated by commas, *after* the step, which has been taken and counted ([`steps`](Self::steps)): the module handed back is the
-    /// one after it, and these parameters hold infinities. An infinity is told of by the step that makes it and by no later one, so
-    /// training may go on with that module; nothing has to be restored. On devices other than burn's CPU it is not noticed,
+    /// one after it, and these parameters hold infinities. An infinity is told of by the step that makes it and by no later one, but
+    /// under a [master](crate::rules::Master) by every step until that is back in range. Training may go on with that module; nothing
+    /// has to be restored. On devices other than burn's CPU it is not noticed,
     /// because the host would have to wait.
     pub fn step<M: Module>(
         &mut self,
@@ -307,7 +312,7 @@ fn check_factor(operation: &'static str, factor: f64) -> Result<()> {
 /// Four bytes a number, or eight where every parameter is f64.
 impl StateCost for &Hybrid {
     fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize {
-        self.spectral.of_rule(rule).map_or(0, |assigned| assigned.state_numbers((rows, cols)))
+        self.settings.state_numbers(rule, rows, cols)
     }
 
     fn named_numbers(&self, rule: &str, rows: usize, cols: usize) -> usize {

@@ -103,9 +103,10 @@ impl DynOptimizer for Planned {
         let typed = match target {
             None => Err(refuse("it has a parameter that the plan has not")),
             Some(target) if target.shape.len() != rank => Err(refuse("the parameter has another rank there")),
-            Some(Target { assigned: Some(assigned), view, .. }) => {
-                Typed::load(prefix, source, assigned, *view)
+            Some(Target { assigned: Some(assigned), view, dtype, .. }) => {
+                Typed::load(prefix, source, assigned, *view, *dtype)
             }
+
             Some(_) => Err(refuse("it has a parameter that is frozen here")),
         };
         self.0.shared().load(target.map(|target| target.place), typed.as_ref().map_or(0, Typed::model_step));

@@ -43,10 +43,15 @@ pub struct Spectral {
 
 impl Spectral {
     pub(super) fn new(config: &SpectralConfig) -> Self {
-        let clip = config.clip_schedule;
+        let (clip, rounding) = (config.clip_schedule, config.rounding.unwrap_or_default());
         Self {
-            spectral: Assigned::new(config.spectral, 1.0, clip),
-            elementwise: Assigned::new(config.elementwise_recipe(), config.elementwise_lr_ratio, clip),
+            spectral: Assigned::new(config.spectral, 1.0, clip, rounding),
+            elementwise: Assigned::new(
+                config.elementwise_recipe(),
+                config.elementwise_lr_ratio,
+                clip,
+                rounding,
+            ),
             pre_clip: config.pre_clip,
             pre_clip_schedule: config.pre_clip_schedule,
             orientation: config.orientation,
@@ -59,8 +64,8 @@ impl Spectral {
     /// The same optimizer for one parameter.
     pub(super) fn for_parameter(&self, place: usize, member: &Member) -> Self {
         let Member { found, view, assigned } = member.clone();
-        let (name, shape) = (found.name.into(), found.shape.into());
-        let target = Target { place, name, shape, view, assigned };
+        let (name, shape, dtype) = (found.name.into(), found.shape.into(), found.dtype);
+        let target = Target { place, name, shape, dtype, view, assigned };
         Self { role: Role::Parameter(Arc::new(target)), ..self.clone() }
     }
 
@@ -153,8 +158,9 @@ impl Spectral {
             None => Gradient::new(&gradient),
         };
         let mut block = BlockState { state: buffers.state, steps: buffers.steps };
-        let done =
-            self.shared.with_workspace(&backend, |w| block.step(rule, &mut weights, &gradient, rates, w));
+        let done = self.shared.with_workspace(&backend, |w| {
+            assigned.with_rule::<E, _>(dtype, |rule| block.step(rule, &mut weights, &gradient, rates, w))
+        });
         let done = match done {
             // As in the core: nobody asked for the check, and the image of such a matrix is NaN.
             Err(error) if !self.check_finite && matches!(error.kind(), ErrorKind::NonFinite { .. }) => {

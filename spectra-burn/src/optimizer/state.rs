@@ -10,13 +10,13 @@ use burn_pack::Scalar;
 use spectra_core::backend::{self, Element, Error, ErrorKind};
 use spectra_core::optimizer::{Checksum, STATE_VERSION};
 use spectra_core::rules::UpdateRule;
-use spectra_core::state::{LAST_GRADIENT, MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM, SUBSPACE, State};
+use spectra_core::state::{LAST_GRADIENT, MASTER, MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM, SUBSPACE, State};
 
 /// The most steps that a record may count, as in the core: one more is no overflow.
 pub(super) const MOST_STEPS: u64 = 1 << 53;
 
 /// The buffers of the core's own rules, which a record is searched for beside those of its parameter's rule.
-const KNOWN: [&str; 5] = [MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM, LAST_GRADIENT, SUBSPACE];
+const KNOWN: [&str; 6] = [MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM, LAST_GRADIENT, SUBSPACE, MASTER];
 
 /// The state of one parameter of rank `D`: the buffers of its rule and the number of its steps.
 ///
@@ -88,10 +88,14 @@ impl<E: Arithmetic> Buffers<E> {
         Self { state: State::default(), steps: 0, model_step: 0, rule }
     }
 
-    /// An error unless they are finite buffers of this rule for this view.
-    fn verify(&self, assigned: &Assigned, view: View) -> backend::Result<()> {
-        let rule = assigned.rule::<E>();
-        self.state.check(&rule.buffers((view.rows, view.cols)))
+    /// The same without a master that a parameter of this type does not keep; an error unless they are finite buffers of its rule.
+    fn verified(mut self, assigned: &Assigned, view: View, dtype: DType) -> backend::Result<Self> {
+        if !assigned.has_master(dtype) {
+            self.state.take(MASTER);
+        }
+        let shape = (view.rows, view.cols);
+        self.state.check(&assigned.with_rule::<E, _>(dtype, |rule| rule.buffers(shape)))?;
+        Ok(self)
     }
 
     fn moved_to(mut self, device: &Device) -> Self {
@@ -194,13 +198,12 @@ impl Typed {
         src: &mut StateSource,
         assigned: &Assigned,
         view: View,
+        dtype: DType,
     ) -> backend::Result<Self> {
-        let typed = Self::unflatten(prefix, src, Some((assigned, view))).map_err(refuse)?;
-        match &typed {
-            Self::Single(buffers) => buffers.verify(assigned, view),
-            Self::Double(buffers) => buffers.verify(assigned, view),
-        }?;
-        Ok(typed)
+        Ok(match Self::unflatten(prefix, src, Some((assigned, view))).map_err(refuse)? {
+            Self::Single(buffers) => Self::Single(buffers.verified(assigned, view, dtype)?),
+            Self::Double(buffers) => Self::Double(buffers.verified(assigned, view, dtype)?),
+        })
     }
 
     /// Rebuilds a state on the CPU device from the buffers of the core's rules and of the parameter's own; the reason if it

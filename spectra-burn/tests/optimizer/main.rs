@@ -6,6 +6,7 @@ mod gradient_range;
 mod groups;
 mod layouts;
 mod learner;
+mod masters;
 mod model;
 mod on_device;
 mod own_rules;
