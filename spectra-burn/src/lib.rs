@@ -23,7 +23,7 @@
 //! that they are ([`Hybrid`]).
 //!
 //! **Schedules.** The learning rate comes with every step, from burn's schedulers or ours; the clip threshold's schedule
-//! ([`SpectralConfig::clip_threshold`]) follows the model's count of steps, which is saved with the state. Burn's own type
+//! ([`SpectralConfig::clip_schedule`]) follows the model's count of steps, which is saved with the state. Burn's own type
 //! tells nobody when a step begins: there the count is that of the most advanced parameter, exact for a plan's; a group's
 //! parameter that begins late may be one step behind. Clones of one such optimizer count together.
 //!
@@ -39,9 +39,9 @@ pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
     Config as Settings, Difference, PreClip, Recipe, Restored, StepScale, plan,
 };
-pub use spectra_core::{directions, linalg, maps, schedules};
+pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
 
-pub use optimizer::{Hybrid, Orientation, Refused, Spectral, SpectralConfig, SpectralState};
+pub use optimizer::{BurnRules, Hybrid, Orientation, Refused, Spectral, SpectralConfig, SpectralState};
 
 /// The code of the README, compiled and run.
 #[cfg(doctest)]

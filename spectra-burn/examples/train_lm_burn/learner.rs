@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use spectra_burn::{Hybrid, SpectralConfig};
-use spectra_core::directions::Slot;
+use spectra_core::state::MOMENTUM;
 use spectra_examples::{Batch, Failure, Learner, Observation, Parameter, Settings, Step, optimizers};
 
 use crate::model::{Decoder, cross_entropy};
@@ -43,7 +43,7 @@ impl Learner for BurnLearner {
         let (step, gradient) =
             self.step(batch, learning_rate, |model, gradients| matrix(model, Some(gradients), weight))?;
         let after = matrix(self.model()?, None, weight)?;
-        let momentum = self.optimizer.buffer(weight, Slot::Momentum).map_err(Failure::run)?;
+        let momentum = self.optimizer.buffer(weight, MOMENTUM).map_err(Failure::run)?;
         let momentum = momentum.ok_or_else(|| Failure::run(format!("{weight} has no momentum")))?;
         let [rows, columns] = momentum.dims();
         Ok((

@@ -1,6 +1,5 @@
 //! The settings, in burn's style.
 
-use super::clip_schedule::ClipSchedule;
 use super::{Hybrid, Spectral};
 use burn::config::Config;
 use burn::grad_clipping::GradientClippingConfig;
@@ -9,7 +8,8 @@ use burn::optim::ModuleOptimizer;
 use spectra_core::backend::{self, Error, ErrorKind};
 use spectra_core::optimizer::plan::Plan;
 use spectra_core::optimizer::{Config as Settings, PreClip, Recipe};
-use spectra_core::schedules::ClipThreshold;
+use spectra_core::rules::Rounding;
+use spectra_core::schedules::ClipSchedule;
 
 /// How a parameter is stored.
 #[derive(Config, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +46,13 @@ pub struct SpectralConfig {
     /// All gradients are multiplied by `min(1, clip_norm / (||G|| + 1e-6))`, with the norm over the whole model.
     /// [`Hybrid`] only; burn's own `grad_clipping` looks at one parameter at a time.
     pub clip_norm: Option<f64>,
-    /// The threshold at each step of the model, for recipes that clip: it takes the place of theirs. An error with recipes of
-    /// which none clips.
-    pub clip_threshold: Option<ClipThreshold>,
+    /// Factor of the clips' thresholds at each step of the model; a plan's groups may have another. An error with recipes of which
+    /// none clips.
+    pub clip_schedule: Option<ClipSchedule>,
+    /// Factor of the pre-clip's threshold at each step of the model.
+    pub pre_clip_schedule: Option<ClipSchedule>,
+    /// How weights of 16 bits take an update; `None`: by a master in the state.
+    pub rounding: Option<Rounding>,
     /// How two-dimensional parameters are stored, for [`build`](Self::build) and [`init`](Self::init), which know no more of a
     /// parameter than its shape.
     #[config(default = "Orientation::InByOut")]
@@ -88,7 +92,7 @@ impl SpectralConfig {
     /// Every setting of the recipes, by the builder methods of [`Settings`].
     ///
     /// # Errors
-    /// A setting outside its domain, or that neither recipe has; a learning rate, which comes with every step.
+    /// A setting outside its domain, or that neither recipe has; a learning rate or its schedule, as it comes with every step.
     pub fn with_settings(self, set: impl FnOnce(Settings) -> Settings) -> backend::Result<Self> {
         let settings = set(self.settings());
         if settings.lr != 1.0 {
@@ -96,23 +100,33 @@ impl SpectralConfig {
             return Err(Error::argument("config", "lr", settings.lr, requirement));
         }
         settings.validate_rules::<f64>()?;
-        let Self { clip_threshold, orientation, layouts, grad_clipping, .. } = self;
-        Ok(Self { clip_threshold, orientation, layouts, grad_clipping, ..Self::of(settings) })
+        let Self { orientation, layouts, grad_clipping, .. } = self;
+        Ok(Self { orientation, layouts, grad_clipping, ..Self::of(settings)? })
     }
 
     /// The same settings, once they are checked.
-    fn of(settings: Settings) -> Self {
+    fn of(settings: Settings) -> backend::Result<Self> {
+        if settings.lr_schedule.is_some() {
+            let (name, reason) = (
+                "lr_schedule".into(),
+                "is set, but the learning rate comes with every step, from burn's schedulers",
+            );
+            return Err(Error::new("config", ErrorKind::Name { name, reason }));
+        }
         let ratio = match settings.elementwise_lr {
             Some(lr) if settings.lr > 0.0 => lr / settings.lr,
             _ => 1.0,
         };
-        Self::new(settings.spectral)
+        Ok(Self::new(settings.spectral)
             .with_elementwise(Some(settings.elementwise))
             .with_elementwise_lr_ratio(ratio)
             .with_pre_clip(settings.pre_clip)
+            .with_clip_schedule(settings.clip_schedule)
+            .with_pre_clip_schedule(settings.pre_clip_schedule)
+            .with_rounding(Some(settings.rounding))
             .with_clip_norm(settings.clip_norm)
             .with_check_finite(settings.check_finite)
-            .with_require_gradients(Some(settings.require_gradients))
+            .with_require_gradients(Some(settings.require_gradients)))
     }
 
     /// The optimizer of one parameter group, for
@@ -182,9 +196,7 @@ impl SpectralConfig {
             let requirement = "non-negative and finite";
             return Err(Error::argument("config", "elementwise_lr_ratio", ratio, requirement));
         }
-        self.settings().validate_rules::<f64>()?;
-        let recipes = [&self.spectral, &self.elementwise_recipe()];
-        self.clip_threshold.map_or(Ok(()), |threshold| ClipSchedule(threshold).check(recipes))
+        self.settings().validate_rules::<f64>()
     }
 
     /// The same settings as the core has them, at a learning rate of 1.
@@ -193,6 +205,9 @@ impl SpectralConfig {
         settings.elementwise = self.elementwise_recipe();
         settings.clip_norm = self.clip_norm;
         settings.pre_clip = self.pre_clip;
+        settings.clip_schedule = self.clip_schedule;
+        settings.pre_clip_schedule = self.pre_clip_schedule;
+        settings.rounding = self.rounding.unwrap_or_default();
         settings.check_finite = self.check_finite;
         settings.require_gradients = self.require_gradients == Some(true);
         settings
@@ -202,9 +217,10 @@ impl SpectralConfig {
 impl TryFrom<Settings> for SpectralConfig {
     type Error = Error;
 
-    /// The same rules, ratio of learning rates, clips and checks of gradients. The learning rate itself comes with every step.
+    /// The same rules, ratio of learning rates, clips and checks of gradients. The learning rate itself comes with every step: a
+    /// schedule of it is refused.
     fn try_from(settings: Settings) -> backend::Result<Self> {
         settings.validate::<f64>()?;
-        Ok(Self::of(settings))
+        Self::of(settings)
     }
 }

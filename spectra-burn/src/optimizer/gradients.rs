@@ -13,6 +13,7 @@ use spectra_core::backend::{Backend, Coefficient, Error, ErrorKind, Matrix, Resu
 use spectra_core::linalg::{UnitNorm, norm_unit, squares_suffice};
 use spectra_core::optimizer::Config;
 use spectra_core::optimizer::plan::Rule;
+use spectra_core::rules::check_gradient;
 
 /// What was found out.
 pub(super) struct Measured {
@@ -68,7 +69,7 @@ pub(super) fn prepare<M: Module>(
     };
     if check_finite {
         let bound = (pre_clip_factor, bound);
-        all.visit(&mut InRange { spectral, settings, scale: scale.as_ref(), bound })?;
+        all.visit(&mut InRange { settings, scale: scale.as_ref(), bound })?;
     }
     Ok(Measured { norm, scale })
 }
@@ -225,7 +226,6 @@ impl Look for Divided {
 
 /// No gradient is too large for its rule.
 struct InRange<'a> {
-    spectral: &'a Spectral,
     settings: &'a Config,
     scale: Option<&'a BurnScalar>,
     /// The factor of the pre-clip's threshold, and a bound of the norm before the clips.
@@ -240,11 +240,11 @@ impl Look for InRange<'_> {
         member: &Member,
     ) -> Result<Replacement<E>> {
         let rule = member.view.rule;
-        let Some(recipe) = self.spectral.recipe(rule) else { return Ok(None) };
+        let Some(assigned) = &member.assigned else { return Ok(None) };
         let (factor, norm) = self.bound;
         let rank = member.view.rows.min(member.view.cols);
         let bound = self.settings.gradient_bound(rule, rank, factor, norm);
-        recipe.check_gradient(gradient, self.scale, bound).map(|()| None)
+        check_gradient(assigned.rule::<E>(), gradient, self.scale, bound).map(|()| None)
     }
 }
 

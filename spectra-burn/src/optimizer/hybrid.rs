@@ -1,5 +1,6 @@
 //! The optimizer of a whole module, by a plan.
 
+use super::assigned::Assigned;
 use super::gradients::{self, Measured};
 use super::overflow::overflow;
 use super::parameters::{Found, parameters};
@@ -7,7 +8,7 @@ use super::planned::module_optimizer;
 use super::present::missing_gradients;
 use super::shared::Prepared;
 use super::spectral::View;
-use super::{Refused, Spectral, SpectralConfig};
+use super::{BurnRules, Refused, Spectral, SpectralConfig};
 use crate::BurnScalar;
 use burn::grad_clipping::GradientClipping;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
@@ -17,7 +18,7 @@ use burn::tensor::DType;
 use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::linalg::UnitNorm;
 use spectra_core::optimizer::Config as Settings;
-use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule};
+use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
 use std::fmt;
 
 /// The optimizer of a module: hidden matrices by the spectral rule, embeddings, heads, norms and vectors
@@ -42,6 +43,7 @@ pub struct Hybrid {
     pub(super) settings: Settings,
     pub(super) clipping: Option<GradientClipping>,
     plan: Plan,
+    rules: BurnRules,
     norm: Option<UnitNorm<BurnScalar>>,
     missing: Vec<usize>,
 }
@@ -58,6 +60,8 @@ pub(super) struct Factors {
 pub(super) struct Member {
     pub(super) found: Found,
     pub(super) view: View,
+    /// `None`: frozen.
+    pub(super) assigned: Option<Assigned>,
 }
 
 impl Hybrid {
@@ -67,31 +71,47 @@ impl Hybrid {
     /// An invalid setting; a parameter that the module has twice; a rule that matches nothing or cannot be followed (see
     /// [`PlanBuilder::build`]); a module without a parameter that is not frozen.
     pub fn new<M: Module>(config: &SpectralConfig, module: &M, builder: &PlanBuilder) -> Result<Self> {
+        Self::with_rules(config, module, builder, BurnRules::new())
+    }
+
+    /// The same with rules of one's own, which the plan's groups [name](spectra_core::optimizer::plan::Group::named).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); a rule that `rules` has not, or a group's setting outside its domain, with the parameter's name.
+    pub fn with_rules<M: Module>(
+        config: &SpectralConfig,
+        module: &M,
+        builder: &PlanBuilder,
+        rules: BurnRules,
+    ) -> Result<Self> {
         config.validate()?;
         let spectral = Spectral::new(config);
         let found = parameters(module, config.layouts.as_deref().unwrap_or_default())?;
         let plan = builder.build(found.iter().map(|found| (found.name.as_str(), found.out_by_in())))?;
-        let members: Vec<_> = found
-            .into_iter()
-            .zip(plan.entries())
-            .map(|(found, entry)| {
-                let (rows, cols) = entry.view();
-                let view = View { rule: entry.rule(), rows, cols, layout: found.layout };
-                Member { found, view }
-            })
-            .collect();
-        let live = members.iter().filter(|member| member.view.rule != Rule::Frozen).count();
-        if live == 0 {
+        let sixteen_bits =
+            |at: usize| found.get(at).is_some_and(|found| matches!(found.dtype, DType::BF16 | DType::F16));
+        let plan = plan.with_masters(config.rounding.unwrap_or_default(), sixteen_bits);
+        let mut members = Vec::with_capacity(found.len());
+        for (found, entry) in found.into_iter().zip(plan.entries()) {
+            let named = |error: Error| error.for_parameter(entry.name());
+            if entry.blocks().len() != 1 || entry.blocks().iter().any(|block| block.place().transposed) {
+                let what = "a parameter that its plan splits or turns (`PlanBuilder::whole` does not)";
+                return Err(named(Error::new("optimizer", ErrorKind::Unsupported { what })));
+            }
+            let (rows, cols) = entry.view();
+            let view = View { rule: entry.rule(), rows, cols, layout: found.layout };
+            let assigned = spectral
+                .of_rule(view.rule)
+                .map(|assigned| assigned.in_group(found.dtype, entry.group(), &rules));
+            let assigned = assigned.transpose().map_err(named)?;
+            if let Some(assigned) = &assigned {
+                assigned.validate(found.dtype, (rows, cols)).map_err(named)?;
+            }
+            members.push(Member { found, view, assigned });
+        }
+        if members.iter().all(|member| member.assigned.is_none()) {
             let requirement = "at least one that is not frozen";
             return Err(Error::argument("optimizer", "parameters", 0.0, requirement));
-        }
-        for Member { found, view } in &members {
-            let Some(recipe) = spectral.recipe(view.rule) else { continue };
-            let checked = match found.dtype {
-                DType::F64 => recipe.validate::<f64>(),
-                _ => recipe.validate::<f32>(),
-            };
-            checked.map_err(|error| error.for_parameter(&found.name))?;
         }
         let clipping = config.grad_clipping.as_ref().map(|clipping| clipping.init());
         Ok(Self {
@@ -104,14 +124,20 @@ impl Hybrid {
             settings: config.settings(),
             clipping,
             plan,
+            rules,
             norm: None,
             missing: Vec::new(),
         })
     }
 
-    /// Who got which rule and why; [`Plan::table`] prints it with what the state costs.
+    /// Who got which rule and why; [`plan_table`](Self::plan_table) prints it.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The plan as a printable table with what the state costs, rules of one's own included.
+    pub fn plan_table(&self) -> Table<'_, &Self> {
+        self.plan.table(self)
     }
 
     /// The settings, at a learning rate of 1.
@@ -122,9 +148,9 @@ impl Hybrid {
     /// Bytes of state once every parameter has taken a step.
     pub fn state_bytes(&self) -> usize {
         let bytes = |member: &Member| {
-            let recipe = self.spectral.recipe(member.view.rule)?;
-            let size = if member.found.dtype == burn::tensor::DType::F64 { 8 } else { 4 };
-            Some(size * recipe.state_numbers(member.view.rows, member.view.cols))
+            let assigned = member.assigned.as_ref()?;
+            let size = if member.found.dtype == DType::F64 { 8 } else { 4 };
+            Some(size * assigned.state_numbers(member.found.dtype, (member.view.rows, member.view.cols)))
         };
         self.members.iter().filter_map(bytes).sum()
     }
@@ -140,7 +166,7 @@ impl Hybrid {
     }
 
     /// Sets a factor of the clip threshold for the steps that follow, beside
-    /// [`clip_threshold`](SpectralConfig::clip_threshold): for schedules of one's own.
+    /// [`clip_schedule`](SpectralConfig::clip_schedule): for schedules of one's own.
     ///
     /// # Errors
     /// Not positive, or non-finite.
@@ -150,7 +176,8 @@ impl Hybrid {
         Ok(())
     }
 
-    /// Sets the factor of the [pre-clip](SpectralConfig::pre_clip)'s threshold for the steps that follow.
+    /// Sets a factor of the [pre-clip](SpectralConfig::pre_clip)'s threshold for the steps that follow, beside
+    /// [`pre_clip_schedule`](SpectralConfig::pre_clip_schedule).
     ///
     /// # Errors
     /// Not positive, or non-finite.
@@ -190,8 +217,9 @@ impl Hybrid {
     ///
     /// A finite update that leaves the range of a parameter's 16-bit type (beyond 65504 in f16) is said with the parameters' names,
     /// separated by commas, *after* the step, which has been taken and counted ([`steps`](Self::steps)): the module handed back is the
-    /// one after it, and these parameters hold infinities. An infinity is told of by the step that makes it and by no later one, so
-    /// training may go on with that module; nothing has to be restored. On devices other than burn's CPU it is not noticed,
+    /// one after it, and these parameters hold infinities. An infinity is told of by the step that makes it and by no later one, but
+    /// under a [master](crate::rules::Master) by every step until that is back in range. Training may go on with that module; nothing
+    /// has to be restored. On devices other than burn's CPU it is not noticed,
     /// because the host would have to wait.
     pub fn step<M: Module>(
         &mut self,
@@ -249,19 +277,18 @@ impl Hybrid {
     ) -> Result<Prepared> {
         self.check_whole("step")?;
         let model_step = self.steps + 1;
-        for Member { found, view } in &self.members {
-            let Some(recipe) = self.spectral.recipe(view.rule) else { continue };
+        for Member { found, assigned, .. } in &self.members {
+            let Some(assigned) = assigned else { continue };
             let lr = lr.lr_from_param(found.id, Some(&found.name));
-            let rates = self.spectral.rates(view.rule, lr, model_step, self.factors.clip);
-            let checked = match found.dtype {
-                DType::F64 => rates.validate::<f64>(recipe),
-                _ => rates.validate::<f32>(recipe),
-            };
+            let rates = assigned.rates(lr, model_step, self.factors.clip);
+            let checked = assigned.validate_rates(found.dtype, rates);
             checked.map_err(|error| error.for_parameter(&found.name))?;
         }
         let Settings { check_finite, require_gradients, pre_clip, .. } = self.settings;
         self.missing = missing_gradients(module, gradients, &self.members, require_gradients)?;
-        let how = (&self.settings, self.factors.pre_clip.unwrap_or(1.0));
+        let pre_clip_factor =
+            self.factors.pre_clip.unwrap_or(1.0) * self.spectral.pre_clip_factor(model_step);
+        let how = (&self.settings, pre_clip_factor);
         let Measured { norm, scale } =
             gradients::prepare(module, gradients, &self.members, &self.spectral, how)?;
         self.norm = norm;
@@ -280,6 +307,21 @@ fn check_factor(operation: &'static str, factor: f64) -> Result<()> {
         return Ok(());
     }
     Err(Error::argument(operation, "factor", factor, "positive and finite"))
+}
+
+/// Four bytes a number, or eight where every parameter is f64.
+impl StateCost for &Hybrid {
+    fn state_numbers(&self, rule: Rule, rows: usize, cols: usize) -> usize {
+        self.settings.state_numbers(rule, rows, cols)
+    }
+
+    fn named_numbers(&self, rule: &str, rows: usize, cols: usize) -> usize {
+        self.rules.get(rule).map_or(0, |rule| rule.single().state_numbers((rows, cols)))
+    }
+
+    fn bytes_per_number(&self) -> usize {
+        if self.members.iter().all(|member| member.found.dtype == DType::F64) { 8 } else { 4 }
+    }
 }
 
 impl fmt::Debug for Hybrid {

@@ -1,8 +1,8 @@
-//! Burn's optimizer interface on the recipes of `spectra-core`.
+//! Burn's optimizer interface on the rules of `spectra-core`.
 
+mod assigned;
 #[cfg(test)]
 mod broken;
-mod clip_schedule;
 mod clock;
 mod config;
 mod gradients;
@@ -16,6 +16,7 @@ mod present;
 mod record;
 mod refused;
 mod role;
+mod rules;
 mod saved;
 mod sealed;
 mod shared;
@@ -25,5 +26,6 @@ mod state;
 pub use config::{Orientation, SpectralConfig};
 pub use hybrid::Hybrid;
 pub use refused::Refused;
+pub use rules::BurnRules;
 pub use spectral::Spectral;
 pub use state::SpectralState;

@@ -3,7 +3,8 @@
 #[cfg(doc)]
 use super::SpectralConfig;
 use super::hybrid::Member;
-use super::state::Typed;
+use super::role::Target;
+use super::state::{Typed, refuse};
 use super::{Hybrid, Spectral};
 use burn::grad_clipping::GradientClipping;
 use burn::module::ParamGroup;
@@ -54,9 +55,7 @@ pub(super) fn module_optimizer(
     let rules: Vec<_> = members
         .iter()
         .enumerate()
-        .map(|(place, Member { found, view })| {
-            Planned(spectral.for_parameter(place, &found.name, &found.shape, *view))
-        })
+        .map(|(place, member)| Planned(spectral.for_parameter(place, member)))
         .collect();
     // The last group that matches counts.
     for (Member { found, .. }, rule) in members.iter().zip(&rules) {
@@ -100,17 +99,20 @@ impl DynOptimizer for Planned {
         source: &mut StateSource,
         _: &Device,
     ) -> Option<DynState> {
-        let (place, shape) = self.0.place_and_shape().unzip();
-        let typed = match shape {
-            None => Err("it has a parameter that the plan has not"),
-            Some(shape) if shape.len() != rank => Err("the parameter has another rank there"),
-            Some(_) => Typed::unflatten(prefix, source),
+        let target = self.0.target();
+        let typed = match target {
+            None => Err(refuse("it has a parameter that the plan has not")),
+            Some(target) if target.shape.len() != rank => Err(refuse("the parameter has another rank there")),
+            Some(Target { assigned: Some(assigned), view, dtype, .. }) => {
+                Typed::load(prefix, source, assigned, *view, *dtype)
+            }
+
+            Some(_) => Err(refuse("it has a parameter that is frozen here")),
         };
-        self.0.shared().load(place, typed.as_ref().map_or(0, Typed::model_step));
+        self.0.shared().load(target.map(|target| target.place), typed.as_ref().map_or(0, Typed::model_step));
         match typed {
             Ok(typed) => typed.of_rank(rank),
-            Err(reason) => {
-                let error = Error::new("load", ErrorKind::State { reason });
+            Err(error) => {
                 self.0.shared().fail(self.0.named(error));
                 None
             }

@@ -5,7 +5,6 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
 use spectra_core::backend::{Error, ErrorKind, Result};
-use spectra_core::optimizer::plan::Rule;
 
 /// The places of the parameters without a gradient; those that are frozen, by the plan or by burn, do not count.
 ///
@@ -54,8 +53,8 @@ impl Visitor<'_> {
             let reason = "is a parameter that the module did not have when its plan was made";
             return Err(Error::new("step", ErrorKind::Name { name, reason }));
         };
-        let Member { found, view } = &self.members[place];
-        if view.rule == Rule::Frozen {
+        let Member { found, assigned, .. } = &self.members[place];
+        if assigned.is_none() {
             return Ok(());
         }
         let Some(gradient) = gradient else {

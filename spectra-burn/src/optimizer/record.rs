@@ -1,15 +1,13 @@
 //! Saving and loading through burn's records, with everything checked.
 
 use super::hybrid::{Factors, Member};
-use super::saved::{RANK, Saved, refuse};
-use super::state::{SpectralState, Typed};
+use super::saved::{RANK, Saved};
+use super::state::{SpectralState, Typed, refuse};
 use super::{Hybrid, sealed};
-use crate::BurnMatrix;
 use burn::optim::{OptimizerRecord, RecordState, StateSink};
 use burn::tensor::{Bytes, DType};
 use burn_pack::{Reader, Scalar, Tensor, Writer};
 use spectra_core::backend::{Error, ErrorKind, Result};
-use spectra_core::directions::Slot;
 use spectra_core::optimizer::{Restored, Setting, differences, settings_of};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -64,21 +62,22 @@ impl Hybrid {
         self.restore(sealed::open(bytes)?)
     }
 
-    /// A copy of one state buffer of a parameter, rows = output features; `None` if it has none. For diagnostics: it
-    /// copies the whole state.
+    /// A copy of one state buffer of a parameter by its name, such as
+    /// [`MOMENTUM`](spectra_core::state::MOMENTUM), rows = output features; `None` if it has none. For diagnostics: it copies the
+    /// whole state.
     ///
     /// # Errors
     /// Those of burnpack.
-    pub fn buffer(&self, parameter: &str, slot: Slot) -> Result<Option<burn::tensor::Tensor<2>>> {
+    pub fn buffer(&self, parameter: &str, buffer: &str) -> Result<Option<burn::tensor::Tensor<2>>> {
         let bytes = self.optimizer.to_record().into_bytes();
         let bytes = bytes.map_err(|e| Error::device("buffer", e.to_string()))?;
         let mut saved = Saved::read(Reader::from_bytes(bytes).map_err(|e| Error::device("buffer", e))?)?;
         let Some(prefix) = saved.prefixes.remove(parameter) else { return Ok(None) };
-        let typed = Typed::unflatten(&prefix, &mut saved.source).map_err(refuse)?;
-        Ok(match typed {
-            Typed::Single(mut buffers) => buffers.slots.place(slot).take().map(BurnMatrix::into_tensor),
-            Typed::Double(mut buffers) => buffers.slots.place(slot).take().map(BurnMatrix::into_tensor),
-        })
+        let Some(member) = self.members.iter().find(|member| member.found.name == parameter) else {
+            return Ok(None);
+        };
+        let rule = member.assigned.as_ref().map(|assigned| (assigned, member.view));
+        Ok(Typed::unflatten(&prefix, &mut saved.source, rule).map_err(refuse)?.take(buffer))
     }
 
     /// The container with its seal.
@@ -118,7 +117,6 @@ impl Hybrid {
         settings.retain(|setting| !["lr", "elementwise_lr"].contains(&&*setting.name));
         let ratio = self.settings.elementwise_lr;
         settings.push(Setting::new("elementwise_lr_ratio", ratio.unwrap_or(1.0)));
-        settings.push(Setting::new("clip_threshold", self.spectral.clip_threshold()));
         settings
     }
 
@@ -128,9 +126,9 @@ impl Hybrid {
         let mut saved = Saved::read(reader)?;
         let mut states = Vec::new();
         for member in &self.members {
-            if let Some(recipe) = self.spectral.recipe(member.view.rule)
+            if let Some(assigned) = &member.assigned
                 && let Some(state) =
-                    saved.state(member, recipe).map_err(|error| error.for_parameter(&member.found.name))?
+                    saved.state(member, assigned).map_err(|error| error.for_parameter(&member.found.name))?
             {
                 states.push((member, state));
             }

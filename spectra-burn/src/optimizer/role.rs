@@ -1,7 +1,9 @@
 //! Whose optimizer a rule is.
 
 use super::Orientation;
+use super::assigned::Assigned;
 use super::layout::{View, flat, group_view};
+use burn::tensor::DType;
 use spectra_core::backend::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -23,7 +25,10 @@ pub(super) struct Target {
     pub(super) place: usize,
     pub(super) name: Box<str>,
     pub(super) shape: Box<[usize]>,
+    pub(super) dtype: DType,
     pub(super) view: View,
+    /// `None`: frozen.
+    pub(super) assigned: Option<Assigned>,
 }
 
 impl Role {

@@ -1,27 +1,18 @@
 //! A record as it was read, and its checks.
 
+use super::assigned::Assigned;
 use super::hybrid::{Factors, Member};
 use super::record::{CLIP_FACTOR, PRE_CLIP_FACTOR, SETTING, STEPS, WITHOUT_STATE};
-use super::shared::Arithmetic;
-use super::state::{Buffers, MOST_STEPS, Typed};
-use crate::BurnBackend;
+use super::state::{MOST_STEPS, Typed, refuse};
 use burn::optim::StateSource;
-use burn::tensor::{DType, Device, TensorData};
+use burn::tensor::{DType, TensorData};
 use burn_pack::{Reader, Scalar};
-use spectra_core::backend::{Element, Error, ErrorKind, Matrix, Result};
-use spectra_core::directions::Slot;
-use spectra_core::optimizer::plan::Rule;
-use spectra_core::optimizer::{
-    Config, Optimizer, ParameterSpec, Recipe, STATE_VERSION, SavedParameter, Setting, StateHeader,
-};
+use spectra_core::backend::{Element, Error, Result};
+use spectra_core::optimizer::Setting;
 use std::collections::BTreeMap;
 
 /// Burn's key for a parameter's rank.
 pub(super) const RANK: &str = "__rank";
-
-pub(super) fn refuse(reason: &'static str) -> Error {
-    Error::new("load", ErrorKind::State { reason })
-}
 
 /// A record as it was read.
 pub(super) struct Saved {
@@ -64,7 +55,7 @@ impl Saved {
     }
 
     /// The verified state of a parameter; `None` if it had none.
-    pub(super) fn state(&mut self, member: &Member, recipe: &Recipe) -> Result<Option<Typed>> {
+    pub(super) fn state(&mut self, member: &Member, assigned: &Assigned) -> Result<Option<Typed>> {
         let Some(prefix) = self.prefixes.remove(&member.found.name) else {
             if self.without_state.contains(&member.found.name) {
                 return Ok(None);
@@ -73,14 +64,10 @@ impl Saved {
                 "it has no state of this parameter: it belongs to another model or optimizer",
             ));
         };
-        let typed = Typed::unflatten(&prefix, &mut self.source).map_err(refuse)?;
+        let typed = Typed::load(&prefix, &mut self.source, assigned, member.view, member.found.dtype)?;
         let element = if member.found.dtype == DType::F64 { f64::NAME } else { f32::NAME };
         if typed.element() != element {
             return Err(refuse("it holds numbers of another type"));
-        }
-        match typed.clone() {
-            Typed::Single(buffers) => verify(buffers, member, recipe)?,
-            Typed::Double(buffers) => verify(buffers, member, recipe)?,
         }
         Ok(Some(typed))
     }
@@ -88,32 +75,4 @@ impl Saved {
     pub(super) fn left_over(&self) -> Option<&str> {
         self.prefixes.keys().next().map(String::as_str)
     }
-}
-
-/// The checks of the core's own loading, on this one parameter.
-fn verify<E: Arithmetic>(mut buffers: Buffers<E>, member: &Member, recipe: &Recipe) -> Result<()> {
-    let Member { found, view } = member;
-    let (rows, cols) = match &buffers.slots.momentum {
-        Some(momentum) => momentum.shape(),
-        None => (view.rows, view.cols),
-    };
-    let rule = if buffers.rule.is_of(recipe) { recipe.signature() } else { "another rule".to_owned() };
-    let name: Box<str> = found.name.as_str().into();
-    let header = StateHeader {
-        version: STATE_VERSION,
-        element: E::NAME.to_owned(),
-        steps: buffers.steps,
-        lr: 1.0,
-        run: None,
-        parameters: vec![SavedParameter { name: name.clone(), rows, cols, rule, steps: buffers.steps }],
-    };
-    let spec = ParameterSpec { name, rows: view.rows, cols: view.cols, rule: Rule::Spectral };
-    let mut optimizer = Optimizer::new(BurnBackend::<E>::new(&Device::flex()), Config::new(*recipe), [spec])?;
-    optimizer.restore(&header, |_, slot, _, _| {
-        buffers.slots.place(slot).take().ok_or_else(|| refuse("a buffer is missing"))
-    })?;
-    if Slot::ALL.iter().any(|slot| buffers.slots.get(*slot).is_some()) {
-        return Err(refuse("it has a buffer that its rule has not"));
-    }
-    Ok(())
 }

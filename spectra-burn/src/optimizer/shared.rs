@@ -1,10 +1,12 @@
 //! What the optimizers of one model share: temporaries, the factor of the norm clip, the count of steps, and what failed.
 
 use super::clock::Clock;
+use super::rules::BurnRule;
 use super::state::{Buffers, Typed};
 use crate::{BurnBackend, BurnElement, BurnScalar};
 use spectra_core::backend::Error;
 use spectra_core::linalg::Workspace;
+use spectra_core::rules::UpdateRule;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Temporaries on the device of the last step.
@@ -37,10 +39,12 @@ pub(super) struct Prepared {
     pub(super) model_step: Option<u64>,
 }
 
-/// The arithmetic of a parameter: which of two pools and states it uses.
+/// The arithmetic of a parameter: which of two pools, rules and states it uses.
 pub(super) trait Arithmetic: BurnElement {
     /// The pool.
     fn pool(shared: &Shared) -> &Pool<Self>;
+    /// The rule.
+    fn rule(rule: &dyn BurnRule) -> &dyn UpdateRule<BurnBackend<Self>>;
     /// The state, if it is of this type.
     fn own(state: Typed) -> Option<Buffers<Self>>;
     /// The state again.
@@ -50,6 +54,9 @@ pub(super) trait Arithmetic: BurnElement {
 impl Arithmetic for f32 {
     fn pool(shared: &Shared) -> &Pool<Self> {
         &shared.single
+    }
+    fn rule(rule: &dyn BurnRule) -> &dyn UpdateRule<BurnBackend<Self>> {
+        rule.single()
     }
     fn own(state: Typed) -> Option<Buffers<Self>> {
         if let Typed::Single(buffers) = state { Some(buffers) } else { None }
@@ -62,6 +69,9 @@ impl Arithmetic for f32 {
 impl Arithmetic for f64 {
     fn pool(shared: &Shared) -> &Pool<Self> {
         &shared.double
+    }
+    fn rule(rule: &dyn BurnRule) -> &dyn UpdateRule<BurnBackend<Self>> {
+        rule.double()
     }
     fn own(state: Typed) -> Option<Buffers<Self>> {
         if let Typed::Double(buffers) = state { Some(buffers) } else { None }

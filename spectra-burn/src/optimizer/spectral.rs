@@ -1,6 +1,7 @@
 //! One rule as a burn optimizer.
 
-use super::clip_schedule::ClipSchedule;
+use super::assigned::{Assigned, scheduled};
+use super::hybrid::Member;
 pub(super) use super::layout::{View, see, unsee};
 use super::role::{Role, Target};
 use super::shared::{Arithmetic, Prepared, Shared};
@@ -11,8 +12,9 @@ use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{DType, Device, Tensor};
 use spectra_core::backend::{Error, ErrorKind, Gradient, Matrix, Result, Scalar};
 use spectra_core::optimizer::plan::Rule;
-use spectra_core::optimizer::{ParameterState, PreClip, Rates, Recipe};
-use spectra_core::schedules::ClipThreshold;
+use spectra_core::optimizer::{BlockState, PreClip};
+use spectra_core::rules::{UpdateRule, check_gradient};
+use spectra_core::schedules::ClipSchedule;
 use std::sync::Arc;
 
 /// An optimizer of this library as burn's [`Optimizer`]: for one parameter group, or, by
@@ -29,11 +31,10 @@ use std::sync::Arc;
 /// The same when a finite update takes 16-bit weights out of their range, which it says: by then these have moved, too.
 #[derive(Clone, Debug)]
 pub struct Spectral {
-    spectral: Recipe,
-    elementwise: Recipe,
-    elementwise_lr_ratio: f64,
-    clip_schedule: Option<ClipSchedule>,
+    spectral: Assigned,
+    elementwise: Assigned,
     pre_clip: Option<PreClip>,
+    pre_clip_schedule: Option<ClipSchedule>,
     orientation: Orientation,
     check_finite: bool,
     role: Role,
@@ -42,12 +43,17 @@ pub struct Spectral {
 
 impl Spectral {
     pub(super) fn new(config: &SpectralConfig) -> Self {
+        let (clip, rounding) = (config.clip_schedule, config.rounding.unwrap_or_default());
         Self {
-            spectral: config.spectral,
-            elementwise: config.elementwise_recipe(),
-            elementwise_lr_ratio: config.elementwise_lr_ratio,
-            clip_schedule: config.clip_threshold.map(ClipSchedule),
+            spectral: Assigned::new(config.spectral, 1.0, clip, rounding),
+            elementwise: Assigned::new(
+                config.elementwise_recipe(),
+                config.elementwise_lr_ratio,
+                clip,
+                rounding,
+            ),
             pre_clip: config.pre_clip,
+            pre_clip_schedule: config.pre_clip_schedule,
             orientation: config.orientation,
             check_finite: config.check_finite,
             role: Role::Group,
@@ -56,8 +62,10 @@ impl Spectral {
     }
 
     /// The same optimizer for one parameter.
-    pub(super) fn for_parameter(&self, place: usize, name: &str, shape: &[usize], view: View) -> Self {
-        let target = Target { place, name: name.into(), shape: shape.into(), view };
+    pub(super) fn for_parameter(&self, place: usize, member: &Member) -> Self {
+        let Member { found, view, assigned } = member.clone();
+        let (name, shape, dtype) = (found.name.into(), found.shape.into(), found.dtype);
+        let target = Target { place, name, shape, dtype, view, assigned };
         Self { role: Role::Parameter(Arc::new(target)), ..self.clone() }
     }
 
@@ -75,8 +83,8 @@ impl Spectral {
         &self.shared
     }
 
-    /// The recipe of a rule; `None` for frozen parameters.
-    pub(super) fn recipe(&self, rule: Rule) -> Option<&Recipe> {
+    /// What the configuration has for parameters under this rule; `None` for frozen ones.
+    pub(super) fn of_rule(&self, rule: Rule) -> Option<&Assigned> {
         match rule {
             Rule::Spectral => Some(&self.spectral),
             Rule::Elementwise => Some(&self.elementwise),
@@ -84,32 +92,19 @@ impl Spectral {
         }
     }
 
-    /// The rates of a step under this rule, at the learning rate of the hidden matrices and the model's step, from 1.
-    pub(super) fn rates(
-        &self,
-        rule: Rule,
-        lr: LearningRate,
-        model_step: u64,
-        clip_factor: Option<f64>,
-    ) -> Rates {
-        let scheduled = match (self.clip_schedule, self.recipe(rule)) {
-            (Some(schedule), Some(recipe)) => schedule.factor(recipe, model_step.saturating_sub(1)),
-            _ => 1.0,
-        };
-        Rates {
-            lr: if rule == Rule::Elementwise { lr * self.elementwise_lr_ratio } else { lr },
-            clip_factor: scheduled * clip_factor.unwrap_or(1.0),
-        }
+    /// What a parameter that is seen so is stepped with.
+    fn assigned(&self, view: View) -> Option<&Assigned> {
+        self.role.target().map_or_else(|| self.of_rule(view.rule), |target| target.assigned.as_ref())
     }
 
-    /// The schedule of the clip threshold, if there is one.
-    pub(super) fn clip_threshold(&self) -> Option<ClipThreshold> {
-        self.clip_schedule.map(|schedule| schedule.0)
+    /// Its parameter, if it is one parameter's.
+    pub(super) fn target(&self) -> Option<&Target> {
+        self.role.target()
     }
 
-    /// Its parameter's place in the plan and shape, if it is one parameter's.
-    pub(super) fn place_and_shape(&self) -> Option<(usize, &[usize])> {
-        self.role.target().map(|target| (target.place, &*target.shape))
+    /// The factor of the pre-clip's threshold at the model's step, from 1.
+    pub(super) fn pre_clip_factor(&self, model_step: u64) -> f64 {
+        scheduled(self.pre_clip_schedule, model_step)
     }
 
     /// A step in `E`.
@@ -134,12 +129,18 @@ impl Spectral {
                 return (tensor, state);
             }
         };
-        let Some(recipe) = self.recipe(view.rule) else { return (tensor, state) };
-        let backend = BurnBackend::<E>::new(&tensor.device());
+        let Some(assigned) = self.assigned(view) else { return (tensor, state) };
+        // The step of the model that this one belongs to, from 1.
+        let model_step = prepared.model_step.unwrap_or_else(|| {
+            let place = self.target().map(|target| target.place);
+            self.shared.clock().step(place, state.as_ref().map_or(0, |state| state.0.model_step()))
+        });
+        let (backend, rule) = (BurnBackend::<E>::new(&tensor.device()), assigned.rule::<E>());
         let accepted = check_lr(lr)
-            .and_then(|()| recipe.validate::<E>())
-            .and_then(|()| state.as_ref().map_or(Ok(()), |state| state.0.check(recipe, E::NAME)))
-            .and_then(|()| self.accept(&backend, &tensor, gradient, view, &prepared));
+            .and_then(|()| rule.validate())
+            .and_then(|()| state.as_ref().map_or(Ok(()), |state| state.0.check(rule)))
+            .and_then(|()| self.accept(&backend, gradient, view, rule, model_step, &prepared))
+            .and_then(|gradient| Ok((see(&backend, tensor.clone(), view)?, gradient)));
         let (mut weights, gradient) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -150,24 +151,20 @@ impl Spectral {
         // `weights` is the only handle now, unless the user has one, and is changed in place.
         drop(tensor);
 
-        let buffers = state.and_then(|state| E::own(state.0)).unwrap_or_else(|| Buffers::new(recipe));
-        let Buffers { slots, steps, model_step, rule } = buffers;
-        // The step of the model that this one belongs to, from 1.
-        let model_step = prepared.model_step.unwrap_or_else(|| {
-            let place = self.place_and_shape().map(|(place, _)| place);
-            self.shared.clock().step(place, model_step)
-        });
-        let rates = self.rates(view.rule, lr, model_step, prepared.clip_factor);
+        let buffers = state.and_then(|state| E::own(state.0)).unwrap_or_else(|| Buffers::new(rule));
+        let rates = assigned.rates(lr, model_step, prepared.clip_factor);
         let gradient = match &prepared.scale {
             Some(factor) => Gradient::scaled(&gradient, factor),
             None => Gradient::new(&gradient),
         };
-        let mut core = ParameterState { recipe: *recipe, slots, steps };
-        let done = self.shared.with_workspace(&backend, |w| core.step(&mut weights, &gradient, rates, w));
+        let mut block = BlockState { state: buffers.state, steps: buffers.steps };
+        let done = self.shared.with_workspace(&backend, |w| {
+            assigned.with_rule::<E, _>(dtype, |rule| block.step(rule, &mut weights, &gradient, rates, w))
+        });
         let done = match done {
             // As in the core: nobody asked for the check, and the image of such a matrix is NaN.
             Err(error) if !self.check_finite && matches!(error.kind(), ErrorKind::NonFinite { .. }) => {
-                core.steps += 1;
+                block.steps += 1;
                 weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient.values)
             }
             done => done.map(|_| self.tell_overflow(&weights, &prepared)),
@@ -175,20 +172,21 @@ impl Spectral {
         if let Err(error) = done {
             self.refuse(error, &prepared);
         }
-        let buffers =
-            Buffers { slots: core.slots, steps: core.steps, model_step, rule: rule.renewed(recipe) };
+        let BlockState { state, steps } = block;
+        let buffers = Buffers { state, steps, model_step, rule: buffers.rule.renewed(rule) };
         (unsee(weights, view, shape, dtype), Some(SpectralState(E::typed(buffers))))
     }
 
-    /// The matrices of a step, checked.
+    /// The gradient of a step, checked, and clipped if it has not been.
     fn accept<E: Arithmetic, const D: usize>(
         &self,
         backend: &BurnBackend<E>,
-        tensor: &Tensor<D>,
         gradient: Tensor<D>,
         view: View,
+        rule: &dyn UpdateRule<BurnBackend<E>>,
+        model_step: u64,
         prepared: &Prepared,
-    ) -> Result<(BurnMatrix<E>, BurnMatrix<E>)> {
+    ) -> Result<BurnMatrix<E>> {
         let mut gradient = see(backend, gradient, view)?;
         let mut bound = f64::INFINITY;
         if let Some(clip) = self.pre_clip_of(view.rule)
@@ -197,17 +195,15 @@ impl Spectral {
             if self.check_finite && !gradient.max_abs()?.read()?.is_finite() {
                 return Err(Error::new("step", ErrorKind::NonFinite { what: "gradient" }));
             }
-            gradient = self.shared.with_workspace(backend, |w| clip.apply(&gradient, 1.0, w))?;
-            bound = clip.largest_norm(view.rows.min(view.cols), 1.0);
+            let factor = self.pre_clip_factor(model_step);
+            gradient = self.shared.with_workspace(backend, |w| clip.apply(&gradient, factor, w))?;
+            bound = clip.largest_norm(view.rows.min(view.cols), factor);
         }
-        if self.check_finite
-            && !prepared.finite
-            && let Some(recipe) = self.recipe(view.rule)
-        {
+        if self.check_finite && !prepared.finite {
             let norm = gradient.dot(&gradient)?.read()?.sqrt();
-            recipe.check_gradient(&gradient, None, bound.min(if norm.is_finite() { norm } else { bound }))?;
+            check_gradient(rule, &gradient, None, bound.min(if norm.is_finite() { norm } else { bound }))?;
         }
-        Ok((see(backend, tensor.clone(), view)?, gradient))
+        Ok(gradient)
     }
 
     /// The pre-clip of gradients under this rule.

@@ -1,21 +1,28 @@
 //! The state of one parameter, and its form in burn's records.
 
+use super::assigned::Assigned;
+use super::layout::View;
+use super::shared::Arithmetic;
 use crate::{BurnBackend, BurnElement, BurnMatrix};
 use burn::optim::{DynState, RecordState, StateSink, StateSource};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use burn_pack::Scalar;
 use spectra_core::backend::{self, Element, Error, ErrorKind};
-use spectra_core::directions::{Slot, Slots};
-use spectra_core::optimizer::{Checksum, Recipe, STATE_VERSION};
+use spectra_core::optimizer::{Checksum, STATE_VERSION};
+use spectra_core::rules::UpdateRule;
+use spectra_core::state::{LAST_GRADIENT, MASTER, MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM, SUBSPACE, State};
 
 /// The most steps that a record may count, as in the core: one more is no overflow.
 pub(super) const MOST_STEPS: u64 = 1 << 53;
 
-/// The state of one parameter of rank `D`: the buffers of its recipe and the number of its steps.
+/// The buffers of the core's own rules, which a record is searched for beside those of its parameter's rule.
+const KNOWN: [&str; 6] = [MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM, LAST_GRADIENT, SUBSPACE, MASTER];
+
+/// The state of one parameter of rank `D`: the buffers of its rule and the number of its steps.
 ///
-/// In a record every buffer is a tensor named after its slot, of the type it has here, beside the scalars
+/// In a record every buffer is a tensor of its own name, of the type it has here, beside the scalars
 /// `version`, `steps`, `model_step` (the step of the whole model that it took part in last, counted from 1), `rule` (a hash of
-/// the recipe's [signature](Recipe::signature)), for a buffer stored `in x out` `<slot>_transposed`, and a `checksum` over all
+/// the rule's [signature](UpdateRule::signature)), for a buffer stored `in x out` `<buffer>_transposed`, and a `checksum` over all
 /// of these. Version 1 (0.1 of this library) had neither `model_step` nor `checksum`.
 #[derive(Debug, Clone)]
 pub struct SpectralState<const D: usize>(pub(super) Typed);
@@ -39,7 +46,7 @@ pub(super) enum Typed {
 
 #[derive(Debug, Clone)]
 pub(super) struct Buffers<E> {
-    pub(super) slots: Slots<BurnMatrix<E>>,
+    pub(super) state: State<BurnMatrix<E>>,
     pub(super) steps: u64,
     /// The step of the whole model that it took part in last, counted from 1.
     pub(super) model_step: u64,
@@ -51,13 +58,13 @@ pub(super) struct Buffers<E> {
 pub(super) struct WrittenRule {
     /// Version of the writer.
     version: u32,
-    /// FNV-1a of the recipe's signature: records hold numbers, no text.
+    /// FNV-1a of the rule's signature: records hold numbers, no text.
     hash: u64,
 }
 
 impl WrittenRule {
-    fn new(recipe: &Recipe, version: u32) -> Self {
-        let bytes = recipe.signature_in(version).into_bytes();
+    fn new<E: Arithmetic>(rule: &dyn UpdateRule<BurnBackend<E>>, version: u32) -> Self {
+        let bytes = rule.signature_in(version).into_bytes();
         let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -65,70 +72,85 @@ impl WrittenRule {
     }
 
     /// The same rule as this version writes it.
-    pub(super) fn renewed(self, recipe: &Recipe) -> Self {
-        if self.version == STATE_VERSION { self } else { Self::new(recipe, STATE_VERSION) }
+    pub(super) fn renewed<E: Arithmetic>(self, rule: &dyn UpdateRule<BurnBackend<E>>) -> Self {
+        if self.version == STATE_VERSION { self } else { Self::new(rule, STATE_VERSION) }
     }
 
-    /// Whether a recipe can go on with it.
-    pub(super) fn is_of(self, recipe: &Recipe) -> bool {
-        Self::new(recipe, self.version).hash == self.hash
+    /// Whether a rule can go on with it.
+    fn is_of<E: Arithmetic>(self, rule: &dyn UpdateRule<BurnBackend<E>>) -> bool {
+        Self::new(rule, self.version).hash == self.hash
     }
 }
 
-impl<E: BurnElement> Buffers<E> {
-    pub(super) fn new(recipe: &Recipe) -> Self {
-        let rule = WrittenRule::new(recipe, STATE_VERSION);
-        Self { slots: Slots::default(), steps: 0, model_step: 0, rule }
+impl<E: Arithmetic> Buffers<E> {
+    pub(super) fn new(rule: &dyn UpdateRule<BurnBackend<E>>) -> Self {
+        let rule = WrittenRule::new(rule, STATE_VERSION);
+        Self { state: State::default(), steps: 0, model_step: 0, rule }
+    }
+
+    /// The same without a master that a parameter of this type does not keep; an error unless they are finite buffers of its rule.
+    fn verified(mut self, assigned: &Assigned, view: View, dtype: DType) -> backend::Result<Self> {
+        if !assigned.has_master(dtype) {
+            self.state.take(MASTER);
+        }
+        let shape = (view.rows, view.cols);
+        self.state.check(&assigned.with_rule::<E, _>(dtype, |rule| rule.buffers(shape)))?;
+        Ok(self)
     }
 
     fn moved_to(mut self, device: &Device) -> Self {
         let backend = BurnBackend::<E>::new(device);
-        for slot in Slot::ALL {
-            let place = self.slots.place(slot);
-            *place = place.take().map(|matrix| backend.adopt(matrix));
-        }
+        self.state = self.state.map(|matrix| backend.adopt(matrix));
         self
     }
 
     fn flatten(&self, prefix: &str, out: &mut StateSink) {
-        let mut tensors = Vec::new();
-        for slot in Slot::ALL {
-            if let Some((tensor, transposed)) = self.slots.get(slot).map(BurnMatrix::stored) {
-                tensors.push((slot, tensor.into_data(), transposed));
-            }
-        }
+        let tensors = self.state.iter().map(|(name, matrix)| {
+            let (tensor, transposed) = matrix.stored();
+            (name, tensor.into_data(), transposed)
+        });
+        let mut tensors: Vec<_> = tensors.collect();
         let counts = Counts { version: self.rule.version, steps: self.steps, model_step: self.model_step };
-        let sum = checksum(counts, self.rule.hash, &tensors);
+        let sum = checksum(counts, self.rule.hash, &mut tensors);
         out.push_scalar(prefix, "version", u64::from(counts.version).into());
         out.push_scalar(prefix, "steps", counts.steps.into());
         out.push_scalar(prefix, "model_step", counts.model_step.into());
         out.push_scalar(prefix, "rule", self.rule.hash.into());
         out.push_scalar(prefix, "checksum", sum.into());
-        for (slot, data, transposed) in tensors {
-            out.push_tensor(prefix, slot.name(), data);
+        for (name, data, transposed) in tensors {
+            out.push_tensor(prefix, name, data);
             if transposed {
-                out.push_scalar(prefix, &transposed_key(slot), true.into());
+                out.push_scalar(prefix, &transposed_key(name), true.into());
             }
         }
     }
 }
 
+/// The error of a state that cannot be loaded.
+pub(super) fn refuse(reason: &'static str) -> Error {
+    Error::new("load", ErrorKind::State { reason })
+}
+
 impl Typed {
-    /// The rule that wrote it.
-    pub(super) fn rule(&self) -> WrittenRule {
-        match self {
+    /// An error unless this rule can go on with it in `E`.
+    pub(super) fn check<E: Arithmetic>(&self, rule: &dyn UpdateRule<BurnBackend<E>>) -> backend::Result<()> {
+        let refuse = |reason| Err(Error::new("step", ErrorKind::State { reason }));
+        let written = match self {
             Self::Single(buffers) => buffers.rule,
             Self::Double(buffers) => buffers.rule,
-        }
-    }
-
-    /// An error unless this recipe can go on with it in this arithmetic.
-    pub(super) fn check(&self, recipe: &Recipe, element: &'static str) -> backend::Result<()> {
-        let refuse = |reason| Err(Error::new("step", ErrorKind::State { reason }));
-        if !self.rule().is_of(recipe) {
+        };
+        if !written.is_of(rule) {
             return refuse("it is of another rule");
         }
-        if self.element() == element { Ok(()) } else { refuse("it holds numbers of another type") }
+        if self.element() == E::NAME { Ok(()) } else { refuse("it holds numbers of another type") }
+    }
+
+    /// A buffer, rows = output features.
+    pub(super) fn take(self, name: &str) -> Option<Tensor<2>> {
+        match self {
+            Self::Single(mut buffers) => buffers.state.take(name).map(BurnMatrix::into_tensor),
+            Self::Double(mut buffers) => buffers.state.take(name).map(BurnMatrix::into_tensor),
+        }
     }
 
     /// The step of the whole model that it took part in last, counted from 1.
@@ -167,8 +189,30 @@ impl Typed {
         }
     }
 
-    /// Rebuilds a state on the CPU device; the reason if it cannot be.
-    pub(super) fn unflatten(prefix: &str, src: &mut StateSource) -> Result<Self, &'static str> {
+    /// A state with which this parameter can go on, on the CPU device.
+    ///
+    /// # Errors
+    /// One that cannot be read, of another rule, or with buffers that are not the rule's or not finite.
+    pub(super) fn load(
+        prefix: &str,
+        src: &mut StateSource,
+        assigned: &Assigned,
+        view: View,
+        dtype: DType,
+    ) -> backend::Result<Self> {
+        Ok(match Self::unflatten(prefix, src, Some((assigned, view))).map_err(refuse)? {
+            Self::Single(buffers) => Self::Single(buffers.verified(assigned, view, dtype)?),
+            Self::Double(buffers) => Self::Double(buffers.verified(assigned, view, dtype)?),
+        })
+    }
+
+    /// Rebuilds a state on the CPU device from the buffers of the core's rules and of the parameter's own; the reason if it
+    /// cannot be.
+    pub(super) fn unflatten(
+        prefix: &str,
+        src: &mut StateSource,
+        rule: Option<(&Assigned, View)>,
+    ) -> Result<Self, &'static str> {
         let number = |src: &mut StateSource, leaf| {
             src.take_scalar(prefix, leaf).and_then(|scalar: Scalar| u64::try_from(scalar).ok())
         };
@@ -177,6 +221,11 @@ impl Typed {
         let version = version.ok_or("it was written by another version")?;
         let steps = number(src, "steps").ok_or("its number of steps is missing")?;
         let hash = number(src, "rule").ok_or("its rule is missing")?;
+        let written = WrittenRule { version, hash };
+        // Of another rule not even the names of all buffers are known.
+        if rule.is_some_and(|(assigned, _)| !written.is_of(assigned.rule::<f32>())) {
+            return Err("the parameter has another rule there");
+        }
         // Version 1 counted a parameter's own steps only.
         let model_step = number(src, "model_step").or((version == 1).then_some(steps));
         let model_step = model_step.ok_or("the model's number of steps is missing")?;
@@ -184,26 +233,31 @@ impl Typed {
             return Err("it counts more steps than can be");
         }
         let sum = number(src, "checksum");
+        let own = rule.map(|(assigned, view)| assigned.rule::<f32>().buffers((view.rows, view.cols)));
+        let own = own.iter().flatten().map(|buffer| buffer.name).filter(|name| !KNOWN.contains(name));
         let mut tensors = Vec::new();
-        for slot in Slot::ALL {
-            if let Some(data) = src.take_tensor(prefix, slot.name()) {
-                let transposed = src.take_scalar(prefix, &transposed_key(slot)) == Some(true.into());
-                tensors.push((slot, data, transposed));
+        for name in KNOWN.into_iter().chain(own) {
+            if let Some(data) = src.take_tensor(prefix, name) {
+                let transposed = src.take_scalar(prefix, &transposed_key(name)) == Some(true.into());
+                tensors.push((name, data, transposed));
             }
         }
         let counts = Counts { version, steps, model_step };
         match sum {
-            Some(sum) if sum != checksum(counts, hash, &tensors) => {
+            Some(sum) if sum != checksum(counts, hash, &mut tensors) => {
                 return Err("its checksum is wrong: the file is damaged");
             }
             None if version > 1 => return Err("its checksum is missing"),
             _ => {}
         }
-        let rule = WrittenRule { version, hash };
         match tensors.first().map(|(_, data, _)| data.dtype()) {
             None => Err("it has no buffers"),
-            Some(DType::F32) => Ok(Self::Single(Buffers { slots: slots(tensors)?, steps, model_step, rule })),
-            Some(DType::F64) => Ok(Self::Double(Buffers { slots: slots(tensors)?, steps, model_step, rule })),
+            Some(DType::F32) => {
+                Ok(Self::Single(Buffers { state: state(tensors)?, steps, model_step, rule: written }))
+            }
+            Some(DType::F64) => {
+                Ok(Self::Double(Buffers { state: state(tensors)?, steps, model_step, rule: written }))
+            }
             Some(_) => Err("it holds numbers of another type"),
         }
     }
@@ -217,14 +271,18 @@ struct Counts {
     model_step: u64,
 }
 
-/// Over everything that a record says of a parameter.
-fn checksum(counts: Counts, rule: u64, tensors: &[(Slot, TensorData, bool)]) -> u64 {
+/// A buffer's name, its values as they are stored, and whether that is the transpose.
+type Stored = (&'static str, TensorData, bool);
+
+/// Over everything that a record says of a parameter, the buffers by their names in alphabetical order.
+fn checksum(counts: Counts, rule: u64, tensors: &mut [Stored]) -> u64 {
     let mut sum = Checksum::new();
     for word in [u64::from(counts.version), counts.steps, counts.model_step, rule] {
         sum.word(word);
     }
-    for (slot, data, transposed) in tensors {
-        sum.bytes(slot.name().as_bytes());
+    tensors.sort_unstable_by_key(|(name, ..)| *name);
+    for (name, data, transposed) in tensors {
+        sum.bytes(name.as_bytes());
         sum.word(u64::from(*transposed));
         sum.bytes(data.dtype().name().as_bytes());
         for &side in data.shape().iter() {
@@ -235,12 +293,10 @@ fn checksum(counts: Counts, rule: u64, tensors: &[(Slot, TensorData, bool)]) -> 
     sum.finish()
 }
 
-fn slots<E: BurnElement>(
-    tensors: Vec<(Slot, TensorData, bool)>,
-) -> Result<Slots<BurnMatrix<E>>, &'static str> {
+fn state<E: BurnElement>(tensors: Vec<Stored>) -> Result<State<BurnMatrix<E>>, &'static str> {
     let backend = BurnBackend::<E>::new(&Device::flex());
-    let mut slots = Slots::default();
-    for (slot, data, transposed) in tensors {
+    let mut state = State::default();
+    for (name, data, transposed) in tensors {
         if data.dtype() != E::DTYPE {
             return Err("it holds numbers of two types");
         }
@@ -255,13 +311,13 @@ fn slots<E: BurnElement>(
         } else {
             backend.matrix(tensor, (rows, cols))
         };
-        *slots.place(slot) = Some(matrix.map_err(|_| "a buffer cannot be read")?);
+        state.put(name, matrix.map_err(|_| "a buffer cannot be read")?);
     }
-    Ok(slots)
+    Ok(state)
 }
 
-fn transposed_key(slot: Slot) -> String {
-    format!("{}_transposed", slot.name())
+fn transposed_key(name: &str) -> String {
+    format!("{name}_transposed")
 }
 
 impl<const D: usize> RecordState for SpectralState<D> {
@@ -272,8 +328,8 @@ impl<const D: usize> RecordState for SpectralState<D> {
         }
     }
 
-    /// The state stays on the CPU device until its first step moves it to the parameter's.
+    /// A group's optimizer has recipes only, whose buffers are known. The state stays on the CPU device until its first step moves it to the parameter's.
     fn state_unflatten(prefix: &str, src: &mut StateSource, _: &Device) -> Option<Self> {
-        Typed::unflatten(prefix, src).ok().map(Self)
+        Typed::unflatten(prefix, src, None).ok().map(Self)
     }
 }

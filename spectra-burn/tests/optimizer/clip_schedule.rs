@@ -1,4 +1,4 @@
-//! The clip threshold's schedule: its own threshold, at the step of the whole model.
+//! The schedules of the clips' thresholds, at the step of the whole model.
 
 use crate::common::{distance, random, values};
 use crate::learner::step;
@@ -6,11 +6,11 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device};
-use spectra_burn::SpectralConfig;
+use spectra_burn::{PreClip, Settings, SpectralConfig};
 use spectra_core::backend::ErrorKind;
 use spectra_core::maps::SpectralMap;
 use spectra_core::optimizer::Recipe;
-use spectra_core::schedules::{ClipThreshold, FinalDecay, LearningRateSchedule, Span};
+use spectra_core::schedules::{ClipSchedule, FinalDecay, LearningRateSchedule, Span};
 
 const LR: f64 = 0.02;
 const STEPS: u64 = 12;
@@ -59,26 +59,30 @@ fn takes_part(place: usize, step: u64) -> bool {
     [step >= 5, true, step.is_multiple_of(3)][place]
 }
 
-/// From 4 c at the first step to c at the fifth, and from the ninth on down to a third.
-fn threshold(c: f64) -> ClipThreshold {
+/// From 4 at the first step to 1 at the fifth, and from the ninth on down to a third.
+fn schedule() -> ClipSchedule {
     let rate = LearningRateSchedule::wsd(STEPS, FinalDecay::default()).unwrap();
     let rate = rate.with_warmup(Span::Steps(4), 0.25).unwrap();
-    ClipThreshold::new(c, rate).unwrap().with_decay(FinalDecay::default()).unwrap()
+    ClipSchedule::new(rate).with_decay(FinalDecay::default()).unwrap()
+}
+
+fn recipe(c: f64) -> Recipe {
+    let recipe = Recipe::preset("spectra-signum").unwrap();
+    let SpectralMap::SoftClip { clip, .. } = recipe.map else { panic!("it clips softly") };
+    recipe.with_map(SpectralMap::SoftClip { clip, threshold: c })
 }
 
 fn config(c: f64) -> SpectralConfig {
-    SpectralConfig::preset("spectra-signum").unwrap().with_clip_threshold(Some(threshold(c)))
+    SpectralConfig::new(recipe(c)).with_clip_schedule(Some(schedule()))
 }
 
-/// Every model after each step, where each layer is stepped by a recipe whose threshold is the schedule's at that step.
+/// Every model after each step, where the factor is set by hand.
 fn expected(c: f64) -> Vec<[Vec<f64>; 3]> {
-    let recipe = Recipe::preset("spectra-signum").unwrap();
-    let SpectralMap::SoftClip { threshold: own, .. } = recipe.map else { panic!("it clips softly") };
     let mut model = Model::new();
-    let mut by_hand = SpectralConfig::new(recipe).init_for(&model).unwrap();
+    let mut by_hand = SpectralConfig::new(recipe(c)).init_for(&model).unwrap();
     (0..STEPS)
         .map(|step| {
-            by_hand.set_clip_factor(threshold(c).at(step) / own).unwrap();
+            by_hand.set_clip_factor(schedule().factor(step)).unwrap();
             let gradients = model.gradients(step);
             model = by_hand.step(LR, model.clone(), gradients).unwrap();
             model.values()
@@ -156,11 +160,65 @@ fn a_group_counts_with_its_most_advanced_parameter() {
 fn a_schedule_beside_recipes_that_do_not_clip_is_refused() {
     for (preset, recipe, _) in Recipe::presets() {
         let clips = matches!(recipe.map, SpectralMap::SoftClip { .. } | SpectralMap::HardClip { .. });
-        let config = SpectralConfig::new(recipe).with_clip_threshold(Some(threshold(1.0)));
+        let config = SpectralConfig::new(recipe).with_clip_schedule(Some(schedule()));
         let error = config.build().err();
         assert_eq!(error.is_none(), clips, "{preset}: {error:?}");
         if let Some(error) = error {
-            assert!(matches!(error.kind(), ErrorKind::Argument { name: "clip_threshold", .. }), "{error}");
+            assert!(matches!(error.kind(), ErrorKind::Name { .. }), "{error}");
+            assert!(error.to_string().contains("clip_schedule"), "{error}");
         }
     }
+}
+
+#[test]
+fn the_pre_clips_schedule_follows_the_models_step_too() {
+    let config = SpectralConfig::preset("muon").unwrap().with_pre_clip(Some(PreClip::new(0.1)));
+    let scheduled = config.clone().with_pre_clip_schedule(Some(schedule()));
+    let (mut model, mut by_learner, mut by_hand) = (Model::new(), Model::new(), Model::new());
+    let mut optimizer = scheduled.init_for(&model).unwrap();
+    let mut learners = scheduled.init_for(&by_learner).unwrap().optimizer().unwrap();
+    let mut expected = config.init_for(&by_hand).unwrap();
+    for at in 0..STEPS {
+        let gradients = model.gradients(at);
+        model = optimizer.step(LR, model, gradients).unwrap();
+        let gradients = by_learner.gradients(at);
+        by_learner = step(&mut learners, LR, by_learner, gradients).unwrap();
+        expected.set_pre_clip_factor(schedule().factor(at)).unwrap();
+        let gradients = by_hand.gradients(at);
+        by_hand = expected.step(LR, by_hand, gradients).unwrap();
+        assert_eq!(model.values(), by_hand.values(), "step {at}");
+        assert_eq!(by_learner.values(), by_hand.values(), "step {at}, learner");
+    }
+    // Without it the weights are others.
+    let mut plain = Model::new();
+    let mut optimizer = config.init_for(&plain).unwrap();
+    for at in 0..STEPS {
+        let gradients = plain.gradients(at);
+        plain = optimizer.step(LR, plain, gradients).unwrap();
+    }
+    assert_ne!(plain.values(), model.values());
+}
+
+#[test]
+fn schedules_come_with_the_cores_settings_but_the_learning_rates_does_not() {
+    let rate = LearningRateSchedule::wsd(STEPS, FinalDecay::default()).unwrap();
+    let preset = || SpectralConfig::preset("spectra-signum").unwrap();
+    let set = preset().with_settings(|s| {
+        s.pre_clip(PreClip::new(0.1)).clip_schedule(schedule()).pre_clip_schedule(schedule())
+    });
+    let set = set.unwrap();
+    assert_eq!((set.clip_schedule, set.pre_clip_schedule), (Some(schedule()), Some(schedule())));
+    let again = set.with_settings(|s| s.beta2(0.9)).unwrap();
+    assert_eq!((again.clip_schedule, again.pre_clip_schedule), (Some(schedule()), Some(schedule())));
+
+    let settings = Settings::preset("spectra-signum").unwrap().clip_schedule(schedule());
+    assert_eq!(SpectralConfig::try_from(settings).unwrap().clip_schedule, Some(schedule()));
+    for error in [
+        preset().with_settings(|s| s.lr_schedule(rate)).unwrap_err(),
+        SpectralConfig::try_from(settings.lr_schedule(rate)).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("lr_schedule"), "{error}");
+    }
+    let error = preset().with_pre_clip_schedule(Some(schedule())).build().unwrap_err();
+    assert!(error.to_string().contains("pre_clip_schedule"), "{error}");
 }

@@ -3,10 +3,13 @@
 mod clip_schedule;
 mod common;
 mod gradient_range;
+mod groups;
 mod layouts;
 mod learner;
+mod masters;
 mod model;
 mod on_device;
+mod own_rules;
 mod peers;
 mod readme;
 mod refusals;

@@ -57,7 +57,7 @@ fn a_linear_layer_is_the_transposed_matrix() {
 }
 
 /// The module of the tests in f64 and its matrices, rows = output features.
-fn double() -> (Tiny, Vec<(&'static str, [usize; 2])>) {
+pub(crate) fn double() -> (Tiny, Vec<(&'static str, [usize; 2])>) {
     let mut model = Tiny::new(24, 1);
     fn widen<const D: usize>(param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         Param::initialized(param.id, param.val().inner().cast(DType::F64).autodiff().require_grad())
@@ -78,11 +78,11 @@ fn double() -> (Tiny, Vec<(&'static str, [usize; 2])>) {
 }
 
 /// All parameters as the core sees them.
-fn matrices(model: &Tiny, of: impl Fn(&Tiny) -> [Tensor<2>; 5]) -> Vec<FaerMatrix<f64>> {
+pub(crate) fn matrices(model: &Tiny, of: impl Fn(&Tiny) -> [Tensor<2>; 5]) -> Vec<FaerMatrix<f64>> {
     of(model).into_iter().map(upload).collect()
 }
 
-fn weights(model: &Tiny) -> [Tensor<2>; 5] {
+pub(crate) fn weights(model: &Tiny) -> [Tensor<2>; 5] {
     let row = |x: Tensor<1>| x.inner().reshape([1, 24]);
     [
         model.embedding.weight.val().inner(),
@@ -93,7 +93,7 @@ fn weights(model: &Tiny) -> [Tensor<2>; 5] {
     ]
 }
 
-fn given(model: &Tiny, gradients: &GradientsParams) -> [Tensor<2>; 5] {
+pub(crate) fn given(model: &Tiny, gradients: &GradientsParams) -> [Tensor<2>; 5] {
     let row = |x: Option<Tensor<1>>| x.unwrap().reshape([1, 24]);
     [
         gradients.get::<2>(model.embedding.weight.id).unwrap(),

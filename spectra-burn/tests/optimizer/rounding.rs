@@ -11,6 +11,7 @@ use spectra_core::faer::Faer;
 use spectra_core::linalg::{Workspace, uniform};
 use spectra_core::maps::{SpectralMap, TailShrink};
 use spectra_core::optimizer::{ParameterState, Rates, Recipe};
+use spectra_core::state::{MOMENTUM, SUBSPACE};
 
 const ROWS: usize = 24;
 const COLS: usize = 40;
@@ -70,8 +71,8 @@ fn run<B: Backend<Element = f32>>(
         let given = matrix(&given)?;
         state.step(&mut weights, &Gradient::new(&given), Rates::new(lr), &mut workspace)?;
         trace.weights.push(read(&weights)?);
-        trace.momentum.extend(state.slots.momentum.as_ref().map(&read).transpose()?);
-        trace.subspace.extend(state.slots.subspace.as_ref().map(&read).transpose()?);
+        trace.momentum.extend(state.state().get(MOMENTUM).map(&read).transpose()?);
+        trace.subspace.extend(state.state().get(SUBSPACE).map(&read).transpose()?);
     }
     Ok(trace)
 }

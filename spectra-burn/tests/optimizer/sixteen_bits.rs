@@ -9,6 +9,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
 use spectra_burn::maps::SpectralMap;
 use spectra_burn::plan::{Plan, Rule};
+use spectra_burn::rules::Rounding;
 use spectra_burn::{Error, ErrorKind, Hybrid, SpectralConfig};
 
 /// Every way in which a parameter is seen: as it is, as its transpose, as a vector, and as a copy in another order.
@@ -72,6 +73,7 @@ fn even(model: &Model, value: f32) -> GradientsParams {
 
 fn optimizer(preset: &str, model: &Model) -> Hybrid {
     let mut config = SpectralConfig::preset(preset).unwrap().with_weight_decay(0.0);
+    config.rounding = Some(Rounding::Nearest);
     if config.spectral.map == SpectralMap::Identity {
         config.elementwise = Some(config.spectral);
     }
@@ -138,8 +140,8 @@ fn all_parameters_of_a_step_are_named() {
 #[test]
 fn each_value_is_told_of_by_the_step_that_takes_it_over() {
     let start = layer(Tensor::full([4, 6], 64000.0, (&Device::flex(), DType::F16)));
-    let mut optimizer =
-        SpectralConfig::preset("signum").unwrap().with_weight_decay(0.0).init_for(&start).unwrap();
+    let config = SpectralConfig::preset("signum").unwrap().with_weight_decay(0.0);
+    let mut optimizer = config.with_rounding(Some(Rounding::Nearest)).init_for(&start).unwrap();
     // Only where the gradient is not zero does signum move.
     let drawn = |at: usize| {
         let mut values = [0.0f32; 24];
@@ -197,4 +199,22 @@ fn under_burns_own_type_it_ends_the_run_until_a_record_is_loaded() {
     let mut own = hybrid.optimizer().unwrap();
     let drawn = even(&infinite, -1.0);
     assert!(learner::step(&mut own, 1.0, infinite, drawn).is_ok());
+}
+
+#[test]
+fn a_master_beyond_the_range_is_told_of_by_every_step_until_it_is_back() {
+    let start = layer(Tensor::full([4, 6], 64000.0, (&Device::flex(), DType::F16)));
+    let mut optimizer =
+        SpectralConfig::preset("signum").unwrap().with_weight_decay(0.0).init_for(&start).unwrap();
+    let mut module = start;
+    // 84000, 83000 and again 63000.
+    for (lr, gradient_of_all, told) in [(20_000.0, -1.0, true), (1000.0, 1.0, true), (20_000.0, 1.0, false)] {
+        let drawn = Tensor::full([4, 6], gradient_of_all, (&Device::flex(), DType::F16));
+        // Signum goes by the sign of the momentum: a gradient that outweighs it.
+        let drawn = gradient(&module.weight, drawn * if told && lr < 2000.0 { 100.0 } else { 1.0 });
+        let stepped = optimizer.step(lr, module, drawn);
+        assert_eq!(stepped.is_err(), told, "at {lr}");
+        module = stepped.unwrap_or_else(|refused| refused.module);
+    }
+    assert!(values(module.weight.val()).iter().all(|x| *x == 63008.0), "63000 to the nearest multiple of 32");
 }

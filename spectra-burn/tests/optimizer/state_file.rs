@@ -4,8 +4,8 @@ use crate::common::{Tiny, bits, distance, gradients, largest, values};
 use burn::tensor::{Bytes, DType, Device, Tensor};
 use spectra_burn::{Hybrid, SpectralConfig};
 use spectra_core::backend::ErrorKind;
-use spectra_core::directions::Slot;
 use spectra_core::optimizer::plan::{Plan, Rule};
+use spectra_core::state::{MOMENTUM, SECOND_MOMENT};
 
 /// As version 0.1 saved the states in `data`: two steps of this.
 fn hybrid(module: &Tiny) -> Hybrid {
@@ -53,14 +53,15 @@ fn files_of_version_0_1_are_read() {
         let mut old = hybrid(&module);
         let restored = old.load(&path).unwrap();
         assert_eq!((restored.steps, old.steps()), (2, 2), "{name}");
-        for (parameter, slot) in [("up.weight", Slot::Momentum), ("embedding.weight", Slot::SecondMoment)] {
-            let buffer = |optimizer: &Hybrid| values(optimizer.buffer(parameter, slot).unwrap().unwrap());
+        for (parameter, buffer_name) in [("up.weight", MOMENTUM), ("embedding.weight", SECOND_MOMENT)] {
+            let buffer =
+                |optimizer: &Hybrid| values(optimizer.buffer(parameter, buffer_name).unwrap().unwrap());
             let (found, expected) = (buffer(&old), buffer(&optimizer));
             // A sum of two terms, each rounded a few times on a machine that may fuse or not.
             let tolerance = 8.0 * f64::from(f32::EPSILON) * largest(&expected);
             assert!(distance(&found, &expected) <= tolerance, "{name}, {parameter}");
         }
-        assert!(old.buffer("down.weight", Slot::Momentum).unwrap().is_none(), "{name}: frozen");
+        assert!(old.buffer("down.weight", MOMENTUM).unwrap().is_none(), "{name}: frozen");
         let trained = train(&mut old, module.clone(), 2..4);
         assert_ne!(bits(&trained), bits(&module));
         assert_eq!(old.load_bytes(old.to_bytes().unwrap()).unwrap().steps, 4, "{name}: saved anew");

@@ -115,6 +115,12 @@ impl Group {
         self.weight_decay
     }
 
+    /// The schedule of the clip threshold, if it is not the model's.
+    #[must_use]
+    pub fn own_clip_schedule(&self) -> Option<ClipSchedule> {
+        self.clip_schedule
+    }
+
     /// The recipe, if it is not the model's.
     #[must_use]
     pub fn own_recipe(&self) -> Option<&Recipe> {
