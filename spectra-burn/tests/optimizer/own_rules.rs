@@ -71,7 +71,7 @@ impl<B: Backend> UpdateRule<B> for GramStep {
         state: &mut State<B::Matrix>,
         rates: &StepRates,
         w: &mut Workspace<B>,
-    ) -> Result<StepInfo> {
+    ) -> Result<StepInfo<B::Scalar>> {
         let [left] = state.all_mut(["left"])?;
         let mut scaled = w.take_like(g.values, g.values.shape().1)?;
         scaled.scale_add(Coefficient::ZERO, g.scale, g.values)?;
@@ -233,7 +233,7 @@ fn an_unknown_name_and_a_buffer_twice_are_refused_by_the_parameters_name() {
             _: &mut State<B::Matrix>,
             _: &StepRates,
             _: &mut Workspace<B>,
-        ) -> Result<StepInfo> {
+        ) -> Result<StepInfo<B::Scalar>> {
             Ok(StepInfo::default())
         }
     }
