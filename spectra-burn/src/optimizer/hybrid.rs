@@ -1,6 +1,7 @@
 //! The optimizer of a whole module, by a plan.
 
 use super::assigned::Assigned;
+use super::blocks::{blocks_of, shapes};
 use super::gradients::{self, Measured};
 use super::overflow::overflow;
 use super::parameters::{Found, parameters};
@@ -18,7 +19,7 @@ use burn::tensor::DType;
 use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::linalg::UnitNorm;
 use spectra_core::optimizer::Config as Settings;
-use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
+use spectra_core::optimizer::plan::{Block, Plan, PlanBuilder, Rule, StateCost, Table};
 use std::fmt;
 
 /// The optimizer of a module: hidden matrices by the spectral rule, embeddings, heads, norms and vectors
@@ -60,8 +61,17 @@ pub(super) struct Factors {
 pub(super) struct Member {
     pub(super) found: Found,
     pub(super) view: View,
+    /// The matrices in it; none if it is one.
+    pub(super) blocks: Box<[Block]>,
     /// `None`: frozen.
     pub(super) assigned: Option<Assigned>,
+}
+
+impl Member {
+    /// The shapes of the matrices that it is stepped as.
+    pub(super) fn shapes(&self) -> Vec<(usize, usize)> {
+        shapes(&self.blocks, (self.view.rows, self.view.cols))
+    }
 }
 
 impl Hybrid {
@@ -94,20 +104,19 @@ impl Hybrid {
         let mut members = Vec::with_capacity(found.len());
         for (found, entry) in found.into_iter().zip(plan.entries()) {
             let named = |error: Error| error.for_parameter(entry.name());
-            if entry.blocks().len() != 1 || entry.blocks().iter().any(|block| block.place().transposed) {
-                let what = "a parameter that its plan splits or turns (`PlanBuilder::whole` does not)";
-                return Err(named(Error::new("optimizer", ErrorKind::Unsupported { what })));
-            }
-            let (rows, cols) = entry.view();
+            let ((rows, cols), blocks) = (entry.view(), blocks_of(entry));
             let view = View { rule: entry.rule(), rows, cols, layout: found.layout };
             let assigned = spectral
                 .of_rule(view.rule)
                 .map(|assigned| assigned.in_group(found.dtype, entry.group(), &rules));
             let assigned = assigned.transpose().map_err(named)?;
             if let Some(assigned) = &assigned {
-                assigned.validate(found.dtype, (rows, cols)).map_err(named)?;
+                shapes(&blocks, (rows, cols))
+                    .into_iter()
+                    .try_for_each(|shape| assigned.validate(found.dtype, shape))
+                    .map_err(named)?;
             }
-            members.push(Member { found, view, assigned });
+            members.push(Member { found, view, blocks, assigned });
         }
         if members.iter().all(|member| member.assigned.is_none()) {
             let requirement = "at least one that is not frozen";
@@ -150,7 +159,8 @@ impl Hybrid {
         let bytes = |member: &Member| {
             let assigned = member.assigned.as_ref()?;
             let size = if member.found.dtype == DType::F64 { 8 } else { 4 };
-            Some(size * assigned.state_numbers(member.found.dtype, (member.view.rows, member.view.cols)))
+            let numbers = |shape| assigned.state_numbers(member.found.dtype, shape);
+            Some(size * member.shapes().into_iter().map(numbers).sum::<usize>())
         };
         self.members.iter().filter_map(bytes).sum()
     }

@@ -1,6 +1,7 @@
 //! Burn's optimizer interface on the rules of `spectra-core`.
 
 mod assigned;
+mod blocks;
 #[cfg(test)]
 mod broken;
 mod clock;

@@ -2,6 +2,7 @@
 
 #[cfg(doc)]
 use super::SpectralConfig;
+use super::blocks::shapes;
 use super::hybrid::Member;
 use super::role::Target;
 use super::state::{Typed, refuse};
@@ -103,8 +104,9 @@ impl DynOptimizer for Planned {
         let typed = match target {
             None => Err(refuse("it has a parameter that the plan has not")),
             Some(target) if target.shape.len() != rank => Err(refuse("the parameter has another rank there")),
-            Some(Target { assigned: Some(assigned), view, dtype, .. }) => {
-                Typed::load(prefix, source, assigned, *view, *dtype)
+            Some(Target { assigned: Some(assigned), view, blocks, dtype, .. }) => {
+                let shapes = shapes(blocks, (view.rows, view.cols));
+                Typed::load(prefix, source, assigned, (&shapes, *dtype))
             }
 
             Some(_) => Err(refuse("it has a parameter that is frozen here")),

@@ -21,7 +21,6 @@ impl Look for PreClipped<'_> {
         member: &Member,
     ) -> Result<Option<BurnMatrix<E>>> {
         let Some(clip) = self.spectral.pre_clip_of(member.view.rule) else { return Ok(None) };
-        let shared = self.spectral.shared();
-        shared.with_workspace(backend, |w| clip.apply(gradient, self.factor, w)).map(Some)
+        self.spectral.clip(clip, backend, gradient, (&member.blocks, self.factor)).map(Some)
     }
 }

@@ -8,6 +8,7 @@ use burn::optim::{OptimizerRecord, RecordState, StateSink};
 use burn::tensor::{Bytes, DType};
 use burn_pack::{Reader, Scalar, Tensor, Writer};
 use spectra_core::backend::{Error, ErrorKind, Result};
+use spectra_core::optimizer::plan::Block;
 use spectra_core::optimizer::{Restored, Setting, differences, settings_of};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -62,7 +63,7 @@ impl Hybrid {
         self.restore(sealed::open(bytes)?)
     }
 
-    /// A copy of one state buffer of a parameter by its name, such as
+    /// A copy of one state buffer of a parameter, or of a [block](spectra_core::optimizer::plan::Block) of one, by its name, such as
     /// [`MOMENTUM`](spectra_core::state::MOMENTUM), rows = output features; `None` if it has none. For diagnostics: it copies the
     /// whole state.
     ///
@@ -72,12 +73,16 @@ impl Hybrid {
         let bytes = self.optimizer.to_record().into_bytes();
         let bytes = bytes.map_err(|e| Error::device("buffer", e.to_string()))?;
         let mut saved = Saved::read(Reader::from_bytes(bytes).map_err(|e| Error::device("buffer", e))?)?;
-        let Some(prefix) = saved.prefixes.remove(parameter) else { return Ok(None) };
-        let Some(member) = self.members.iter().find(|member| member.found.name == parameter) else {
-            return Ok(None);
-        };
-        let rule = member.assigned.as_ref().map(|assigned| (assigned, member.view));
-        Ok(Typed::unflatten(&prefix, &mut saved.source, rule).map_err(refuse)?.take(buffer))
+        let found = self.members.iter().find_map(|member| {
+            let is_block = |block: &Block| block.name() == parameter;
+            let block = member.blocks.iter().position(is_block);
+            block.or((member.found.name == parameter).then_some(0)).map(|block| (member, block))
+        });
+        let Some((member, block)) = found else { return Ok(None) };
+        let Some(prefix) = saved.prefixes.remove(&member.found.name) else { return Ok(None) };
+        let shapes = member.shapes();
+        let rule = member.assigned.as_ref().map(|assigned| (assigned, &shapes[..]));
+        Ok(Typed::unflatten(&prefix, &mut saved.source, rule).map_err(refuse)?.take(block, buffer))
     }
 
     /// The container with its seal.

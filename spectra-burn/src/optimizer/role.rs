@@ -5,6 +5,7 @@ use super::assigned::Assigned;
 use super::layout::{View, flat, group_view};
 use burn::tensor::DType;
 use spectra_core::backend::{Error, ErrorKind, Result};
+use spectra_core::optimizer::plan::Block;
 use std::sync::Arc;
 
 /// Whose optimizer it is.
@@ -27,6 +28,8 @@ pub(super) struct Target {
     pub(super) shape: Box<[usize]>,
     pub(super) dtype: DType,
     pub(super) view: View,
+    /// The matrices in it; none if it is one.
+    pub(super) blocks: Box<[Block]>,
     /// `None`: frozen.
     pub(super) assigned: Option<Assigned>,
 }

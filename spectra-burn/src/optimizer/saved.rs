@@ -64,7 +64,7 @@ impl Saved {
                 "it has no state of this parameter: it belongs to another model or optimizer",
             ));
         };
-        let typed = Typed::load(&prefix, &mut self.source, assigned, member.view, member.found.dtype)?;
+        let typed = Typed::load(&prefix, &mut self.source, assigned, (&member.shapes(), member.found.dtype))?;
         let element = if member.found.dtype == DType::F64 { f64::NAME } else { f32::NAME };
         if typed.element() != element {
             return Err(refuse("it holds numbers of another type"));

@@ -1,6 +1,7 @@
 //! One rule as a burn optimizer.
 
 use super::assigned::{Assigned, scheduled};
+use super::blocks::{cut, paste};
 use super::hybrid::Member;
 pub(super) use super::layout::{View, see, unsee};
 use super::role::{Role, Target};
@@ -11,10 +12,11 @@ use crate::{BurnBackend, BurnMatrix};
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{DType, Device, Tensor};
 use spectra_core::backend::{Error, ErrorKind, Gradient, Matrix, Result, Scalar};
-use spectra_core::optimizer::plan::Rule;
-use spectra_core::optimizer::{BlockState, PreClip};
+use spectra_core::optimizer::plan::{Block, Rule};
+use spectra_core::optimizer::{BlockState, PreClip, Rates};
 use spectra_core::rules::{UpdateRule, check_gradient};
 use spectra_core::schedules::ClipSchedule;
+use spectra_core::state::State;
 use std::sync::Arc;
 
 /// An optimizer of this library as burn's [`Optimizer`]: for one parameter group, or, by
@@ -63,9 +65,9 @@ impl Spectral {
 
     /// The same optimizer for one parameter.
     pub(super) fn for_parameter(&self, place: usize, member: &Member) -> Self {
-        let Member { found, view, assigned } = member.clone();
+        let Member { found, view, blocks, assigned } = member.clone();
         let (name, shape, dtype) = (found.name.into(), found.shape.into(), found.dtype);
-        let target = Target { place, name, shape, dtype, view, assigned };
+        let target = Target { place, name, shape, dtype, view, blocks, assigned };
         Self { role: Role::Parameter(Arc::new(target)), ..self.clone() }
     }
 
@@ -157,23 +159,21 @@ impl Spectral {
             Some(factor) => Gradient::scaled(&gradient, factor),
             None => Gradient::new(&gradient),
         };
-        let mut block = BlockState { state: buffers.state, steps: buffers.steps };
-        let done = self.shared.with_workspace(&backend, |w| {
-            assigned.with_rule::<E, _>(dtype, |rule| block.step(rule, &mut weights, &gradient, rates, w))
-        });
-        let done = match done {
-            // As in the core: nobody asked for the check, and the image of such a matrix is NaN.
-            Err(error) if !self.check_finite && matches!(error.kind(), ErrorKind::NonFinite { .. }) => {
-                block.steps += 1;
-                weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient.values)
-            }
-            done => done.map(|_| self.tell_overflow(&weights, &prepared)),
+        let Buffers { mut states, mut steps, rule: written, .. } = buffers;
+        let blocks = self.target().map_or(&[][..], |target| &target.blocks);
+        states.resize_with(blocks.len().max(1), State::default);
+        let step = OneStep { optimizer: self, assigned, backend: &backend, dtype, rates };
+        let outcome = match (blocks, &mut states[..]) {
+            ([], [state]) => step.apply(&mut weights, &gradient, (state, steps)),
+            (blocks, states) => step.apply_to_blocks(&mut weights, &gradient, (blocks, states, steps)),
         };
-        if let Err(error) = done {
-            self.refuse(error, &prepared);
+        steps += u64::from(outcome.is_ok());
+        match outcome {
+            Ok(Stepped::Whole) => self.tell_overflow(&weights, &prepared),
+            Ok(Stepped::NotFinite) => {}
+            Err(error) => self.refuse(error, &prepared),
         }
-        let BlockState { state, steps } = block;
-        let buffers = Buffers { state, steps, model_step, rule: buffers.rule.renewed(rule) };
+        let buffers = Buffers { states, steps, model_step, rule: written.renewed(rule) };
         (unsee(weights, view, shape, dtype), Some(SpectralState(E::typed(buffers))))
     }
 
@@ -196,7 +196,8 @@ impl Spectral {
                 return Err(Error::new("step", ErrorKind::NonFinite { what: "gradient" }));
             }
             let factor = self.pre_clip_factor(model_step);
-            gradient = self.shared.with_workspace(backend, |w| clip.apply(&gradient, factor, w))?;
+            let blocks = self.target().map_or(&[][..], |target| &target.blocks);
+            gradient = self.clip(clip, backend, &gradient, (blocks, factor))?;
             bound = clip.largest_norm(view.rows.min(view.cols), factor);
         }
         if self.check_finite && !prepared.finite {
@@ -204,6 +205,26 @@ impl Spectral {
             check_gradient(rule, &gradient, None, bound.min(if norm.is_finite() { norm } else { bound }))?;
         }
         Ok(gradient)
+    }
+
+    /// The gradient clipped, block by block.
+    pub(super) fn clip<E: Arithmetic>(
+        &self,
+        clip: &PreClip,
+        backend: &BurnBackend<E>,
+        gradient: &BurnMatrix<E>,
+        (blocks, factor): (&[Block], f64),
+    ) -> Result<BurnMatrix<E>> {
+        if blocks.is_empty() {
+            return self.shared.with_workspace(backend, |w| clip.apply(gradient, factor, w));
+        }
+        let mut whole = gradient.clone().into_tensor();
+        for block in blocks {
+            let part = cut(backend, &whole, block)?;
+            let part = self.shared.with_workspace(backend, |w| clip.apply(&part, factor, w))?;
+            whole = paste(whole, part, block);
+        }
+        backend.matrix(whole, gradient.shape())
     }
 
     /// The pre-clip of gradients under this rule.
@@ -232,6 +253,72 @@ impl Spectral {
     /// The parameter's name, if it is known.
     pub(super) fn name(&self) -> Option<&str> {
         self.role.target().map(|target| &*target.name)
+    }
+}
+
+/// Whether a step went as it should.
+enum Stepped {
+    Whole,
+    /// Nobody asked for the check of the gradient, and the weights are NaN.
+    NotFinite,
+}
+
+/// A step of a parameter's matrices.
+struct OneStep<'a, E: Arithmetic> {
+    optimizer: &'a Spectral,
+    assigned: &'a Assigned,
+    backend: &'a BurnBackend<E>,
+    dtype: DType,
+    rates: Rates,
+}
+
+impl<E: Arithmetic> OneStep<'_, E> {
+    /// Of one matrix, whose state has taken `steps`.
+    fn apply(
+        &self,
+        weights: &mut BurnMatrix<E>,
+        gradient: &Gradient<'_, BurnMatrix<E>>,
+        (state, steps): (&mut State<BurnMatrix<E>>, u64),
+    ) -> Result<Stepped> {
+        let mut block = BlockState { state: std::mem::take(state), steps };
+        let done = self.optimizer.shared.with_workspace(self.backend, |w| {
+            let step = |rule: &dyn UpdateRule<_>| block.step(rule, weights, gradient, self.rates, w);
+            self.assigned.with_rule::<E, _>(self.dtype, step)
+        });
+        *state = block.state;
+        match done {
+            // As in the core: nobody asked for the check, and the image of such a matrix is NaN.
+            Err(error)
+                if !self.optimizer.check_finite && matches!(error.kind(), ErrorKind::NonFinite { .. }) =>
+            {
+                weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient.values)?;
+                Ok(Stepped::NotFinite)
+            }
+            done => done.map(|_| Stepped::Whole),
+        }
+    }
+
+    /// Of each block, with its own state.
+    fn apply_to_blocks(
+        &self,
+        weights: &mut BurnMatrix<E>,
+        gradient: &Gradient<'_, BurnMatrix<E>>,
+        (blocks, states, steps): (&[Block], &mut [State<BurnMatrix<E>>], u64),
+    ) -> Result<Stepped> {
+        let (shape, gradients) = (weights.shape(), gradient.values.clone().into_tensor());
+        let mut whole = weights.clone().into_tensor();
+        let mut stepped = Stepped::Whole;
+        for (block, state) in blocks.iter().zip(states) {
+            let (mut part, values) =
+                (cut(self.backend, &whole, block)?, cut(self.backend, &gradients, block)?);
+            let of_block = Gradient { values: &values, scale: gradient.scale };
+            if let Stepped::NotFinite = self.apply(&mut part, &of_block, (state, steps))? {
+                stepped = Stepped::NotFinite;
+            }
+            whole = paste(whole, part, block);
+        }
+        *weights = self.backend.matrix(whole, shape)?;
+        Ok(stepped)
     }
 }
 

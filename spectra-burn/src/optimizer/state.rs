@@ -1,7 +1,6 @@
 //! The state of one parameter, and its form in burn's records.
 
 use super::assigned::Assigned;
-use super::layout::View;
 use super::shared::Arithmetic;
 use crate::{BurnBackend, BurnElement, BurnMatrix};
 use burn::optim::{DynState, RecordState, StateSink, StateSource};
@@ -23,7 +22,7 @@ const KNOWN: [&str; 6] = [MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM, LAST_GRADIENT,
 /// In a record every buffer is a tensor of its own name, of the type it has here, beside the scalars
 /// `version`, `steps`, `model_step` (the step of the whole model that it took part in last, counted from 1), `rule` (a hash of
 /// the rule's [signature](UpdateRule::signature)), for a buffer stored `in x out` `<buffer>_transposed`, and a `checksum` over all
-/// of these. Version 1 (0.1 of this library) had neither `model_step` nor `checksum`.
+/// of these. The blocks after the first of a parameter that is split have theirs as `block1_<buffer>`, and so on. Version 1 (0.1 of this library) had neither `model_step` nor `checksum`.
 #[derive(Debug, Clone)]
 pub struct SpectralState<const D: usize>(pub(super) Typed);
 
@@ -46,7 +45,8 @@ pub(super) enum Typed {
 
 #[derive(Debug, Clone)]
 pub(super) struct Buffers<E> {
-    pub(super) state: State<BurnMatrix<E>>,
+    /// Of each block; one if the parameter is not split.
+    pub(super) states: Vec<State<BurnMatrix<E>>>,
     pub(super) steps: u64,
     /// The step of the whole model that it took part in last, counted from 1.
     pub(super) model_step: u64,
@@ -85,29 +85,39 @@ impl WrittenRule {
 impl<E: Arithmetic> Buffers<E> {
     pub(super) fn new(rule: &dyn UpdateRule<BurnBackend<E>>) -> Self {
         let rule = WrittenRule::new(rule, STATE_VERSION);
-        Self { state: State::default(), steps: 0, model_step: 0, rule }
+        Self { states: vec![State::default()], steps: 0, model_step: 0, rule }
     }
 
     /// The same without a master that a parameter of this type does not keep; an error unless they are finite buffers of its rule.
-    fn verified(mut self, assigned: &Assigned, view: View, dtype: DType) -> backend::Result<Self> {
-        if !assigned.has_master(dtype) {
-            self.state.take(MASTER);
+    fn verified(
+        mut self,
+        assigned: &Assigned,
+        (shapes, dtype): (&[(usize, usize)], DType),
+    ) -> backend::Result<Self> {
+        for (state, shape) in self.states.iter_mut().zip(shapes) {
+            if !assigned.has_master(dtype) {
+                state.take(MASTER);
+            }
+            state.check(&assigned.with_rule::<E, _>(dtype, |rule| rule.buffers(*shape)))?;
         }
-        let shape = (view.rows, view.cols);
-        self.state.check(&assigned.with_rule::<E, _>(dtype, |rule| rule.buffers(shape)))?;
         Ok(self)
     }
 
     fn moved_to(mut self, device: &Device) -> Self {
         let backend = BurnBackend::<E>::new(device);
-        self.state = self.state.map(|matrix| backend.adopt(matrix));
+        let adopt = |state: State<_>| state.map(|matrix| backend.adopt(matrix));
+        self.states = self.states.into_iter().map(adopt).collect();
         self
     }
 
     fn flatten(&self, prefix: &str, out: &mut StateSink) {
-        let tensors = self.state.iter().map(|(name, matrix)| {
+        let buffers =
+            self.states.iter().enumerate().flat_map(|(block, state)| {
+                state.iter().map(move |(name, matrix)| (key(block, name), matrix))
+            });
+        let tensors = buffers.map(|(key, matrix)| {
             let (tensor, transposed) = matrix.stored();
-            (name, tensor.into_data(), transposed)
+            (key, tensor.into_data(), transposed)
         });
         let mut tensors: Vec<_> = tensors.collect();
         let counts = Counts { version: self.rule.version, steps: self.steps, model_step: self.model_step };
@@ -118,9 +128,9 @@ impl<E: Arithmetic> Buffers<E> {
         out.push_scalar(prefix, "rule", self.rule.hash.into());
         out.push_scalar(prefix, "checksum", sum.into());
         for (name, data, transposed) in tensors {
-            out.push_tensor(prefix, name, data);
+            out.push_tensor(prefix, &name, data);
             if transposed {
-                out.push_scalar(prefix, &transposed_key(name), true.into());
+                out.push_scalar(prefix, &transposed_key(&name), true.into());
             }
         }
     }
@@ -145,11 +155,15 @@ impl Typed {
         if self.element() == E::NAME { Ok(()) } else { refuse("it holds numbers of another type") }
     }
 
-    /// A buffer, rows = output features.
-    pub(super) fn take(self, name: &str) -> Option<Tensor<2>> {
+    /// A buffer of a block, rows = output features.
+    pub(super) fn take(self, block: usize, name: &str) -> Option<Tensor<2>> {
         match self {
-            Self::Single(mut buffers) => buffers.state.take(name).map(BurnMatrix::into_tensor),
-            Self::Double(mut buffers) => buffers.state.take(name).map(BurnMatrix::into_tensor),
+            Self::Single(mut buffers) => {
+                buffers.states.get_mut(block)?.take(name).map(BurnMatrix::into_tensor)
+            }
+            Self::Double(mut buffers) => {
+                buffers.states.get_mut(block)?.take(name).map(BurnMatrix::into_tensor)
+            }
         }
     }
 
@@ -197,12 +211,11 @@ impl Typed {
         prefix: &str,
         src: &mut StateSource,
         assigned: &Assigned,
-        view: View,
-        dtype: DType,
+        (shapes, dtype): (&[(usize, usize)], DType),
     ) -> backend::Result<Self> {
-        Ok(match Self::unflatten(prefix, src, Some((assigned, view))).map_err(refuse)? {
-            Self::Single(buffers) => Self::Single(buffers.verified(assigned, view, dtype)?),
-            Self::Double(buffers) => Self::Double(buffers.verified(assigned, view, dtype)?),
+        Ok(match Self::unflatten(prefix, src, Some((assigned, shapes))).map_err(refuse)? {
+            Self::Single(buffers) => Self::Single(buffers.verified(assigned, (shapes, dtype))?),
+            Self::Double(buffers) => Self::Double(buffers.verified(assigned, (shapes, dtype))?),
         })
     }
 
@@ -211,7 +224,7 @@ impl Typed {
     pub(super) fn unflatten(
         prefix: &str,
         src: &mut StateSource,
-        rule: Option<(&Assigned, View)>,
+        rule: Option<(&Assigned, &[(usize, usize)])>,
     ) -> Result<Self, &'static str> {
         let number = |src: &mut StateSource, leaf| {
             src.take_scalar(prefix, leaf).and_then(|scalar: Scalar| u64::try_from(scalar).ok())
@@ -233,13 +246,18 @@ impl Typed {
             return Err("it counts more steps than can be");
         }
         let sum = number(src, "checksum");
-        let own = rule.map(|(assigned, view)| assigned.rule::<f32>().buffers((view.rows, view.cols)));
-        let own = own.iter().flatten().map(|buffer| buffer.name).filter(|name| !KNOWN.contains(name));
-        let mut tensors = Vec::new();
-        for name in KNOWN.into_iter().chain(own) {
-            if let Some(data) = src.take_tensor(prefix, name) {
-                let transposed = src.take_scalar(prefix, &transposed_key(name)) == Some(true.into());
-                tensors.push((name, data, transposed));
+        let shapes = rule.map_or(&[(1, 1)][..], |(_, shapes)| shapes);
+        let (mut tensors, mut places) = (Vec::new(), Vec::new());
+        for (block, shape) in shapes.iter().enumerate() {
+            let own = rule.map(|(assigned, _)| assigned.rule::<f32>().buffers(*shape));
+            let own = own.iter().flatten().map(|buffer| buffer.name).filter(|name| !KNOWN.contains(name));
+            for name in KNOWN.into_iter().chain(own) {
+                let key = key(block, name);
+                if let Some(data) = src.take_tensor(prefix, &key) {
+                    let transposed = src.take_scalar(prefix, &transposed_key(&key)) == Some(true.into());
+                    places.push((key.clone(), (block, name)));
+                    tensors.push((key, data, transposed));
+                }
             }
         }
         let counts = Counts { version, steps, model_step };
@@ -253,10 +271,12 @@ impl Typed {
         match tensors.first().map(|(_, data, _)| data.dtype()) {
             None => Err("it has no buffers"),
             Some(DType::F32) => {
-                Ok(Self::Single(Buffers { state: state(tensors)?, steps, model_step, rule: written }))
+                let states = states(tensors, &places, shapes.len())?;
+                Ok(Self::Single(Buffers { states, steps, model_step, rule: written }))
             }
             Some(DType::F64) => {
-                Ok(Self::Double(Buffers { state: state(tensors)?, steps, model_step, rule: written }))
+                let states = states(tensors, &places, shapes.len())?;
+                Ok(Self::Double(Buffers { states, steps, model_step, rule: written }))
             }
             Some(_) => Err("it holds numbers of another type"),
         }
@@ -271,8 +291,11 @@ struct Counts {
     model_step: u64,
 }
 
-/// A buffer's name, its values as they are stored, and whether that is the transpose.
-type Stored = (&'static str, TensorData, bool);
+/// A buffer's key, its values as they are stored, and whether that is the transpose.
+type Stored = (String, TensorData, bool);
+
+/// A buffer's key, its block and its name.
+type Places = [(String, (usize, &'static str))];
 
 /// Over everything that a record says of a parameter, the buffers by their names in alphabetical order.
 fn checksum(counts: Counts, rule: u64, tensors: &mut [Stored]) -> u64 {
@@ -280,7 +303,7 @@ fn checksum(counts: Counts, rule: u64, tensors: &mut [Stored]) -> u64 {
     for word in [u64::from(counts.version), counts.steps, counts.model_step, rule] {
         sum.word(word);
     }
-    tensors.sort_unstable_by_key(|(name, ..)| *name);
+    tensors.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
     for (name, data, transposed) in tensors {
         sum.bytes(name.as_bytes());
         sum.word(u64::from(*transposed));
@@ -293,10 +316,14 @@ fn checksum(counts: Counts, rule: u64, tensors: &mut [Stored]) -> u64 {
     sum.finish()
 }
 
-fn state<E: BurnElement>(tensors: Vec<Stored>) -> Result<State<BurnMatrix<E>>, &'static str> {
+fn states<E: BurnElement>(
+    tensors: Vec<Stored>,
+    places: &Places,
+    blocks: usize,
+) -> Result<Vec<State<BurnMatrix<E>>>, &'static str> {
     let backend = BurnBackend::<E>::new(&Device::flex());
-    let mut state = State::default();
-    for (name, data, transposed) in tensors {
+    let mut states: Vec<_> = (0..blocks).map(|_| State::default()).collect();
+    for (key, data, transposed) in tensors {
         if data.dtype() != E::DTYPE {
             return Err("it holds numbers of two types");
         }
@@ -311,9 +338,19 @@ fn state<E: BurnElement>(tensors: Vec<Stored>) -> Result<State<BurnMatrix<E>>, &
         } else {
             backend.matrix(tensor, (rows, cols))
         };
-        state.put(name, matrix.map_err(|_| "a buffer cannot be read")?);
+        let matrix = matrix.map_err(|_| "a buffer cannot be read")?;
+        if let Some((_, (block, name))) = places.iter().find(|(known, _)| *known == key)
+            && let Some(state) = states.get_mut(*block)
+        {
+            state.put(name, matrix);
+        }
     }
-    Ok(state)
+    Ok(states)
+}
+
+/// The name of a buffer in a record: its own, for the blocks after the first `block1_momentum`.
+fn key(block: usize, name: &str) -> String {
+    if block == 0 { name.to_owned() } else { format!("block{block}_{name}") }
 }
 
 fn transposed_key(name: &str) -> String {
