@@ -18,12 +18,36 @@
 //!
 //! Every setting is a method of [`Settings`], reached by [`SpectralConfig::with_settings`].
 //!
+//! **Groups and rules of one's own.** A plan's [groups](plan::PlanBuilder::group) set another rate, decay, recipe, clip schedule or
+//! rounding for some parameters; [`Hybrid::with_rules`] takes rules that are not this library's, by name:
+//!
+//! ```
+//! # use burn::nn::LinearConfig;
+//! # use burn::tensor::Device;
+//! use spectra_burn::plan::Plan;
+//! use spectra_burn::rules::{Clipped, Recipe};
+//! use spectra_burn::{BurnRules, Hybrid, SpectralConfig, maps};
+//!
+//! let plan = Plan::builder()
+//!     .group("*", |g| g.lr(0.5)) // for each setting the last group that makes it counts
+//!     .group("*weight", |g| g.named("clipped mars"));
+//! let clip = maps::Clip::new(maps::SoftClip::AUTO, 1.0);
+//! let rules = BurnRules::new().with("clipped mars", Clipped::new(Recipe::preset("mars")?, clip));
+//! # let model = LinearConfig::new(4, 8).init(&Device::flex().autodiff());
+//! let optimizer = Hybrid::with_rules(&SpectralConfig::preset("spectra")?, &model, &plan, rules)?;
+//! println!("{}", optimizer.plan_table());
+//! # Ok::<(), spectra_burn::Error>(())
+//! ```
+//!
+//! Rates multiply: burn's scheduler by module, [`SpectralConfig::elementwise_lr_ratio`], the group's. [`Spectral`], which knows
+//! shapes only, has no groups but burn's own, and decays norms and biases as its rule does.
+//!
 //! **Orientation.** Burn's `Linear` stores `in x out`, its transposed convolutions `in x out x kernel`. Step scales and the side of
 //! tail shrink's subspace depend on which side is which, so they are seen as the matrices with rows = output features
 //! that they are ([`Hybrid`]).
 //!
-//! **Schedules.** The learning rate comes with every step, from burn's schedulers or ours; the clip threshold's schedule
-//! ([`SpectralConfig::clip_schedule`]) follows the model's count of steps, which is saved with the state. Burn's own type
+//! **Schedules.** The learning rate comes with every step, from burn's schedulers or ours; the clip thresholds' schedules
+//! ([`SpectralConfig::clip_schedule`], [`pre_clip_schedule`](SpectralConfig::pre_clip_schedule)) follow the model's count of steps, which is saved with the state. Burn's own type
 //! tells nobody when a step begins: there the count is that of the most advanced parameter, exact for a plan's; a group's
 //! parameter that begins late may be one step behind. Clones of one such optimizer count together.
 //!

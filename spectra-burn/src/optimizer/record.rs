@@ -142,6 +142,15 @@ impl Hybrid {
             let error = refuse("it has a parameter that this model has not, or has frozen");
             return Err(error.for_parameter(name));
         }
+        let names = |live: bool| {
+            let has_state = |member: &Member| states.iter().any(|(one, _)| one.found.id == member.found.id);
+            let members = self
+                .members
+                .iter()
+                .filter(move |member| member.assigned.is_some() && has_state(member) == live);
+            members.map(|member| member.found.name.as_str().into()).collect()
+        };
+        let (loaded, fresh): (Vec<Box<str>>, Vec<Box<str>>) = (names(true), names(false));
         let latest = states.iter().map(|(_, state)| state.model_step()).max().unwrap_or(0);
         let bytes = pack(&states).into_bytes().map_err(|e| Error::device("load", e))?;
         let record = OptimizerRecord::from_bytes(bytes).map_err(|e| Error::device("load", e.to_string()))?;
@@ -157,7 +166,10 @@ impl Hybrid {
         *clip = clip.or(saved.factors.clip);
         *pre_clip = pre_clip.or(saved.factors.pre_clip);
         let factors = (clip.unwrap_or(1.0), pre_clip.unwrap_or(1.0));
-        Ok(Restored::new(self.steps, factors, differences(&saved.settings, &self.run())))
+        let mut restored = Restored::new(self.steps, factors, differences(&saved.settings, &self.run()));
+        restored.loaded = loaded;
+        restored.fresh = fresh;
+        Ok(restored)
     }
 }
 

@@ -24,23 +24,7 @@ impl<R: UpdateRule<BurnBackend<f32>> + UpdateRule<BurnBackend<f64>>> BurnRule fo
 }
 
 /// Rules of one's own by name, for plans whose [groups](crate::plan::Group::named) speak of them. A later one of the same name takes
-/// the place of the earlier.
-///
-/// ```
-/// use spectra_burn::plan::Plan;
-/// use spectra_burn::rules::{Clipped, Recipe};
-/// use spectra_burn::{BurnRules, Hybrid, SpectralConfig, maps};
-/// # use burn::nn::LinearConfig;
-/// # use burn::tensor::Device;
-///
-/// let clip = maps::Clip::new(maps::SoftClip::AUTO, 1.0);
-/// let rules = BurnRules::new().with("clipped mars", Clipped::new(Recipe::preset("mars")?, clip));
-/// let builder = Plan::builder().group("*weight", |group| group.named("clipped mars"));
-/// # let model = LinearConfig::new(4, 8).init(&Device::flex().autodiff());
-/// let optimizer = Hybrid::with_rules(&SpectralConfig::preset("spectra")?, &model, &builder, rules)?;
-/// println!("{}", optimizer.plan_table());
-/// # Ok::<(), spectra_burn::Error>(())
-/// ```
+/// the place of the earlier. See the [crate's front page](crate) for an example.
 #[derive(Debug, Clone, Default)]
 pub struct BurnRules(Vec<(Box<str>, Arc<dyn BurnRule>)>);
 

@@ -83,7 +83,8 @@ fn they_are_restored_and_come_and_go_with_the_setting() {
     let expected = bits(&train(&mut optimizer, module.clone(), 5..8, 1.0));
 
     let mut again = hybrid(&module, None, &plan);
-    again.load_bytes(saved.clone()).unwrap();
+    let restored = again.load_bytes(saved.clone()).unwrap();
+    assert_eq!((restored.loaded, restored.fresh), (vec!["weight".into()], vec![]));
     assert_eq!(bits(&train(&mut again, module.clone(), 5..8, 1.0)), expected);
     let mut learners = hybrid(&module, None, &plan).optimizer().unwrap().from_bytes(saved.clone()).unwrap();
     let mut by_learner = module.clone();
