@@ -1,5 +1,6 @@
 //! The optimizers of modules.
 
+mod blocks;
 mod clip_schedule;
 mod common;
 mod gradient_range;
