@@ -133,5 +133,7 @@ pub use cudarc;
 pub use error::CudaError;
 pub use optimizer::{Optimizer, Parameter, Source, Target};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
-pub use spectra_core::optimizer::{Config, Difference, PreClip, Recipe, Restored, StepScale, plan};
-pub use spectra_core::{directions, linalg, maps, schedules};
+pub use spectra_core::optimizer::{
+    Config, Difference, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale, plan,
+};
+pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};

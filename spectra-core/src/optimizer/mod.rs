@@ -1,8 +1,10 @@
 //! The optimizer: recipes, presets, the plan of who gets which, and the step.
 
+mod assigned;
 mod checksum;
 mod config;
 mod header;
+mod member;
 mod model;
 #[cfg(feature = "faer")]
 mod parallel;
@@ -11,6 +13,7 @@ pub mod plan;
 mod pre_clip;
 mod prepare;
 mod progress;
+mod rates;
 mod report;
 mod restored;
 mod saved;
@@ -24,7 +27,8 @@ pub use crate::scales::StepScale;
 pub use checksum::Checksum;
 pub use config::Config;
 pub use header::{OLDEST_STATE_VERSION, STATE_VERSION, SavedParameter, SavedRun, SavedShape, StateHeader};
-pub use model::{Optimizer, ParameterSpec};
+pub use member::ParameterSpec;
+pub use model::Optimizer;
 pub use parameter::{BlockState, ParameterState};
 pub use pre_clip::PreClip;
 pub use prepare::Prepared;

@@ -2,7 +2,7 @@
 
 use super::Optimizer;
 use super::Prepared;
-use super::model::Member;
+use super::member::Member;
 use super::plan::Rule;
 use super::progress::Progress;
 use super::step::{Parts, Update, check_pair};

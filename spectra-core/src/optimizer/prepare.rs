@@ -1,7 +1,7 @@
 //! What happens to the gradients of a step before any parameter is updated: checks, pre-clip, norm clip.
 
-use super::model::Member;
-use super::model::SharedRules;
+use super::member::Member;
+use super::member::SharedRules;
 use super::{Config, Optimizer};
 use crate::backend::{Backend, Coefficient, Matrix, Result, Scalar, ScalarOp, check_shape};
 use crate::linalg::{UnitNorm, Workspace, norm_unit, squares_suffice};

@@ -1,7 +1,7 @@
 //! Whether the last step is whole: an error in the middle of one must not go unnoticed.
 
 use super::Optimizer;
-use super::model::Member;
+use super::member::Member;
 use crate::backend::{Backend, Error, ErrorKind, Result};
 
 /// How far the current step has come.

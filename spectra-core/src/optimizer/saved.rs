@@ -1,7 +1,7 @@
 //! Saving and restoring the state: what every file format of ours shares.
 
 use super::header::{OLDEST_STATE_VERSION, STATE_VERSION, SavedParameter, SavedRun, SavedShape, StateHeader};
-use super::model::Member;
+use super::member::Member;
 use super::parameter::BlockState;
 use super::progress::Progress;
 use super::{Missing, Optimizer, RestoreOptions, Restored, Setting, differences, settings_of};

@@ -1,7 +1,8 @@
 //! A step: the update of each parameter, and whether the step came to its end.
 
-use super::model::{Member, ModelRates, SharedRules, with_rule};
+use super::member::{Member, SharedRules, with_rule};
 use super::progress::Progress;
+use super::rates::ModelRates;
 use super::report::Before;
 use super::{Config, Optimizer, ParameterSpec, Prepared};
 use crate::backend::{Backend, Error, Gradient, Matrix, Result, check_shape};

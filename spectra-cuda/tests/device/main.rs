@@ -1,12 +1,14 @@
 //! Tests on a device: the simulated one, or with `SPECTRA_CUDA=real` the machine's own. Where there is neither, every test
 //! is listed as ignored and the reason is printed.
 
+mod blocks;
 mod buffers;
 mod conformance;
 mod costs;
 mod device;
 mod golden;
 mod graphs;
+mod masters;
 mod matrices;
 mod optimizer;
 mod precision;
@@ -35,6 +37,8 @@ fn main() {
     trials.extend(tests! {
         matrices: large_symmetric_products weight_updates_of_high_rank weight_updates_by_whole_tiles borrowed_with_gaps
             bf16_storage;
+        blocks: they_step_as_separate_matrices_do what_is_stored_the_other_way_is_refused;
+        masters: a_bf16_weight_decays_with_a_master_and_not_without the_master_is_restored;
         golden: baselines spectra_wrapper spectral_maps frank_wolfe;
         optimizer: follows_the_portable_backend a_larger_matrix_follows_too bf16_is_f32_rounded_once gaps_between_rows resumes_to_the_bit
             resumes_with_rates_of_its_own a_captured_step_replays;

@@ -5,13 +5,14 @@ use crate::device::{Outcome, backend, check_violations, stream};
 use half::bf16;
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::optimizer::Optimizer as Core;
+use spectra_core::rules::Rounding;
 use spectra_cuda::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use spectra_cuda::plan::Plan;
 use spectra_cuda::{Config, CudaBackend, Parameter, Precision, Recipe};
 
 const STEPS: u64 = 6;
 
-fn ensure(holds: bool, what: impl Into<String>) -> Outcome {
+pub(crate) fn ensure(holds: bool, what: impl Into<String>) -> Outcome {
     if holds { Ok(()) } else { Err(what.into().into()) }
 }
 
@@ -73,11 +74,12 @@ pub(crate) fn a_larger_matrix_follows_too() -> Outcome {
     check_violations()
 }
 
-/// Weights and gradients in bf16: the bits of an f32 run whose weights are rounded to bf16 after every step.
+/// Weights and gradients in bf16 without a master: the bits of an f32 run whose weights are rounded to bf16 after every step.
 pub(crate) fn bf16_is_f32_rounded_once() -> Outcome {
     let stream = stream()?;
     for name in ["spectra", "muon", "spectra-adamw", "adamw", "signum", "frank-wolfe", "mars"] {
         let config = Config::preset(name)?.lr(1e-2).clip_norm(1.0).weight_decay(0.1);
+        let config = config.rounding(Rounding::Nearest);
         let mut half = optimizer(backend::<f32>()?, config)?;
         let mut full = optimizer(backend::<f32>()?, config)?;
         let mut half_weights = Model::random(&stream, 1, bf16::from_f32)?;
