@@ -1,5 +1,7 @@
 //! What is refused, and leaves the optimizer as it was.
 
+use std::io::{Seek, SeekFrom, Write};
+
 use super::*;
 
 /// A load must fail with an error of kind `State`, and change nothing.
@@ -44,16 +46,23 @@ fn every_flipped_bit_is_found() -> TestResult {
     let whole = std::fs::read(trained.path())?;
     let before = numbers(&trained.optimizer)?;
     let damaged = trained.folder.path().join("damaged");
+    std::fs::write(&damaged, &whole)?;
+    // In place: a file system may wait for the disk when a file is replaced.
+    let mut file = std::fs::OpenOptions::new().write(true).open(&damaged)?;
+    let mut put = |position: usize, byte: u8| {
+        file.seek(SeekFrom::Start(position as u64))?;
+        file.write_all(&[byte])
+    };
     let header = 8 + u64::from_le_bytes(whole[..8].try_into()?) as usize;
     // All of the file's header, and some of the numbers and of the description.
     for position in (0..header).chain((header..whole.len()).step_by(31)) {
         for bit in 0..8 {
-            let mut bytes = whole.clone();
-            bytes[position] ^= 1 << bit;
-            std::fs::write(&damaged, &bytes)?;
+            put(position, whole[position] ^ (1 << bit))?;
             load_fails(&mut trained.optimizer, &damaged, &format!("byte {position} bit {bit}"))?;
         }
+        put(position, whole[position])?;
     }
+    assert_eq!(std::fs::read(&damaged)?, whole);
     assert_eq!(numbers(&trained.optimizer)?, before);
     Ok(())
 }

@@ -10,12 +10,16 @@ use spectra_cuda_simulator::ThreadOrder;
 /// Matrices have no second handles.
 const SKIPPED: [&str; 1] = ["second_handles_are_untouched"];
 
-/// They decompose large matrices again and again, or go through millions of entries or thousands of launches, which takes the
-/// simulated device minutes each: there they run with `--include-ignored` only.
-const SLOW: [&str; 24] = [
+/// They decompose hundreds of matrices again and again, or go through millions of entries or thousands of launches, which takes
+/// the simulated device up to minutes each: there they run with `--include-ignored` only.
+const SLOW: [&str; 28] = [
     "hard_clip_auto",
     "hard_clip_many_above",
+    "soft_threshold",
+    "elastic_threshold",
+    "bang_bang_threshold",
     "schatten_threshold",
+    "frank_wolfe_minimizers",
     "frank_wolfe_schatten",
     "large_transfers",
     "scale_add_large",
