@@ -47,9 +47,10 @@
 //! that they are ([`Hybrid`]).
 //!
 //! **Schedules.** The learning rate comes with every step, from burn's schedulers or ours; the clip thresholds' schedules
-//! ([`SpectralConfig::clip_schedule`], [`pre_clip_schedule`](SpectralConfig::pre_clip_schedule)) follow the model's count of steps, which is saved with the state. Burn's own type
-//! tells nobody when a step begins: there the count is that of the most advanced parameter, exact for a plan's; a group's
-//! parameter that begins late may be one step behind. Clones of one such optimizer count together.
+//! ([`SpectralConfig::clip_schedule`], [`pre_clip_schedule`](SpectralConfig::pre_clip_schedule)) follow the model's count of steps,
+//! which is saved with the state. Burn's own type tells nobody when a step begins: there the count is that of the most advanced
+//! parameter, exact for a plan's; a group's parameter that begins late may be one step behind. Clones of one such optimizer count
+//! together.
 //!
 //! **Devices.** On burn's CPU device (`flex`) operations run on the tensors' memory. All others run burn's tensor
 //! operations, which are tested on the CPU device; they have not been run, nor their speed measured, on a GPU.

@@ -20,6 +20,11 @@ pub(super) fn shapes(blocks: &[Block], whole: (usize, usize)) -> Vec<(usize, usi
     if blocks.is_empty() { vec![whole] } else { blocks.iter().map(Block::shape).collect() }
 }
 
+/// The most singular values that the matrices of such a parameter have together.
+pub(super) fn rank(blocks: &[Block], whole: (usize, usize)) -> usize {
+    shapes(blocks, whole).into_iter().map(|(rows, cols)| rows.min(cols)).sum()
+}
+
 /// A block of the `out x in` matrix seen in a parameter: a copy, unless burn makes a view of it.
 pub(super) fn cut<E: Arithmetic>(
     backend: &BurnBackend<E>,

@@ -1,6 +1,7 @@
 //! The gradients of a step, before anything changes: checks, pre-clip, norm clip. What `spectra_core` does to a list of
 //! matrices is done here to the gradients of a module.
 
+use super::blocks::rank;
 use super::hybrid::Member;
 use super::pre_clip::PreClipped;
 use super::shared::Arithmetic;
@@ -242,7 +243,7 @@ impl Look for InRange<'_> {
         let rule = member.view.rule;
         let Some(assigned) = &member.assigned else { return Ok(None) };
         let (factor, norm) = self.bound;
-        let rank = member.view.rows.min(member.view.cols);
+        let rank = rank(&member.blocks, (member.view.rows, member.view.cols));
         let bound = self.settings.gradient_bound(rule, rank, factor, norm);
         check_gradient(assigned.rule::<E>(), gradient, self.scale, bound).map(|()| None)
     }

@@ -2,7 +2,6 @@
 
 use super::Spectral;
 use super::shared::Prepared;
-use crate::{BurnElement, BurnMatrix};
 use spectra_core::backend::{Error, ErrorKind};
 
 /// The error that tells of them.
@@ -12,12 +11,9 @@ pub(super) fn overflow() -> Error {
 }
 
 impl Spectral {
-    /// Tells of the weights after their step if it has made an infinity: a step of the whole model at its end, burn's own type by a
+    /// Tells of weights of which their step has made an infinity: a step of the whole model at its end, burn's own type by a
     /// panic. What was infinite before has been told of.
-    pub(super) fn tell_overflow<E: BurnElement>(&self, weights: &BurnMatrix<E>, prepared: &Prepared) {
-        if !weights.has_overflowed() {
-            return;
-        }
+    pub(super) fn tell_overflow(&self, prepared: &Prepared) {
         if prepared.model_step.is_none() {
             return self.refuse(overflow(), prepared);
         }

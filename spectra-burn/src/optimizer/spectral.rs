@@ -1,7 +1,7 @@
 //! One rule as a burn optimizer.
 
 use super::assigned::{Assigned, scheduled};
-use super::blocks::{cut, paste};
+use super::blocks::{cut, paste, rank};
 use super::hybrid::Member;
 pub(super) use super::layout::{View, see, unsee};
 use super::role::{Role, Target};
@@ -169,8 +169,8 @@ impl Spectral {
         };
         steps += u64::from(outcome.is_ok());
         match outcome {
-            Ok(Stepped::Whole) => self.tell_overflow(&weights, &prepared),
-            Ok(Stepped::NotFinite) => {}
+            Ok(Stepped::Overflowed) => self.tell_overflow(&prepared),
+            Ok(Stepped::Whole | Stepped::NotFinite) => {}
             Err(error) => self.refuse(error, &prepared),
         }
         let buffers = Buffers { states, steps, model_step, rule: written.renewed(rule) };
@@ -198,7 +198,7 @@ impl Spectral {
             let factor = self.pre_clip_factor(model_step);
             let blocks = self.target().map_or(&[][..], |target| &target.blocks);
             gradient = self.clip(clip, backend, &gradient, (blocks, factor))?;
-            bound = clip.largest_norm(view.rows.min(view.cols), factor);
+            bound = clip.largest_norm(rank(blocks, (view.rows, view.cols)), factor);
         }
         if self.check_finite && !prepared.finite {
             let norm = gradient.dot(&gradient)?.read()?.sqrt();
@@ -256,9 +256,12 @@ impl Spectral {
     }
 }
 
-/// Whether a step went as it should.
+/// Whether a step went as it should; of several blocks the last of these counts.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Stepped {
     Whole,
+    /// A finite update has left the range of the weights' 16 bits.
+    Overflowed,
     /// Nobody asked for the check of the gradient, and the weights are NaN.
     NotFinite,
 }
@@ -294,7 +297,7 @@ impl<E: Arithmetic> OneStep<'_, E> {
                 weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient.values)?;
                 Ok(Stepped::NotFinite)
             }
-            done => done.map(|_| Stepped::Whole),
+            done => done.map(|_| if weights.has_overflowed() { Stepped::Overflowed } else { Stepped::Whole }),
         }
     }
 
@@ -312,9 +315,7 @@ impl<E: Arithmetic> OneStep<'_, E> {
             let (mut part, values) =
                 (cut(self.backend, &whole, block)?, cut(self.backend, &gradients, block)?);
             let of_block = Gradient { values: &values, scale: gradient.scale };
-            if let Stepped::NotFinite = self.apply(&mut part, &of_block, (state, steps))? {
-                stepped = Stepped::NotFinite;
-            }
+            stepped = stepped.max(self.apply(&mut part, &of_block, (state, steps))?);
             whole = paste(whole, part, block);
         }
         *weights = self.backend.matrix(whole, shape)?;

@@ -4,9 +4,10 @@ use crate::common::{distance, gradient, layer, random, values};
 use crate::learner;
 use crate::model::{LR, ROUNDING};
 use burn::nn::Linear;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use spectra_burn::plan::{Plan, PlanBuilder, Split};
-use spectra_burn::{Hybrid, SpectralConfig};
+use spectra_burn::rules::Rounding;
+use spectra_burn::{ErrorKind, Hybrid, SpectralConfig};
 use spectra_core::maps::SoftClip;
 use spectra_core::optimizer::{PreClip, Recipe};
 use std::ops::Range;
@@ -96,5 +97,27 @@ fn their_states_are_saved_restored_and_told_apart() {
         // One matrix has no use for the states of three.
         let mut whole = Hybrid::new(&config, &model, &Plan::builder()).unwrap();
         assert!(whole.load_bytes(bytes).unwrap_err().to_string().contains("weight"));
+    }
+}
+
+#[test]
+fn a_block_that_leaves_the_range_of_16_bits_is_told_of() {
+    for rounding in [Rounding::Nearest, Rounding::Master] {
+        let config = SpectralConfig::preset("muon").unwrap().with_rounding(Some(rounding));
+        let start = layer(Tensor::full(SHAPE, 64000.0, (&Device::flex(), DType::F16)));
+        let mut optimizer = Hybrid::new(&config, &start, &builder()).unwrap();
+        // A gradient of rank 1 in the second block only: its polar factor has entries of 1 / sqrt(60).
+        let values =
+            std::array::from_fn::<_, 240, _>(|at| if PARTS[1].contains(&(at % 24)) { -1.0f32 } else { 0.0 });
+        let drawn = Tensor::<1>::from_data(values, (&Device::flex(), DType::F16)).reshape(SHAPE);
+        let drawn = gradient(&start.weight, drawn);
+        let refused = optimizer.step(20_000.0, start, drawn).unwrap_err();
+        assert!(matches!(refused.error.kind(), ErrorKind::NonFinite { .. }), "{}", refused.error);
+        assert_eq!(refused.error.parameter(), Some("weight"));
+        let infinite = |part: &Range<usize>| {
+            let part = weights(&refused.module).slice([0..SHAPE[0], part.clone()]);
+            self::values(part).iter().filter(|x| x.is_infinite()).count()
+        };
+        assert_eq!(PARTS.each_ref().map(infinite), [0, 60, 0], "{rounding:?}");
     }
 }
