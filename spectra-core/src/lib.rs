@@ -7,8 +7,9 @@
 //! ```
 //!
 //! a [direction](directions) (momentum, Adam, ...), a [spectral map](maps) (tail shrink, spectral clip, polar factor, identity)
-//! and a [step scale](optimizer::StepScale); a [`Recipe`](optimizer::Recipe) is one value with the three, and the presets
-//! (`spectra`, `adamw`, ...) are rows of that table.
+//! and a [step scale](scales); a [`Recipe`](rules::Recipe) is one value with the three, and the presets
+//! (`spectra`, `adamw`, ...) are rows of that table. Each of the three is a trait, and so is the [rule](rules) that they make: one
+//! of your own is a type outside this crate. The [plan](optimizer::plan) says which matrices of a model get which.
 //!
 //! # Which part is for you
 //!

@@ -1,7 +1,7 @@
 //! `X <- (1 - lr wd) X - lr scale map(direction(G))`, written once.
 
 use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
-use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, domain};
+use crate::backend::{Backend, Coefficient, Error, ErrorKind, Gradient, Matrix, Result, domain};
 use crate::directions::{DirectionRule, Target};
 use crate::linalg::Workspace;
 use crate::maps::{MapRule, Mapped, Moment};
@@ -104,11 +104,10 @@ impl<B: Backend> Parts<'_, B> {
             // The direction is the buffer itself, so that the map may fuse its update.
             let update = Gradient { scale: gradient.scale.times(c), ..*gradient };
             state.zeros([MOMENTUM], gradient.values, workspace.backend())?;
-            return state.with(MOMENTUM, |momentum, state| match momentum {
-                Some(momentum) => {
-                    self.map_and_add(weights, momentum, Some((mu, &update)), state, rates, workspace)
-                }
-                None => Ok(StepInfo::default()),
+            return state.with(MOMENTUM, |momentum, state| {
+                let missing = ErrorKind::State { reason: "the momentum does not exist" };
+                let momentum = momentum.as_mut().ok_or_else(|| Error::new("step", missing))?;
+                self.map_and_add(weights, momentum, Some((mu, &update)), state, rates, workspace)
             });
         }
         let mut direction = workspace.take_like(gradient.values, weights.shape().1)?;
