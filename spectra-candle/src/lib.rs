@@ -33,8 +33,8 @@
 //! |---|---|
 //! | variables | f32, f64, bf16, f16; integers are ignored, as by candle's own optimizers; 8-bit floats are refused |
 //! | arithmetic and state | f32; f64 for the whole model if one variable is f64 |
-//! | bf16, f16 | f32 arithmetic, each weight rounded once a step, to nearest: a change below half a unit in the last place is lost, as with candle's own; one that leaves the range (65504 in f16) is an error with the variable's name on the CPU, unnoticed on CUDA and Metal. On the CPU values are widened a piece at a time, on a GPU all gradients at once |
-//! | shapes | any rank is stepped; the spectral rule takes matrices and convolutions, as `out x (the rest)`. All others are AdamW's; stacks of experts and whatever name and shape do not tell can be [refused](plan::PlanBuilder::strict) instead: see the [plan] |
+//! | bf16, f16 | f32 arithmetic on a master in the state, of which each weight is the nearest ([`Rounding::Nearest`](rules::Rounding) does without, and loses changes below half a unit in the last place, as candle's own do); one that leaves the range (65504 in f16) is an error with the variable's name on the CPU, unnoticed on CUDA and Metal. On the CPU values are widened a piece at a time, on a GPU all gradients at once |
+//! | shapes | any rank is stepped; the spectral rule takes matrices and convolutions, as `out x (the rest)`, and each matrix of a fused or stacked one by itself ([blocks](plan): rows are used where they lie, columns are copied). All others are AdamW's; whatever name and shape do not tell can be [refused](plan::PlanBuilder::strict) instead: see the [plan] |
 //! | views | gradients may be transposed or narrowed views; they are copied then |
 //! | tied variables | one variable under two names is refused: it would be updated twice |
 //! | saved state | a [file](Optimizer::save), or [tensors](Optimizer::state_tensors) for a checkpoint of your own |

@@ -94,8 +94,9 @@
 //!
 //! Matrix products are computed as [`Precision`] allows; everything else is in the element type, norms and small factorisations in
 //! `f64`. Reductions have one order, on every device, and use no atomic addition of numbers: the same step on the same machine
-//! gives the same bits as far as cuBLAS does. Buffers in `bf16` are widened where they are read, and rounded once, to nearest, where
-//! weights are written (twice by `ademamix` and by Nesterov's momentum without a map); state is in `f32`. Weights beyond bf16's
+//! gives the same bits as far as cuBLAS does. Weights in `bf16` are the nearest to a master in `f32`
+//! that the state keeps from the first step on; with [`Rounding::Nearest`](rules::Rounding) there is none, and they are widened where they are
+//! read and rounded where they are written (twice by `ademamix` and by Nesterov's momentum without a map); state is in `f32`. Weights beyond bf16's
 //! range, which is that of `f32`, become infinite without an error, because the host does not see them.
 //!
 //! In `f32` squares of gradients must stay in the range of the type (norms between 1e-19 and 1e19), because the host, which would
