@@ -80,8 +80,8 @@ impl NullaryFnOnce for Product<'_> {
             for row in 0..a.rows {
                 let mut sums = [Compensated::default(); LANES];
                 for (x, y) in a.data[row * a.cols..][..a.cols].iter().zip(&block) {
-                    for lane in 0..LANES {
-                        sums[lane].add(*x, y[lane]);
+                    for (sum, y) in sums.iter_mut().zip(y) {
+                        sum.add(*x, *y);
                     }
                 }
                 let sums = sums.map(Compensated::value);
