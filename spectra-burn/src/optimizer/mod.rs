@@ -9,6 +9,7 @@ mod config;
 mod gradients;
 mod hybrid;
 mod layout;
+mod one_step;
 mod overflow;
 mod parameters;
 mod planned;

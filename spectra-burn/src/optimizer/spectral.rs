@@ -4,6 +4,7 @@ use super::assigned::{Assigned, scheduled};
 use super::blocks::{cut, paste, rank};
 use super::hybrid::Member;
 pub(super) use super::layout::{View, see, unsee};
+use super::one_step::{OneStep, Stepped};
 use super::role::{Role, Target};
 use super::shared::{Arithmetic, Prepared, Shared};
 use super::state::{Buffers, SpectralState};
@@ -12,8 +13,8 @@ use crate::{BurnBackend, BurnMatrix};
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{DType, Device, Tensor};
 use spectra_core::backend::{Error, ErrorKind, Gradient, Matrix, Result, Scalar};
+use spectra_core::optimizer::PreClip;
 use spectra_core::optimizer::plan::{Block, Rule};
-use spectra_core::optimizer::{BlockState, PreClip, Rates};
 use spectra_core::rules::{UpdateRule, check_gradient};
 use spectra_core::schedules::ClipSchedule;
 use spectra_core::state::State;
@@ -38,7 +39,7 @@ pub struct Spectral {
     pre_clip: Option<PreClip>,
     pre_clip_schedule: Option<ClipSchedule>,
     orientation: Orientation,
-    check_finite: bool,
+    pub(super) check_finite: bool,
     role: Role,
     shared: Arc<Shared>,
 }
@@ -253,73 +254,6 @@ impl Spectral {
     /// The parameter's name, if it is known.
     pub(super) fn name(&self) -> Option<&str> {
         self.role.target().map(|target| &*target.name)
-    }
-}
-
-/// Whether a step went as it should; of several blocks the last of these counts.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Stepped {
-    Whole,
-    /// A finite update has left the range of the weights' 16 bits.
-    Overflowed,
-    /// Nobody asked for the check of the gradient, and the weights are NaN.
-    NotFinite,
-}
-
-/// A step of a parameter's matrices.
-struct OneStep<'a, E: Arithmetic> {
-    optimizer: &'a Spectral,
-    assigned: &'a Assigned,
-    backend: &'a BurnBackend<E>,
-    dtype: DType,
-    rates: Rates,
-}
-
-impl<E: Arithmetic> OneStep<'_, E> {
-    /// Of one matrix, whose state has taken `steps`.
-    fn apply(
-        &self,
-        weights: &mut BurnMatrix<E>,
-        gradient: &Gradient<'_, BurnMatrix<E>>,
-        (state, steps): (&mut State<BurnMatrix<E>>, u64),
-    ) -> Result<Stepped> {
-        let mut block = BlockState { state: std::mem::take(state), steps };
-        let done = self.optimizer.shared.with_workspace(self.backend, |w| {
-            let step = |rule: &dyn UpdateRule<_>| block.step(rule, weights, gradient, self.rates, w);
-            self.assigned.with_rule::<E, _>(self.dtype, step)
-        });
-        *state = block.state;
-        match done {
-            // As in the core: nobody asked for the check, and the image of such a matrix is NaN.
-            Err(error)
-                if !self.optimizer.check_finite && matches!(error.kind(), ErrorKind::NonFinite { .. }) =>
-            {
-                weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient.values)?;
-                Ok(Stepped::NotFinite)
-            }
-            done => done.map(|_| if weights.has_overflowed() { Stepped::Overflowed } else { Stepped::Whole }),
-        }
-    }
-
-    /// Of each block, with its own state.
-    fn apply_to_blocks(
-        &self,
-        weights: &mut BurnMatrix<E>,
-        gradient: &Gradient<'_, BurnMatrix<E>>,
-        (blocks, states, steps): (&[Block], &mut [State<BurnMatrix<E>>], u64),
-    ) -> Result<Stepped> {
-        let (shape, gradients) = (weights.shape(), gradient.values.clone().into_tensor());
-        let mut whole = weights.clone().into_tensor();
-        let mut stepped = Stepped::Whole;
-        for (block, state) in blocks.iter().zip(states) {
-            let (mut part, values) =
-                (cut(self.backend, &whole, block)?, cut(self.backend, &gradients, block)?);
-            let of_block = Gradient { values: &values, scale: gradient.scale };
-            stepped = stepped.max(self.apply(&mut part, &of_block, (state, steps))?);
-            whole = paste(whole, part, block);
-        }
-        *weights = self.backend.matrix(whole, shape)?;
-        Ok(stepped)
     }
 }
 

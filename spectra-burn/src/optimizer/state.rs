@@ -22,7 +22,8 @@ const KNOWN: [&str; 6] = [MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM, LAST_GRADIENT,
 /// In a record every buffer is a tensor of its own name, of the type it has here, beside the scalars
 /// `version`, `steps`, `model_step` (the step of the whole model that it took part in last, counted from 1), `rule` (a hash of
 /// the rule's [signature](UpdateRule::signature)), for a buffer stored `in x out` `<buffer>_transposed`, and a `checksum` over all
-/// of these. The blocks after the first of a parameter that is split have theirs as `block1_<buffer>`, and so on. Version 1 (0.1 of this library) had neither `model_step` nor `checksum`.
+/// of these. The blocks after the first of a parameter that is split have theirs as `block1_<buffer>`, and so on. Version 1 (0.1 of
+/// this library) had neither `model_step` nor `checksum`.
 #[derive(Debug, Clone)]
 pub struct SpectralState<const D: usize>(pub(super) Typed);
 
@@ -365,7 +366,8 @@ impl<const D: usize> RecordState for SpectralState<D> {
         }
     }
 
-    /// A group's optimizer has recipes only, whose buffers are known. The state stays on the CPU device until its first step moves it to the parameter's.
+    /// A group's optimizer has recipes only, whose buffers are known. The state stays on the CPU device until its first step moves
+    /// it to the parameter's.
     fn state_unflatten(prefix: &str, src: &mut StateSource, _: &Device) -> Option<Self> {
         Typed::unflatten(prefix, src, None).ok().map(Self)
     }
