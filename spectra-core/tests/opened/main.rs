@@ -19,12 +19,15 @@ fn random(seed: u64, (rows, cols): (usize, usize)) -> M {
     DenseMatrix::from_fn(rows, cols, |i, j| uniform(seed, i, j))
 }
 
+/// An optimizer and the weights that it has stepped.
+type Run = (Optimizer<Dense<f64>>, Vec<M>);
+
 /// Weights after so many steps on random gradients.
 fn run(
     config: Config,
     specs: Vec<ParameterSpec>,
     steps: u64,
-) -> Result<(Optimizer<Dense<f64>>, Vec<M>), Box<dyn std::error::Error>> {
+) -> Result<Run, Box<dyn std::error::Error>> {
     let shapes: Vec<_> = specs.iter().map(|spec| (spec.rows, spec.cols)).collect();
     let mut optimizer = Optimizer::new(Dense::new(), config, specs)?;
     let mut weights: Vec<M> = shapes.iter().enumerate().map(|(i, shape)| random(i as u64, *shape)).collect();

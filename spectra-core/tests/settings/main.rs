@@ -51,7 +51,7 @@ fn train<E: Element>(config: Config) -> std::result::Result<(), TestCaseError> {
             .collect();
         let mut pairs: Vec<_> = weights.iter_mut().zip(&gradients).collect();
         optimizer.step(&mut pairs).map_err(refused)?;
-        let state = optimizer.buffers().map(|(name, slot, matrix)| (name, slot, matrix));
+        let state = optimizer.buffers();
         let all = PARAMETERS.iter().zip(&weights).map(|((name, ..), x)| (*name, "weights", x)).chain(state);
         for (name, what, matrix) in all {
             let largest = matrix.max_abs().map_err(refused)?;
