@@ -23,11 +23,7 @@ fn random(seed: u64, (rows, cols): (usize, usize)) -> M {
 type Run = (Optimizer<Dense<f64>>, Vec<M>);
 
 /// Weights after so many steps on random gradients.
-fn run(
-    config: Config,
-    specs: Vec<ParameterSpec>,
-    steps: u64,
-) -> Result<Run, Box<dyn std::error::Error>> {
+fn run(config: Config, specs: Vec<ParameterSpec>, steps: u64) -> Result<Run, Box<dyn std::error::Error>> {
     let shapes: Vec<_> = specs.iter().map(|spec| (spec.rows, spec.cols)).collect();
     let mut optimizer = Optimizer::new(Dense::new(), config, specs)?;
     let mut weights: Vec<M> = shapes.iter().enumerate().map(|(i, shape)| random(i as u64, *shape)).collect();
