@@ -5,6 +5,7 @@ mod common;
 use candle_core::DType;
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use common::{gradients, model, vars};
+use spectra_candle::plan::Plan;
 use spectra_candle::{Config, Optimizer};
 use spectra_core::directions::{Adam, Direction};
 
@@ -20,7 +21,9 @@ fn same_weights_as_candles_own() -> Result<(), Box<dyn std::error::Error>> {
             let mut config = Config::preset("adamw")?.lr(lr).weight_decay(weight_decay);
             let adam = Direction::Adam(Adam { beta1: 0.8, beta2: 0.95, eps });
             (config.spectral.direction, config.elementwise.direction) = (adam, adam);
-            let mut optimizer = Optimizer::from_varmap(&ours, config)?;
+            // Candle's own decays norms and biases, too.
+            let plan = Plan::builder().group("*", |group| group.weight_decay(weight_decay));
+            let mut optimizer = Optimizer::with_plan(&ours, config, &plan)?;
             let params = ParamsAdamW { lr, beta1: 0.8, beta2: 0.95, eps, weight_decay };
             let mut reference = AdamW::new(theirs.all_vars(), params)?;
             for step in 0..STEPS {

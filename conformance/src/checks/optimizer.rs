@@ -164,14 +164,18 @@ pub fn foreign_state_is_refused<B: Backend>(subject: &Subject<B>) -> Outcome {
     let before = target.contents(subject)?;
 
     type Change = fn(&mut StateHeader);
-    let headers: [(&str, Change); 9] = [
+    let headers: [(&str, Change); 10] = [
         ("another version", |header| header.version += 1),
         ("another element type", |header| header.element.push('x')),
         ("a parameter less", |header| drop(header.parameters.pop())),
         ("another name", |header| header.parameters[0].name = "other".into()),
         ("another shape", |header| header.parameters[1].rows += 1),
         ("another rule", |header| header.parameters[2].rule.push('x')),
-        ("parameters exchanged", |header| header.parameters.swap(0, 1)),
+        ("names exchanged", |header| {
+            let name = header.parameters[0].name.clone();
+            header.parameters[0].name = std::mem::replace(&mut header.parameters[1].name, name);
+        }),
+        ("a name twice", |header| header.parameters[1].name = header.parameters[0].name.clone()),
         ("a learning rate that is no number", |header| header.lr = f64::NAN),
         ("a frozen parameter that is not", |header| {
             header.parameters[3].rule = header.parameters[2].rule.clone()

@@ -156,16 +156,20 @@ fn states_of_others_are_refused() -> TestResult {
     let mut adamw = Optimizer::from_varmap(&trained.varmap, Config::preset("adamw")?)?;
     let error = refused(&mut adamw, &path, "recipe")?;
     assert_eq!(error.parameter(), Some("layers.0.mlp.up.weight"), "{error}");
-    // Another rank.
+    // Another rank and a wider arithmetic can go on with it.
     let mut config_of_rank = config()?;
     if let spectra_core::maps::SpectralMap::TailShrink(map) = &mut config_of_rank.spectral.map {
         map.rank_ratio = 0.5;
     }
     let mut optimizer = Optimizer::from_varmap(&trained.varmap, config_of_rank)?;
-    refused(&mut optimizer, &path, "rank")?;
-    // Another arithmetic.
+    assert!(optimizer.load(&path)?.fresh.is_empty());
     let double = model(DType::F64)?;
-    refused(&mut Optimizer::from_varmap(&double, config()?)?, &path, "f64")?;
+    let mut wider = Optimizer::from_varmap(&double, config()?)?;
+    assert!(wider.load(&path)?.fresh.is_empty());
+    // A narrower one cannot.
+    let wide = path.with_extension("wide");
+    wider.save(&wide)?;
+    refused(&mut optimizer, &wide, "f32")?;
     // One name more, another name, another shape.
     let other = model(DType::F32)?;
     other.get(3, "more", candle_nn::init::ZERO, DType::F32, &Device::Cpu)?;
