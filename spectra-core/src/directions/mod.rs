@@ -1,6 +1,6 @@
 //! Directions: what an optimizer makes of the gradient before any spectral map.
 //!
-//! A direction is a [`DirectionRule`]: it keeps buffers of the parameter's shape in a [`State`](crate::state::State) and writes
+//! A direction is a [`DirectionRule`]: it keeps buffers of the parameter's shape in a [`State`] and writes
 //! `out = beta out + alpha d`, so that with the identity map the weights are updated without a temporary. The formula of each lives in
 //! the file of its name; [`Direction`] is the same list as data, for settings and files. One of your own is a type with four
 //! methods:

@@ -36,7 +36,7 @@ pub struct Config {
     /// Spectral clipping of the raw gradients, before the norm clip. `None`: off.
     pub pre_clip: Option<PreClip>,
     /// Refuse a step if any gradient holds a NaN or an infinity, or is larger after the clips than its rule's state can hold
-    /// ([`Recipe::gradient_limits`]), before anything has changed. On a device this reads one number per step, that is, it
+    /// ([`UpdateRule::gradient_limits`](crate::rules::UpdateRule::gradient_limits)), before anything has changed. On a device this reads one number per step, that is, it
     /// **waits**. Without it such a gradient ends in the weights.
     pub check_finite: bool,
     /// Refuse a step in which a parameter that is not frozen has no gradient, before anything has changed. Off: it is left

@@ -54,7 +54,7 @@ impl<B: Backend> Optimizer<B> {
         Self::with_rules(backend, config, parameters, Rules::new())
     }
 
-    /// An optimizer with rules of one's own, which the parameters' groups [name](Group::named).
+    /// An optimizer with rules of one's own, which the parameters' groups [name](super::plan::Group::named).
     ///
     /// # Errors
     /// As [`new`](Self::new); a group's setting outside its domain, or a rule that `rules` has not, with the parameter's name.
@@ -134,7 +134,7 @@ impl<B: Backend> Optimizer<B> {
         self.members.get(index).map(|member| &member.block)
     }
 
-    /// Has the state of parameter `index` keep a [master](Master) of its weights, from the next step on: for a front-end that learns
+    /// Has the state of parameter `index` keep a [master](crate::rules::Master) of its weights, from the next step on: for a front-end that learns
     /// only then that they have 16 bits. Nothing for one that is frozen or unknown.
     pub fn keep_master(&mut self, index: usize) {
         if let Some(member) = self.members.get_mut(index).filter(|member| member.is_live()) {

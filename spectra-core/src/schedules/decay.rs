@@ -142,7 +142,7 @@ impl FromStr for DecayCurve {
 /// update on a learning rate of zero. This is also what the program of arXiv 2603.14315 does.
 ///
 /// The fields are checked by whatever takes the phase: [`LearningRateSchedule::wsd`](super::LearningRateSchedule::wsd),
-/// [`ClipThreshold::with_decay`](super::ClipThreshold::with_decay).
+/// [`ClipSchedule::with_decay`](super::ClipSchedule::with_decay).
 ///
 /// **An exponential to 0** is `0^x`: a factor of 1 at the phase's first update, and exactly 0 from the second on, however long
 /// the phase is. The program of arXiv 2603.14315 has it so for the learning rate. A clip threshold, which must stay above 0,
