@@ -1,4 +1,4 @@
-use super::{Architecture, BIAS, EMBEDDING, HEAD, MATRIX, NORM};
+use super::{Architecture, BIAS, EMBEDDING, FUSED, HEAD, MATRIX, NORM};
 
 pub(crate) const ALL: &[Architecture] = &[
     (
@@ -102,7 +102,7 @@ pub(crate) const ALL: &[Architecture] = &[
             ("token_type.weight", &[2, 64], EMBEDDING),
             ("pos.weight", &[128, 64], EMBEDDING),
             ("token_embd.weight", &[256, 64], EMBEDDING),
-            ("blocks.0.attn.qkv.weight", &[192, 64], MATRIX),
+            ("blocks.0.attn.qkv.weight", &[192, 64], FUSED),
             ("blocks.0.token_mixer.weight", &[64, 64], MATRIX),
         ],
     ),

@@ -1,4 +1,6 @@
-use super::{Architecture, BIAS, CONVOLUTION, DEPTHWISE, EMBEDDING, HEAD, MATRIX, NORM, SCALAR, VECTOR};
+use super::{
+    Architecture, BIAS, CONVOLUTION, DEPTHWISE, EMBEDDING, FUSED, HEAD, MATRIX, NORM, SCALAR, VECTOR,
+};
 
 pub(crate) const ALL: &[Architecture] = &[
     (
@@ -22,7 +24,7 @@ pub(crate) const ALL: &[Architecture] = &[
             ("pos_embed", &[1, 197, 768], EMBEDDING),
             ("patch_embed.proj.weight", &[768, 3, 16, 16], CONVOLUTION),
             ("blocks.0.norm1.weight", &[768], NORM),
-            ("blocks.0.attn.qkv.weight", &[2304, 768], MATRIX),
+            ("blocks.0.attn.qkv.weight", &[2304, 768], FUSED),
             ("blocks.0.mlp.fc1.weight", &[3072, 768], MATRIX),
             ("blocks.0.mlp.fc2.weight", &[768, 3072], MATRIX),
             ("head.weight", &[1000, 768], HEAD),
