@@ -125,15 +125,16 @@ impl PlanBuilder {
     }
 
     /// Refuses a parameter that takes the elementwise rule only because nothing tells what it is, [`Reason::Unknown`], or
-    /// because it holds many matrices, [`Reason::Experts`]: each needs a [rule](Self::rule) then.
+    /// because it holds many matrices that cannot be told apart, [`Reason::Experts`]: each needs a [rule](Self::rule) or a
+    /// [split](Self::split) then.
     ///
     /// ```
     /// use spectra_core::optimizer::plan::{Plan, Rule};
     ///
-    /// let parameters = [("mlp.experts.w1", [8, 64, 256])];
+    /// let parameters = [("mlp.mixed.w1", [8, 64, 256])];
     /// assert_eq!(Plan::builder().build(parameters)?.entries()[0].rule(), Rule::Elementwise);
     /// assert!(Plan::builder().strict().build(parameters).is_err());
-    /// Plan::builder().strict().rule("*.experts.*", Rule::Elementwise).build(parameters)?;
+    /// Plan::builder().strict().rule("*.mixed.*", Rule::Elementwise).build(parameters)?;
     /// # Ok::<(), spectra_core::backend::Error>(())
     /// ```
     #[must_use]
