@@ -14,6 +14,9 @@ use crate::backend::{Error, ErrorKind, Result};
 
 const OPERATION: &str = "plan";
 
+/// A stack of more is not split by itself.
+const MOST_EXPERTS: usize = 4096;
+
 /// Which parameters a group is about.
 #[derive(Clone, Debug)]
 enum Matcher {
@@ -201,13 +204,20 @@ impl PlanBuilder {
         match (&split, &known) {
             // Whoever cuts a parameter says that its blocks are matrices.
             (Some(split), Reason::Experts | Reason::Unknown) if !split.is_plain() => default = Rule::Spectral,
-            (None, Reason::Experts) if !self.whole && shape.len() == 3 => {
-                (split, default) = (Some(Split::experts()), Rule::Spectral);
+            (None, Reason::Experts) if !self.whole => {
+                // By default nothing is cut into anything but matrices, nor into more than anybody has experts.
+                let fits = matches!(shape, [experts, rows, cols] if *experts <= MOST_EXPERTS && *rows > 1 && *cols > 1);
+                if fits {
+                    (split, default) = (Some(Split::experts()), Rule::Spectral);
+                }
             }
             (None, Reason::Matrix) if !self.whole => match of_fused(&owner(name), shape) {
                 Some(Fused::Cut(fused)) => {
-                    known = Reason::Fused { parts: fused.blocks(name, shape)?.len() };
-                    split = Some(fused);
+                    let blocks = fused.blocks(name, shape)?;
+                    if blocks.iter().all(Block::is_matrix) {
+                        known = Reason::Fused { parts: blocks.len() };
+                        split = Some(fused);
+                    }
                 }
                 Some(Fused::Unknown) => known = Reason::FusedUnknown,
                 None => {}
@@ -255,7 +265,7 @@ impl PlanBuilder {
         // An elementwise rule does not see matrices; what is frozen is not looked at.
         let split = split.filter(|_| rule == Rule::Spectral || group.own.is_some()).unwrap_or(Split::whole());
         let blocks: Box<[Block]> = split.blocks(name, shape)?.into();
-        if rule == Rule::Spectral && blocks.iter().any(|block| block.shape().0.min(block.shape().1) <= 1) {
+        if rule == Rule::Spectral && !blocks.iter().all(Block::is_matrix) {
             return Err(refuse(name, "has a block that is no matrix (one row or column)"));
         }
         Ok(Entry { name: name.into(), shape: shape.into(), rule, view, reason, group, blocks, master: false })

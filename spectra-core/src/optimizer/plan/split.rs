@@ -5,6 +5,9 @@ use crate::backend::{Error, ErrorKind, Result};
 use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
 use core::fmt;
 
+/// The most blocks of a parameter.
+const MOST_BLOCKS: usize = 1 << 16;
+
 /// How a parameter is cut into the matrices that are optimized, each by itself.
 ///
 /// ```
@@ -110,12 +113,13 @@ impl Split {
         let refuse = |reason| Error::new("plan", ErrorKind::Name { name: name.into(), reason });
         let (rows, cols) = matrix_view(shape)?;
         let equal = |whole: usize, parts: usize| {
-            let fits = parts > 0 && whole.is_multiple_of(parts);
+            let fits = (1..=MOST_BLOCKS).contains(&parts) && whole.is_multiple_of(parts);
             fits.then(|| vec![whole / parts; parts])
                 .ok_or_else(|| refuse("does not divide into that many parts"))
         };
         let checked = |sizes: &[usize], whole: usize| {
-            let fits = sizes.iter().sum::<usize>() == whole && !sizes.contains(&0);
+            let sum = sizes.iter().try_fold(0, |sum: usize, size| sum.checked_add(*size));
+            let fits = sum == Some(whole) && !sizes.contains(&0) && sizes.len() <= MOST_BLOCKS;
             fits.then(|| sizes.to_vec())
                 .ok_or_else(|| refuse("is not the sum of the parts that a split gives"))
         };
@@ -151,7 +155,12 @@ impl Split {
             let reason = "has no third dimension: its experts cannot be told apart";
             return Err(Error::new("plan", ErrorKind::Name { name: name.into(), reason }));
         };
+        // All together are a number that has been checked.
         let (rows, cols): (usize, usize) = (*rows, rest.iter().product());
+        if *count > MOST_BLOCKS {
+            let reason = "has more experts than a parameter is cut into";
+            return Err(Error::new("plan", ErrorKind::Name { name: name.into(), reason }));
+        }
         let place = |i| Place { start: i * rows * cols, stride: cols, transposed: self.transposed };
         Ok((0..*count).map(|i| Block::new(name, self.suffix(i), place(i), (rows, cols))).collect())
     }
@@ -229,6 +238,11 @@ impl Block {
     pub fn shape(&self) -> (usize, usize) {
         let (rows, cols) = self.stored;
         if self.place.transposed { (cols, rows) } else { (rows, cols) }
+    }
+
+    /// Whether it has more than one row and more than one column.
+    pub(super) fn is_matrix(&self) -> bool {
+        self.stored.0.min(self.stored.1) > 1
     }
 
     /// Whether its numbers lie next to each other and in the order of the matrix: a view without a copy.
