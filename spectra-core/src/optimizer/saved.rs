@@ -6,7 +6,7 @@ use super::parameter::BlockState;
 use super::progress::Progress;
 use super::{Missing, Optimizer, RestoreOptions, Restored, Setting, differences, settings_of};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result, Scalar};
-use crate::state::{BufferSpec, MASTER, State};
+use crate::state::{BufferSpec, MASTER, SUBSPACE, State};
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// The most steps that a saved state may count: up to here every count is a double of its own, as bias corrections
@@ -132,8 +132,14 @@ impl<B: Backend> Optimizer<B> {
         if saved.steps == 0 || !member.is_live() {
             return Ok(block);
         }
-        for spec in member.with_rule(&self.rules, |rule| rule.buffers(shape)) {
-            let Some((rows, cols)) = saved.shape_of(version, &spec) else {
+        let specs = member.with_rule(&self.rules, |rule| rule.buffers(shape));
+        // A master that is wanted no more, and the subspace of a rank that is all.
+        let known = |name: &str| [MASTER, SUBSPACE].contains(&name) || specs.iter().any(|s| s.name == name);
+        if !saved.buffers.iter().all(|buffer| known(&buffer.name)) {
+            return Err(refuse("it has a buffer that its rule has not"));
+        }
+        for spec in &specs {
+            let Some((rows, cols)) = saved.shape_of(version, spec) else {
                 if spec.zeros {
                     return Err(refuse("a buffer is missing"));
                 }
@@ -149,7 +155,7 @@ impl<B: Backend> Optimizer<B> {
             let matrix = if (rows, cols) == (spec.rows, spec.cols) {
                 matrix
             } else {
-                let resized = self.rules[member.rule].resize(&spec, &matrix, self.workspace.backend())?;
+                let resized = self.rules[member.rule].resize(spec, &matrix, self.workspace.backend())?;
                 resized.ok_or_else(|| refuse("a buffer has another shape there"))?
             };
             block.state.put(spec.name, matrix);

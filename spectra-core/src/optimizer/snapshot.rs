@@ -119,13 +119,22 @@ impl<B: Backend> Optimizer<B> {
             let named = |b: &&SavedBuffer<E>| *b.parameter == *name && b.slot == slot;
             let buffer = snapshot.buffers.iter().find(named).ok_or_else(|| refuse("a buffer is missing"))?;
             used += 1;
+            // Before memory is asked for.
+            if rows.checked_mul(cols) != Some(buffer.values.len()) {
+                return Err(refuse("a buffer has another length than its header says"));
+            }
             let values: Vec<_> = buffer.values.iter().map(|x| B::Element::narrow(x.widen())).collect();
             backend.upload(rows, cols, &values)
         })?;
         // Version 1 does not say which there are.
         let spoken_of: usize = snapshot.header.parameters.iter().map(|saved| saved.buffers.len()).sum();
         let expected = if snapshot.header.version < 2 { used } else { spoken_of };
-        if snapshot.buffers.len() != expected {
+        let speaks_of = |b: &SavedBuffer<E>| {
+            let parameter = snapshot.header.parameters.iter().find(|saved| saved.name == b.parameter);
+            parameter.is_some_and(|saved| saved.buffers.iter().any(|shape| *shape.name == *b.slot))
+        };
+        let all_known = snapshot.header.version < 2 || snapshot.buffers.iter().all(speaks_of);
+        if snapshot.buffers.len() != expected || !all_known {
             return Err(refuse("it has more buffers than its header speaks of"));
         }
         Ok(self.take_state(&snapshot.header, options, checked))
