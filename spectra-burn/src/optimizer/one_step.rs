@@ -10,7 +10,7 @@ use spectra_core::backend::{ErrorKind, Gradient, Matrix, Result};
 use spectra_core::optimizer::plan::Block;
 use spectra_core::optimizer::{BlockState, Rates};
 use spectra_core::rules::UpdateRule;
-use spectra_core::state::State;
+use spectra_core::state::{MASTER, State};
 
 /// Whether a step went as it should; of several blocks the last of these counts.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +50,9 @@ impl<E: Arithmetic> OneStep<'_, E> {
             Err(error)
                 if !self.optimizer.check_finite && matches!(error.kind(), ErrorKind::NonFinite { .. }) =>
             {
+                if let Some(master) = state.get_mut(MASTER) {
+                    master.scale_add(f64::NAN.into(), f64::NAN.into(), gradient.values)?;
+                }
                 weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient.values)?;
                 Ok(Stepped::NotFinite)
             }

@@ -73,7 +73,11 @@ impl<B: Backend> Optimizer<B> {
         let scale = step.run(live);
         let replaced = step.replaced;
         match scale.and_then(|scale| self.reserve(gradients).map(|()| scale)) {
-            Ok(scale) => Ok(Prepared { replaced, scale }),
+            Ok(scale) => {
+                // Who takes no part in this step has none.
+                self.members.iter_mut().for_each(|member| member.report = None);
+                Ok(Prepared { replaced, scale })
+            }
             Err(error) => {
                 self.take_back(replaced);
                 Err(error)

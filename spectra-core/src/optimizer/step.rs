@@ -8,6 +8,7 @@ use super::{Config, Optimizer, ParameterSpec, Prepared};
 use crate::backend::{Backend, Error, Gradient, Matrix, Result, check_shape};
 use crate::linalg::Workspace;
 use crate::rules::StepInfo;
+use crate::state::MASTER;
 #[cfg(feature = "faer")]
 use alloc::vec::Vec;
 
@@ -174,7 +175,9 @@ impl<B: Backend> Update<'_, B> {
             // noticed: the image of such a matrix is NaN.
             Err(error) if !self.config.check_finite && error.is_non_finite() => {
                 block.steps += 1;
-                weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient).map(|()| StepInfo::default())
+                let spoil = |x: &mut B::Matrix| x.scale_add(f64::NAN.into(), f64::NAN.into(), gradient);
+                let master = block.state.get_mut(MASTER).map_or(Ok(()), spoil);
+                master.and_then(|()| spoil(weights)).map(|()| StepInfo::default())
             }
             outcome => outcome,
         };
