@@ -6,9 +6,10 @@ use crate::BurnBackend;
 use burn::optim::LearningRate;
 use burn::tensor::DType;
 use spectra_core::backend::{Error, ErrorKind, Result};
+use spectra_core::linalg::SixteenBits;
 use spectra_core::optimizer::Rates;
 use spectra_core::optimizer::plan::Group;
-use spectra_core::rules::{Master, Rounding, UpdateRule};
+use spectra_core::rules::{Rounding, UpdateRule, Weights};
 use spectra_core::schedules::ClipSchedule;
 use std::sync::Arc;
 
@@ -36,11 +37,11 @@ impl Assigned {
         Self { rule: Arc::new(rule), lr_factor, weight_decay: None, clip_schedule, rounding }
     }
 
-    /// The same for a parameter of this type with what its group sets.
+    /// The same with what a parameter's group sets.
     ///
     /// # Errors
     /// A rule that is not among these.
-    pub(super) fn in_group(&self, dtype: DType, group: &Group, rules: &BurnRules) -> Result<Self> {
+    pub(super) fn in_group(&self, group: &Group, rules: &BurnRules) -> Result<Self> {
         let rule = match (group.own_recipe(), group.rule_name()) {
             (Some(recipe), _) => Arc::new(*recipe) as Arc<dyn BurnRule>,
             (None, Some(name)) => rules.get(name).ok_or_else(|| {
@@ -54,10 +55,7 @@ impl Assigned {
             lr_factor: self.lr_factor * group.lr_factor(),
             weight_decay: group.decay().or(self.weight_decay),
             clip_schedule: group.own_clip_schedule().or(self.clip_schedule),
-            rounding: match dtype {
-                DType::BF16 | DType::F16 => group.rounding().unwrap_or(self.rounding),
-                _ => Rounding::Nearest,
-            },
+            rounding: group.rounding().unwrap_or(self.rounding),
         })
     }
 
@@ -73,12 +71,12 @@ impl Assigned {
         f: impl FnOnce(&dyn UpdateRule<BurnBackend<E>>) -> R,
     ) -> R {
         let rule = self.rule::<E>();
-        if self.has_master(dtype) { f(&Master(rule)) } else { f(rule) }
+        self.rounding.of(sixteen_bits(dtype)).with_rule(rule, "", f)
     }
 
     /// Whether the state of a parameter of this type keeps a master of its weights.
     pub(super) fn has_master(&self, dtype: DType) -> bool {
-        self.rounding == Rounding::Master && matches!(dtype, DType::BF16 | DType::F16)
+        self.rounding.of(sixteen_bits(dtype)) == Weights::Master
     }
 
     /// The rates of a step at the learning rate of the hidden matrices and the model's step, from 1.
@@ -124,4 +122,13 @@ impl Assigned {
 /// The factor of a schedule at the model's step, from 1; 1 without one.
 pub(super) fn scheduled(schedule: Option<ClipSchedule>, model_step: u64) -> f64 {
     schedule.map_or(1.0, |schedule| schedule.factor(model_step.saturating_sub(1)))
+}
+
+/// The 16-bit type that this is.
+pub(super) fn sixteen_bits(dtype: DType) -> Option<SixteenBits> {
+    match dtype {
+        DType::BF16 => Some(SixteenBits::Bf16),
+        DType::F16 => Some(SixteenBits::F16),
+        _ => None,
+    }
 }
