@@ -1,6 +1,7 @@
 //! The optimizer: recipes, presets, the plan of who gets which, and the step.
 
 mod assigned;
+mod batch;
 mod checksum;
 mod config;
 mod header;

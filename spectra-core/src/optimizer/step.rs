@@ -4,12 +4,11 @@ use super::member::{Member, SharedRules, with_rule};
 use super::progress::Progress;
 use super::rates::ModelRates;
 use super::report::Before;
-use super::{Config, Optimizer, ParameterSpec, Prepared};
+use super::{Config, Optimizer, ParameterSpec, Prepared, StepReport};
 use crate::backend::{Backend, Error, Gradient, Matrix, Result, check_shape};
 use crate::linalg::Workspace;
-use crate::rules::StepInfo;
-use crate::state::MASTER;
-#[cfg(feature = "faer")]
+use crate::rules::{StepInfo, StepRates};
+use crate::state::{MASTER, State};
 use alloc::vec::Vec;
 
 impl<B: Backend> Optimizer<B> {
@@ -28,16 +27,9 @@ impl<B: Backend> Optimizer<B> {
     ) -> Result<StepInfo<B::Scalar>> {
         self.check_not_failed("update")?;
         check_pair(self.spec(index)?, weights, gradient)?;
-        let update = Update {
-            config: &self.config,
-            rules: &self.rules,
-            rates: self.rates,
-            model_step: self.steps,
-            keeps_reports: self.keeps_reports,
-            prepared,
-        };
         self.progress = Progress::Begun(index);
-        let outcome = update.apply(index, &mut self.members[index], weights, gradient, &mut self.workspace);
+        let Parts { update, members, workspace, .. } = self.parts(prepared);
+        let outcome = update.apply(index, &mut members[index], weights, gradient, workspace);
         if outcome.is_err() {
             self.progress = Progress::Failed(index);
         }
@@ -59,8 +51,14 @@ impl<B: Backend> Optimizer<B> {
     /// As [`prepare`](Self::prepare), with nothing changed; then as [`update`](Self::update).
     pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, &B::Matrix)]) -> Result<()> {
         let prepared = self.prepare_all(parameters)?;
-        for (index, (weights, gradient)) in parameters.iter_mut().enumerate() {
-            self.update(index, weights, gradient, &prepared)?;
+        let pairs = parameters.iter_mut().enumerate();
+        if self.takes_batches() {
+            let mut pairs: Vec<_> = pairs.map(|(index, (x, g))| (index, &mut **x, &**g)).collect();
+            self.update_all(&mut pairs, &prepared)?;
+        } else {
+            pairs
+                .map(|(index, (x, g))| self.update(index, x, g, &prepared))
+                .try_for_each(|done| done.map(|_| ()))?;
         }
         self.finish(prepared);
         Ok(())
@@ -102,7 +100,6 @@ impl<B: Backend> Optimizer<B> {
     }
 
     /// What the members of a step have in common, and what it changes.
-    #[cfg(feature = "faer")]
     pub(super) fn parts<'a>(&'a mut self, prepared: &'a Prepared<B>) -> Parts<'a, B> {
         let update = Update {
             config: &self.config,
@@ -112,7 +109,13 @@ impl<B: Backend> Optimizer<B> {
             keeps_reports: self.keeps_reports,
             prepared,
         };
-        Parts { update, members: &mut self.members, workspace: &mut self.workspace, beside: &mut self.beside }
+        Parts {
+            update,
+            members: &mut self.members,
+            workspace: &mut self.workspace,
+            #[cfg(feature = "faer")]
+            beside: &mut self.beside,
+        }
     }
 }
 
@@ -128,19 +131,25 @@ pub(super) fn check_pair<M: Matrix>(spec: &ParameterSpec, weights: &M, gradient:
 #[derive(Debug)]
 pub(super) struct Update<'a, B: Backend> {
     config: &'a Config,
-    rules: &'a SharedRules<B>,
     rates: ModelRates,
     model_step: u64,
     keeps_reports: bool,
+    pub(super) rules: &'a SharedRules<B>,
     prepared: &'a Prepared<B>,
 }
 
+/// What a step of a member begins with.
+pub(super) struct Start<B: Backend> {
+    pub(super) rates: StepRates,
+    before: Option<Before<B>>,
+}
+
 /// An optimizer taken apart.
-#[cfg(feature = "faer")]
 pub(super) struct Parts<'a, B: Backend> {
     pub(super) update: Update<'a, B>,
     pub(super) members: &'a mut [Member<B>],
     pub(super) workspace: &'a mut Workspace<B>,
+    #[cfg(feature = "faer")]
     pub(super) beside: &'a mut Vec<Workspace<B>>,
 }
 
@@ -157,37 +166,74 @@ impl<B: Backend> Update<'_, B> {
         if !member.is_live() {
             return Ok(StepInfo::default());
         }
+        let (start, gradient) = self.begin(index, member, weights, gradient, workspace)?;
         let Member { spec, rule, block, report } = member;
-        let rates = self.rates.of(self.config, spec, self.model_step);
+        let outcome = match with_rule(&*self.rules[*rule], spec, |rule| {
+            block.advance(rule, weights, &gradient, &start.rates, workspace)
+        }) {
+            Err(error) if self.spoils(&error) => {
+                block.steps += 1;
+                self.spoil(weights, &mut block.state, gradient.values)
+            }
+            outcome => outcome,
+        };
+        let outcome = outcome.and_then(|info| {
+            *report = self.report(start, weights, &info, workspace)?;
+            Ok(info)
+        });
+        outcome.map_err(|error| error.for_parameter(&spec.name))
+    }
+
+    /// The rates and the gradient of a member's step.
+    pub(super) fn begin<'g>(
+        &'g self,
+        index: usize,
+        member: &mut Member<B>,
+        weights: &B::Matrix,
+        gradient: &'g B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<(Start<B>, Gradient<'g, B::Matrix>)> {
+        let Member { spec, rule, block, report } = member;
         *report = None;
+        let rates = self.rates.of(self.config, spec, self.model_step);
+        let rates = with_rule(&*self.rules[*rule], spec, |rule| rates.at(block.steps, rule));
         let gradient = self.prepared.replaced(index).unwrap_or(gradient);
-        let scaled = match &self.prepared.scale {
+        let gradient = match &self.prepared.scale {
             Some(factor) => Gradient::scaled(gradient, factor),
             None => Gradient::new(gradient),
         };
         let before = self.keeps_reports.then(|| Before::new(weights, workspace)).transpose();
         let before = before.map_err(|error| error.for_parameter(&spec.name))?;
-        let at = with_rule(&*self.rules[*rule], spec, |rule| rates.at(block.steps, rule));
-        let outcome = match with_rule(&*self.rules[*rule], spec, |rule| {
-            block.step(rule, weights, &scaled, rates, workspace)
-        }) {
-            // Nobody asked for the check, and a map that goes by norms met a NaN on the host. A device would not have
-            // noticed: the image of such a matrix is NaN.
-            Err(error) if !self.config.check_finite && error.is_non_finite() => {
-                block.steps += 1;
-                let spoil = |x: &mut B::Matrix| x.scale_add(f64::NAN.into(), f64::NAN.into(), gradient);
-                let master = block.state.get_mut(MASTER).map_or(Ok(()), spoil);
-                master.and_then(|()| spoil(weights)).map(|()| StepInfo::default())
-            }
-            outcome => outcome,
-        };
-        let outcome = outcome.and_then(|info| {
-            if let Some(before) = before {
-                let scale = self.prepared.scale.clone();
-                *report = Some(before.report(weights, (info.clone(), at), scale, workspace)?);
-            }
-            Ok(info)
-        });
-        outcome.map_err(|error| error.for_parameter(&spec.name))
+        Ok((Start { rates, before }, gradient))
+    }
+
+    /// Whether the error is that a map which goes by norms has met a NaN on the host, and nobody asked for the check. A device would
+    /// not have noticed: the image of such a matrix is NaN.
+    pub(super) fn spoils(&self, error: &Error) -> bool {
+        !self.config.check_finite && error.is_non_finite()
+    }
+
+    /// Makes NaN of weights and master.
+    pub(super) fn spoil(
+        &self,
+        weights: &mut B::Matrix,
+        state: &mut State<B::Matrix>,
+        gradient: &B::Matrix,
+    ) -> Result<StepInfo<B::Scalar>> {
+        let spoil = |x: &mut B::Matrix| x.scale_add(f64::NAN.into(), f64::NAN.into(), gradient);
+        state.get_mut(MASTER).map_or(Ok(()), spoil)?;
+        spoil(weights).map(|()| StepInfo::default())
+    }
+
+    /// What the step did, if that is kept.
+    pub(super) fn report(
+        &self,
+        Start { rates, before }: Start<B>,
+        weights: &B::Matrix,
+        info: &StepInfo<B::Scalar>,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Option<StepReport<B::Scalar>>> {
+        let scale = self.prepared.scale.clone();
+        before.map(|before| before.report(weights, (info.clone(), rates), scale, workspace)).transpose()
     }
 }

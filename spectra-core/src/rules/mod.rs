@@ -61,6 +61,7 @@
 //! # Ok::<(), spectra_core::backend::Error>(())
 //! ```
 
+mod batch;
 mod clipped;
 mod composed;
 mod presets;
@@ -70,6 +71,7 @@ mod registry;
 mod update_rule;
 mod weights;
 
+pub use batch::BatchItem;
 pub use clipped::Clipped;
 pub use composed::Composed;
 pub(crate) use range::non_finite;

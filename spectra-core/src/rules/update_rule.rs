@@ -1,6 +1,6 @@
 //! What an optimizer of one matrix is.
 
-use super::{Dots, GradientLimits};
+use super::{BatchItem, Dots, GradientLimits};
 use crate::backend::{Backend, Gradient, Result, Scalar, domain, require};
 use crate::linalg::Workspace;
 use crate::state::{BufferSpec, State};
@@ -179,4 +179,23 @@ pub trait UpdateRule<B: Backend>: fmt::Debug + Send + Sync {
         rates: &StepRates,
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>>;
+
+    /// Whether it gains by stepping blocks of equal shape together, by products or messages that it packs. Then
+    /// [`Optimizer::step`](crate::optimizer::Optimizer::step) and
+    /// [`update_all`](crate::optimizer::Optimizer::update_all) gather them for [`step_batch`](Self::step_batch).
+    fn takes_batches(&self) -> bool {
+        false
+    }
+
+    /// [`step`](Self::step) of several blocks of equal shape, which leaves in each what it found out. Unless overridden one after the
+    /// other.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step), of the first block that has no [`info`](BatchItem::info) then.
+    fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        for BatchItem { weights, gradient, state, rates, info, .. } in blocks {
+            *info = Some(self.step(weights, gradient, state, rates, workspace)?);
+        }
+        Ok(())
+    }
 }
