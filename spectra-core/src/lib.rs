@@ -15,8 +15,8 @@
 //!
 //! * **You train with candle or burn:** use `spectra-candle` or `spectra-burn`; of this crate you see [`optimizer::Config`] and
 //!   [`optimizer::plan`].
-//! * **You have your own tensors:** implement [`Backend`](backend::Backend) and [`Matrix`](backend::Matrix), 12 required methods, run the
-//!   `spectra-conformance` suite, and call [`optimizer::Optimizer`].
+//! * **You have your own tensors:** implement [`Backend`](backend::Backend) and [`Matrix`](backend::Matrix), 12 required methods, and
+//!   [`Fused`](backend::Fused), none, run the `spectra-conformance` suite, and call [`optimizer::Optimizer`].
 //! * **You want one algorithm:** [`maps`] and [`linalg`] are plain functions over the two traits.
 //! * **You have no operating system:** [`dense`] runs on `core` and `alloc`.
 //!

@@ -1,6 +1,6 @@
 //! Defects of the small factorisations.
 
-use spectra_core::backend::{Element, Matrix};
+use spectra_core::backend::{Element, Fused, Matrix};
 use spectra_core::dense::DenseMatrix;
 
 use crate::bug::bug;

@@ -2,7 +2,7 @@
 
 use super::{Info, OddPolynomial, Schedule, Steps, Workspace, add_polynomial, tiny};
 use crate::backend::{
-    Backend, Coefficient, Element, Error, ErrorKind, Matrix, Op, Result, Scalar, ScalarOp, check_same,
+    Backend, Coefficient, Element, Error, ErrorKind, Fused, Matrix, Op, Result, Scalar, ScalarOp, check_same,
     require,
 };
 

@@ -3,7 +3,7 @@
 use super::orthonormalize::{factor, go_on, is_well_conditioned, multiply_in_place};
 use super::{SmallFactor, Workspace};
 use crate::backend::{
-    Backend, Coefficient, Element, Error, ErrorKind, Gradient, Matrix, Op, Result, Scalar, domain,
+    Backend, Coefficient, Element, Error, ErrorKind, Fused, Gradient, Matrix, Op, Result, Scalar, domain,
 };
 use alloc::{vec, vec::Vec};
 
@@ -125,7 +125,7 @@ impl PowerIteration {
         B::power_iteration(self, m, update, v, workspace)
     }
 
-    /// [`iterate`](Self::iterate) by [`Matrix::power_sweep`].
+    /// [`iterate`](Self::iterate) by [`Fused::power_sweep`].
     ///
     /// # Errors
     /// As [`iterate`](Self::iterate).

@@ -3,7 +3,7 @@
 use super::jacobi;
 use crate::backend::Element;
 
-/// Which small factor [`Matrix::small_factor`](crate::backend::Matrix::small_factor) computes of the Gram
+/// Which small factor [`Fused::small_factor`](crate::backend::Fused::small_factor) computes of the Gram
 /// matrix `C` (symmetric positive semidefinite, k x k).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmallFactor {

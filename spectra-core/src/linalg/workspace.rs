@@ -1,7 +1,7 @@
 //! Temporaries that are allocated on the first step and reused afterwards.
 
 use super::{Scratch, SmallFactor};
-use crate::backend::{Backend, Matrix, Result, Scalar};
+use crate::backend::{Backend, Fused, Matrix, Result, Scalar};
 use alloc::{vec, vec::Vec};
 use num_traits::{One, Zero};
 

@@ -1,7 +1,7 @@
 //! `X <- (1 - lr wd) X - lr scale map(direction(G))`, written once.
 
 use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
-use crate::backend::{Backend, Coefficient, Error, ErrorKind, Gradient, Matrix, Result, domain};
+use crate::backend::{Backend, Coefficient, Error, ErrorKind, Fused, Gradient, Matrix, Result, domain};
 use crate::directions::{DirectionRule, Target};
 use crate::linalg::Workspace;
 use crate::maps::{MapRule, Mapped, Moment};

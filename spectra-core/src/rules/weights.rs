@@ -1,7 +1,7 @@
 //! How weights take an update: those of 16 bits with a master of the arithmetic type, or rounded at random.
 
 use super::{BatchItem, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
-use crate::backend::{Backend, Gradient, Matrix, Result};
+use crate::backend::{Backend, Fused, Gradient, Matrix, Result};
 use crate::linalg::{SixteenBits, Workspace, seed_of};
 use crate::optimizer::Checksum;
 use crate::state::{BufferSpec, MASTER, State};

@@ -5,7 +5,7 @@ use super::{CudaElement, CudaMatrix, CudaScalar, check_device};
 use crate::checked::{Elementwise, Factorization};
 use crate::error::At;
 use spectra_core::backend::{
-    Coef, Coefficient, Error, Gradient, Matrix, Op, Result, check_same, check_shape,
+    Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_same, check_shape,
 };
 use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 
@@ -130,20 +130,6 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
         self.device.gemm(products, self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
     }
 
-    fn gemm_symmetric(
-        &mut self,
-        beta: Coef<'_, Self>,
-        alpha: Coef<'_, Self>,
-        a: &Self,
-        op_a: Op,
-        b: &Self,
-        op_b: Op,
-    ) -> Result<()> {
-        self.check_operands("gemm_symmetric", &[a, b])?;
-        let c = self.pair("gemm_symmetric", beta, alpha)?;
-        self.device.gemm_symmetric(self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
-    }
-
     fn has_wide_dot(&self) -> bool {
         true
     }
@@ -162,6 +148,22 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
             return Ok(CudaScalar::constant(0.0));
         }
         CudaScalar::measured(&self.device, |place| self.device.max_abs(self.region, place))
+    }
+}
+
+impl<E: CudaElement> Fused for CudaMatrix<E> {
+    fn gemm_symmetric(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        a: &Self,
+        op_a: Op,
+        b: &Self,
+        op_b: Op,
+    ) -> Result<()> {
+        self.check_operands("gemm_symmetric", &[a, b])?;
+        let c = self.pair("gemm_symmetric", beta, alpha)?;
+        self.device.gemm_symmetric(self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
     }
 
     fn adam_add(

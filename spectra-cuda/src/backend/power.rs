@@ -3,7 +3,7 @@
 use super::scalar::coefficients;
 use super::{CudaBackend, CudaElement, CudaMatrix, CudaScalar};
 use crate::error::At;
-use spectra_core::backend::{Coefficient, Gradient, Matrix, Op, Result, check_same, check_shape};
+use spectra_core::backend::{Coefficient, Fused, Gradient, Matrix, Op, Result, check_same, check_shape};
 use spectra_core::linalg::{
     Orthonormalization, PowerIteration, SmallFactor, Subspace, SubspaceForm, Workspace,
 };

@@ -3,7 +3,7 @@
 mod range;
 
 pub use range::small_factor_range;
-use spectra_core::backend::{Backend, Matrix};
+use spectra_core::backend::{Backend, Fused};
 use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo, uniform};
 
 use crate::distance::{relative_distance, relative_error, same_bits};
