@@ -65,6 +65,7 @@ kernels! {
     scale,
     adam_add,
     mirror,
+    transpose,
     dot,
     max_abs,
     seed_zero_columns,
