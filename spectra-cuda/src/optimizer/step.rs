@@ -149,7 +149,8 @@ impl<E: CudaElement> Optimizer<E> {
         let backend = self.core.backend();
         // SAFETY: the memory holds as many entries of the element type, and bf16 is no wider; it goes back after the last use
         // has been queued, on the stream on which its next one will be.
-        let mut turned = unsafe { backend.matrix_at(memory.device_pointer(), (rows, cols), cols, item.storage) }?;
+        let mut turned =
+            unsafe { backend.matrix_at(memory.device_pointer(), (rows, cols), cols, item.storage) }?;
         turned.set_transposed(&item.weights)?;
         self.core.update(item.index, &mut turned, &item.gradient, prepared)?;
         item.weights.set_transposed(&turned)?;

@@ -152,7 +152,8 @@ impl Device {
         }
         let blocks = rows.div_ceil(SIDE).saturating_mul(cols.div_ceil(SIDE)).min(MAX_BLOCKS) as u32;
         let kernel = &self.kernels.transpose;
-        launch!(self, kernel, config((blocks, 1)), (out.view(), x.view(), rows as i64, cols as i64)).at(NAME)?;
+        launch!(self, kernel, config((blocks, 1)), (out.view(), x.view(), rows as i64, cols as i64))
+            .at(NAME)?;
         self.count_bytes(&[x], &[out]);
         Ok(())
     }
