@@ -80,7 +80,6 @@
 #![forbid(unsafe_code)]
 
 mod backend;
-mod files;
 mod optimizer;
 
 pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};

@@ -39,6 +39,7 @@
 //!
 //! None by default: `#![no_std]` with `alloc`; dependencies are `num-traits` and `libm`.
 //! `faer`: the fast CPU backend (needs std). `serde`: configurations and saved states.
+//! `safetensors`: saved states as files, the same for every front-end (needs std).
 //!
 //! # The required methods, and why none can be provided
 //!
@@ -89,7 +90,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(feature = "faer")]
+#[cfg(any(feature = "faer", feature = "safetensors"))]
 extern crate std;
 
 pub mod backend;

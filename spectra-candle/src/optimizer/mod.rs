@@ -1,7 +1,6 @@
 //! The optimizer that replaces `candle_nn::AdamW`.
 
 mod candle;
-mod header;
 mod state;
 mod typed;
 mod variables;

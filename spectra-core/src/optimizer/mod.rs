@@ -37,3 +37,5 @@ pub use report::StepReport;
 pub use restored::{Difference, Missing, RestoreOptions, Restored, Setting, differences, settings_of};
 #[cfg(feature = "serde")]
 pub use snapshot::Snapshot;
+#[cfg(feature = "safetensors")]
+pub use snapshot::file::StateDescription;

@@ -1,8 +1,10 @@
 //! The whole state as one serializable value (feature `serde`).
 
+#[cfg(feature = "safetensors")]
+pub(super) mod file;
 mod version_1;
 
-use super::{Checksum, Optimizer, RestoreOptions, Restored, StateHeader};
+use super::{Checksum, Missing, Optimizer, RestoreOptions, Restored, StateHeader};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result};
 use alloc::{boxed::Box, string::String, vec, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -126,9 +128,13 @@ impl<B: Backend> Optimizer<B> {
             let values: Vec<_> = buffer.values.iter().map(|x| B::Element::narrow(x.widen())).collect();
             backend.upload(rows, cols, &values)
         })?;
-        // Version 1 does not say which there are.
+        // Version 1 does not say which there are, nor can those of a parameter that is left out be counted.
         let spoken_of: usize = snapshot.header.parameters.iter().map(|saved| saved.buffers.len()).sum();
-        let expected = if snapshot.header.version < 2 { used } else { spoken_of };
+        let expected = match (snapshot.header.version < 2, options.missing) {
+            (true, Missing::Refuse) => used,
+            (true, Missing::Fresh) => snapshot.buffers.len(),
+            (false, _) => spoken_of,
+        };
         let speaks_of = |b: &SavedBuffer<E>| {
             let parameter = snapshot.header.parameters.iter().find(|saved| saved.name == b.parameter);
             parameter.is_some_and(|saved| saved.buffers.iter().any(|shape| *shape.name == *b.slot))

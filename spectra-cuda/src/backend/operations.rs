@@ -29,6 +29,12 @@ impl<E: CudaElement> CudaMatrix<E> {
         operands.iter().try_for_each(|x| check_device(operation, &self.device, &x.device))
     }
 
+    /// `self = x^T`; storages and gaps between rows may differ.
+    pub(crate) fn set_transposed(&mut self, x: &Self) -> Result<()> {
+        self.check_operands("transpose", &[x])?;
+        self.device.transpose(self.region, x.region)
+    }
+
     fn elementwise(
         &mut self,
         (f, operation): (Elementwise, &'static str),
