@@ -1,6 +1,6 @@
 //! A method: the rule of a configuration, as data.
 
-use super::{Cautious, Dots, GradientLimits, Recipe, StepInfo, StepRates, UpdateRule};
+use super::{Cautious, Dots, GradientLimits, Hyperball, Recipe, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Element, Gradient, Result};
 use crate::dense::Dense;
 use crate::linalg::Workspace;
@@ -73,6 +73,8 @@ macro_rules! whole_rules {
 whole_rules! {
     /// A recipe with cautious weight decay.
     Cautious(Cautious<Recipe>);
+    /// A recipe's updates on a sphere.
+    Hyperball(Hyperball<Recipe>);
 }
 
 impl From<Recipe> for Method {
