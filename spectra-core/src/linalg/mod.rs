@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod deflation;
+mod eigen;
 mod gram_schmidt;
 mod inverse_sqrt;
 mod iteration;

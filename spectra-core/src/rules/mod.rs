@@ -63,18 +63,22 @@
 
 mod clipped;
 mod composed;
+mod dion;
 mod master;
 mod presets;
 mod range;
 mod recipe;
 mod registry;
+mod soap;
 mod update_rule;
 
 pub use clipped::Clipped;
 pub use composed::Composed;
+pub use dion::{Dion, DionQr, DionRank, DionSide};
 pub use master::{Master, Rounding};
 pub(crate) use range::non_finite;
 pub use range::{Dots, GradientLimits, check_gradient};
 pub use recipe::Recipe;
 pub use registry::Rules;
+pub use soap::Soap;
 pub use update_rule::{Energy, Rates, StepInfo, StepRates, UpdateRule};
