@@ -52,6 +52,8 @@ pub enum StepScale {
     One,
     /// `sqrt(max(1, m / n))` (Muon's reference program; 2603.14315's program).
     AspectRatio,
+    /// `sqrt(m / n)`, which shrinks the steps of wide matrices (Dion and Scion; 2504.05295, 2502.07529).
+    Ratio,
     /// `factor sqrt(max(m, n))`; 0.2 matches AdamW's typical RMS (Moonlight, 2502.16982).
     MaxDimension {
         /// 0.2; positive, in `f32` from 2.4e-10 to 4.2e9.
@@ -77,6 +79,7 @@ impl StepScale {
         match *self {
             Self::One => Some(1.0),
             Self::AspectRatio => Some(libm::sqrt((m / n).max(1.0))),
+            Self::Ratio => Some(libm::sqrt(m / n)),
             Self::MaxDimension { factor } => Some(factor * libm::sqrt(m.max(n))),
             Self::MatchRms { .. } => None,
         }
@@ -105,13 +108,13 @@ impl<B: Backend> ScaleRule<B> for StepScale {
         match self {
             Self::MatchRms { .. } if wide => libm::sqrt(f64::MAX / 2.0),
             Self::MatchRms { .. } => libm::sqrt(domain::largest::<B::Element>() / 2.0),
-            Self::One | Self::AspectRatio | Self::MaxDimension { .. } => f64::INFINITY,
+            Self::One | Self::AspectRatio | Self::Ratio | Self::MaxDimension { .. } => f64::INFINITY,
         }
     }
 
     fn validate(&self) -> Result<()> {
         match *self {
-            Self::One | Self::AspectRatio => Ok(()),
+            Self::One | Self::AspectRatio | Self::Ratio => Ok(()),
             Self::MaxDimension { factor } => domain::factor::<B::Element>("step_scale", "factor", factor),
             Self::MatchRms { rms, eps } => {
                 domain::factor::<B::Element>("step_scale", "rms", rms)?;

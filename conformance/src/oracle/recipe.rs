@@ -73,6 +73,7 @@ impl Reference {
         match self.recipe.scale {
             StepScale::One => (1.0, 0.0),
             StepScale::AspectRatio => ((m / n).max(1.0).sqrt(), 0.0),
+            StepScale::Ratio => ((m / n).sqrt(), 0.0),
             StepScale::MaxDimension { factor } => (factor * m.max(n).sqrt(), 0.0),
             StepScale::MatchRms { rms, eps } => {
                 let norm = mapped.value.frobenius_norm();

@@ -65,7 +65,7 @@ macro_rules! __with_all_checks {
             }
             gradient_range { dot_range max_abs_range entrywise_factor_range norm_clip_range gradient_too_large }
             golden { golden_power_iteration golden_spectra_step golden_adamw }
-            golden_peers { golden_dion golden_soap }
+            golden_peers { golden_dion golden_dion2 golden_shampoo golden_soap }
         }
     };
 }

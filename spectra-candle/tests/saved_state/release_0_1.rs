@@ -11,10 +11,7 @@ fn a_file_of_release_0_1_loads() -> TestResult {
     {
         varmap.get(shape, name, candle_nn::init::ONE, DType::F32, &Device::Cpu)?;
     }
-    let mut config = Config::preset("spectra")?.lr(0.03);
-    if let spectra_core::maps::SpectralMap::TailShrink(map) = &mut config.spectral.map {
-        map.rank_ratio = 0.5;
-    }
+    let config = Config::preset("spectra")?.lr(0.03).rank_ratio(0.5);
     let mut optimizer = Optimizer::from_varmap(&varmap, config)?;
     let restored = optimizer.load(&path)?;
     assert_eq!((optimizer.steps(), optimizer.learning_rate()), (2, 0.03));

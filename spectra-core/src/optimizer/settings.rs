@@ -24,7 +24,7 @@ fn tail_shrink(recipe: &mut Recipe) -> Option<&mut TailShrink> {
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $place:expr;)+) => {
-        /// Settings of the rules. Each is set in the spectral *and* in the elementwise recipe, wherever it exists there; one
+        /// Settings of the rules' recipes. Each is set in the spectral *and* in the elementwise recipe, wherever it exists there; one
         /// that neither has is refused by [`validate`](Self::validate), hence by every optimizer, with its name.
         ///
         /// ```
@@ -136,22 +136,27 @@ settings! {
 impl Config {
     /// Another direction for the hidden matrices.
     #[must_use]
-    pub fn direction(mut self, direction: Direction) -> Self {
-        self.spectral.direction = direction;
-        self
+    pub fn direction(self, direction: Direction) -> Self {
+        self.set_part("direction", |recipe| recipe.direction = direction)
     }
 
     /// Another spectral map for the hidden matrices.
     #[must_use]
-    pub fn map(mut self, map: SpectralMap) -> Self {
-        self.spectral.map = map;
-        self
+    pub fn map(self, map: SpectralMap) -> Self {
+        self.set_part("map", |recipe| recipe.map = map)
     }
 
     /// Another step scale for the hidden matrices.
     #[must_use]
-    pub fn scale(mut self, scale: StepScale) -> Self {
-        self.spectral.scale = scale;
+    pub fn scale(self, scale: StepScale) -> Self {
+        self.set_part("scale", |recipe| recipe.scale = scale)
+    }
+
+    fn set_part(mut self, name: &'static str, set: impl FnOnce(&mut Recipe)) -> Self {
+        match self.spectral.recipe_mut() {
+            Some(recipe) => set(recipe),
+            None => _ = self.misfit.get_or_insert(name),
+        }
         self
     }
 
@@ -162,8 +167,8 @@ impl Config {
         value: T,
     ) -> Self {
         let mut found = false;
-        for recipe in [&mut self.spectral, &mut self.elementwise] {
-            if let Some(place) = place(recipe) {
+        for method in [&mut self.spectral, &mut self.elementwise] {
+            if let Some(place) = method.recipe_mut().and_then(place) {
                 *place = value;
                 found = true;
             }

@@ -1,5 +1,6 @@
 //! Dion (2504.05295): a low-rank orthonormal update with error feedback.
 
+use super::method::Settings;
 use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Coefficient, Gradient, Matrix, Op, Result, domain, require};
 use crate::linalg::{Workspace, orthonormalize};
@@ -87,9 +88,9 @@ impl Dion {
         weight_decay: 0.01,
     };
 
-    /// `dion_reference.py` with its `rank_fraction` at a quarter: the class has 1.
+    /// `dion_reference.py`: all of `min(m, n)`, on the short side.
     pub const REFERENCE: Self = Self {
-        rank: DionRank::Fraction { fraction: 0.25, multiple_of: 1 },
+        rank: DionRank::Fraction { fraction: 1.0, multiple_of: 1 },
         side: DionSide::Short,
         ..Self::SIMPLE
     };
@@ -123,9 +124,16 @@ impl Default for Dion {
     }
 }
 
+impl Settings for Dion {
+    fn weight_decay_mut(&mut self) -> Option<&mut f64> {
+        Some(&mut self.weight_decay)
+    }
+}
+
 impl<B: Backend> UpdateRule<B> for Dion {
+    /// Of other shapes than square ones Q's shape tells the side.
     fn signature(&self) -> String {
-        "dion".into()
+        if self.side == DionSide::Left { "dion, left" } else { "dion" }.into()
     }
 
     fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {

@@ -1,5 +1,6 @@
 //! SOAP (2409.11321): Adam in the eigenbasis of Shampoo's Gram matrices.
 
+use super::method::Settings;
 use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Coefficient, Gradient, Matrix, Op, Result, domain, require};
 use crate::linalg::{Orthonormalization, SmallFactor, Workspace, orthonormalize};
@@ -74,6 +75,12 @@ impl Default for Soap {
     /// [`PAPER`](Self::PAPER).
     fn default() -> Self {
         Self::PAPER
+    }
+}
+
+impl Settings for Soap {
+    fn weight_decay_mut(&mut self) -> Option<&mut f64> {
+        Some(&mut self.weight_decay)
     }
 }
 

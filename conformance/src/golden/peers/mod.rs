@@ -1,9 +1,13 @@
 //! The golden runs of the rules that are no composition, on any backend.
 
 mod dion;
+mod dion2;
+mod shampoo;
 mod soap;
 
 pub use dion::golden_dion;
+pub use dion2::golden_dion2;
+pub use shampoo::golden_shampoo;
 pub use soap::golden_soap;
 
 use spectra_core::backend::{Backend, Gradient};
