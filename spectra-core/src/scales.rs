@@ -58,8 +58,7 @@ pub enum StepScale {
         /// 0.2; positive, in `f32` from 2.4e-10 to 4.2e9.
         factor: f64,
     },
-    /// `radius sqrt(m / n)`, not kept from 1: an O with singular values of 1 has the norm `radius` from RMS to RMS (Scion, 2502.07529;
-    /// Dion).
+    /// `radius sqrt(m / n)`, not kept from 1: an O with singular values of 1 has the norm `radius` from RMS to RMS (Scion, 2502.07529).
     RmsOperator {
         /// The radius, rho of Scion; positive, in `f32` from 2.4e-10 to 4.2e9.
         radius: f64,
@@ -91,6 +90,9 @@ pub enum StepScale {
 impl StepScale {
     /// The paper's RMS match: 0.2, eps 1e-8.
     pub const RMS: Self = Self::MatchRms { rms: 0.2, eps: 1e-8 };
+
+    /// `sqrt(m / n)`, which shrinks the steps of wide matrices (Dion, 2504.05295).
+    pub const RATIO: Self = Self::RmsOperator { radius: 1.0 };
 
     /// The scale if it depends on the shape alone.
     pub fn of_shape(&self, (rows, cols): (usize, usize)) -> Option<f64> {

@@ -72,6 +72,15 @@ impl<M> State<M> {
         self.buffers.iter().find(|(known, _)| *known == name).map(|(_, matrix)| matrix)
     }
 
+    /// The buffer of this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if it does not exist.
+    pub fn named(&self, name: &str) -> Result<&M> {
+        let missing = ErrorKind::State { reason: "a buffer that the rule asks for does not exist" };
+        self.get(name).ok_or_else(|| Error::new("state", missing))
+    }
+
     /// The buffer of this name, to change.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut M> {
         self.buffers.iter_mut().find(|(known, _)| *known == name).map(|(_, matrix)| matrix)

@@ -2,8 +2,8 @@
 //! call where it has nothing faster (in some of its memory, for some of its types).
 
 use super::matrix::{Coef, Matrix, Op, check_same, check_shape};
-use super::{Backend, Coefficient, Entrywise, Gradient, Result};
-use crate::linalg::Workspace;
+use super::{Backend, Coefficient, Entrywise, Error, Gradient, Result};
+use crate::linalg::{Scratch, SmallFactor, SmallInfo, Workspace};
 
 /// [`Backend::entrywise_add`].
 ///
@@ -131,4 +131,25 @@ pub fn low_rank_add<M: Matrix>(
     check_shape("low_rank_add", (n, k), right.shape())?;
     out.scale_add(beta, alpha, x)?;
     out.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed)
+}
+
+/// [`Matrix::small_factor`] on the host: **waits** for a device.
+///
+/// # Errors
+/// Shapes.
+pub fn small_factor<M: Matrix>(
+    out: &mut M,
+    factor: SmallFactor,
+    gram: &M,
+    scratch: &mut Scratch<M::Element>,
+) -> Result<Option<SmallInfo>> {
+    check_same("small_factor", out, gram)?;
+    let (k, cols) = gram.shape();
+    if k != cols {
+        return Err(Error::shape("small_factor", (k, k), (k, cols)));
+    }
+    gram.read(scratch.slices(k * k, 0).0)?;
+    let info = scratch.factorize(factor, k);
+    out.write(scratch.slices(k * k, 0).0)?;
+    Ok(Some(info))
 }

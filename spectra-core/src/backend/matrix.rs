@@ -242,15 +242,7 @@ pub trait Matrix: Sized + core::fmt::Debug {
         gram: &Self,
         scratch: &mut Scratch<Self::Element>,
     ) -> Result<Option<SmallInfo>> {
-        check_same("small_factor", self, gram)?;
-        let (k, cols) = gram.shape();
-        if k != cols {
-            return Err(Error::shape("small_factor", (k, k), (k, cols)));
-        }
-        gram.read(scratch.slices(k * k, 0).0)?;
-        let info = scratch.factorize(factor, k);
-        self.write(scratch.slices(k * k, 0).0)?;
-        Ok(Some(info))
+        composed::small_factor(self, factor, gram, scratch)
     }
 
     /// Orthonormalises the columns by Gram-Schmidt with one re-orthogonalisation, in `f64` on the host: the

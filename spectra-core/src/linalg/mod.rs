@@ -3,6 +3,7 @@
 mod bootstrap;
 mod coefficients;
 mod deflation;
+mod eigen;
 mod gram_schmidt;
 mod inverse_sqrt;
 mod iteration;

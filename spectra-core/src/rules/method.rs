@@ -1,6 +1,9 @@
 //! A method: the rule of a configuration, as data.
 
-use super::{Cautious, Dots, GradientLimits, Hyperball, Recipe, StepInfo, StepRates, UpdateRule};
+use super::{
+    Cautious, Dion, Dion2, Dots, GradientLimits, Hyperball, Recipe, Shampoo, Soap, StepInfo, StepRates,
+    UpdateRule,
+};
 use crate::backend::{Backend, Element, Gradient, Result};
 use crate::dense::Dense;
 use crate::linalg::Workspace;
@@ -75,6 +78,14 @@ whole_rules! {
     Cautious(Cautious<Recipe>);
     /// A recipe's updates on a sphere.
     Hyperball(Hyperball<Recipe>);
+    /// Dion, with error feedback.
+    Dion(Dion);
+    /// Dion2, and Dion3.
+    Dion2(Dion2);
+    /// Shampoo.
+    Shampoo(Shampoo);
+    /// Adam in Shampoo's eigenbasis.
+    Soap(Soap);
 }
 
 impl From<Recipe> for Method {

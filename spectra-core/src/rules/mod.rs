@@ -65,6 +65,8 @@
 mod cautious;
 mod clipped;
 mod composed;
+mod dion;
+mod dion2;
 #[cfg(feature = "serde")]
 mod form;
 mod hyperball;
@@ -74,12 +76,16 @@ mod presets;
 mod range;
 mod recipe;
 mod registry;
+mod shampoo;
+mod soap;
 mod update;
 mod update_rule;
 
 pub use cautious::Cautious;
 pub use clipped::Clipped;
 pub use composed::Composed;
+pub use dion::{Dion, DionQr, DionRank, DionSide};
+pub use dion2::{Dion2, SliceAxis, SliceNorm};
 pub use hyperball::Hyperball;
 pub use master::{Master, Rounding};
 pub use method::{Method, WholeRule};
@@ -87,4 +93,6 @@ pub(crate) use range::non_finite;
 pub use range::{Dots, GradientLimits, check_gradient};
 pub use recipe::Recipe;
 pub use registry::Rules;
+pub use shampoo::{Graft, InverseRoot, Shampoo};
+pub use soap::Soap;
 pub use update_rule::{Energy, Rates, StepInfo, StepRates, UpdateRule};

@@ -1,6 +1,6 @@
 //! The presets: one row each.
 
-use super::{Cautious, Hyperball, Method, Recipe, WholeRule};
+use super::{Cautious, Dion, Dion2, DionRank, Hyperball, Method, Recipe, Shampoo, Soap, WholeRule};
 use crate::backend::{Error, ErrorKind, Result};
 use crate::directions::{AdEmaMix, Adam, Direction, Lion, Mars, Momentum, PolarFirst, Signum};
 use crate::linalg::Polar;
@@ -94,6 +94,16 @@ const PRESETS: &[Row] = &[
         "Chen et al. 2023 (2302.06675), google/automl: 0.9, 0.99"),
     ("lion-cautious", cautious(Recipe { weight_decay: 0.1, ..LION }),
         "microsoft/dion: Lion with 2510.12402's decay; 0.1 is ours"),
+    ("dion", Method::Whole(WholeRule::Dion(Dion { rank: DionRank::Fraction { fraction: 0.25, multiple_of: 1 }, ..Dion::REFERENCE })),
+        "Ahn et al. 2025 (2504.05295), dion_reference.py; the rank fraction 0.25 is ours"),
+    ("dion2", Method::Whole(WholeRule::Dion2(Dion2::PAPER)),
+        "2512.16928; dion2.py"),
+    ("dion3", Method::Whole(WholeRule::Dion2(Dion2::DION3)),
+        "nordion2.py of github.com/microsoft/dion; there is no paper"),
+    ("soap", Method::Whole(WholeRule::Soap(Soap::PAPER)),
+        "Vyas et al. 2024 (2409.11321); soap.py"),
+    ("shampoo", Method::Whole(WholeRule::Shampoo(Shampoo::GRAFTED)),
+        "Gupta et al. 2018 (1802.09568), Shi et al. 2023 (2309.06497): Adam's graft; roots every 10 steps are ours"),
     ("signum", recipe(Direction::Signum(SIGNUM), SpectralMap::Identity, StepScale::One, 0.1),
         "Bernstein et al. 2018; 2603.14315, appendix F.3"),
     ("ademamix", recipe(Direction::AdEmaMix(AdEmaMix::PAPER), SpectralMap::Identity, StepScale::One, 0.1),
