@@ -62,7 +62,7 @@ mod optimizer;
 pub use backend::{BurnBackend, BurnElement, BurnMatrix, BurnScalar};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
-    Config as Settings, Difference, PreClip, Recipe, Restored, StepScale, plan,
+    Config as Settings, Difference, Method, PreClip, Recipe, Restored, StepScale, plan,
 };
 pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! a [direction](directions) (momentum, Adam, ...), a [spectral map](maps) (tail shrink, spectral clip, polar factor, identity)
-//! and a [step scale](scales); a [`Recipe`](rules::Recipe) is one value with the three, and the presets
+//! and a [step scale](scales); a [`Recipe`](rules::Recipe) is one value with the three, and most [presets](rules::Method::presets)
 //! (`spectra`, `adamw`, ...) are rows of that table. Each of the three is a trait, and so is the [rule](rules) that they make: one
 //! of your own is a type outside this crate. The [plan](optimizer::plan) says which matrices of a model get which.
 //!

@@ -4,7 +4,7 @@
 use spectra_core::backend::{Backend, Element, ErrorKind, Matrix};
 use spectra_core::dense::Dense;
 use spectra_core::linalg::uniform;
-use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, Recipe, plan::Rule};
+use spectra_core::optimizer::{Config, Method, Optimizer, ParameterSpec, plan::Rule};
 
 const LR: f64 = 1e-2;
 
@@ -99,10 +99,10 @@ fn assert_close(computed: &[f64], exact: &[f64], steps: usize, what: &str) {
 }
 
 fn clipped_steps<B: Backend>(backend: &B, name: &str) {
-    for (preset, recipe, _) in Recipe::presets() {
+    for (preset, method, _) in Method::presets() {
         for check in [true, false] {
             for spike in [1e-38, 1e-30, 1e-20, 1e-10, 1.0, 1e10, 1e18, 1e20, 1e22, 1e30, 3e38, -3e38] {
-                let config = Config::new(recipe).lr(LR).check_finite(check);
+                let config = Config::new(method).lr(LR).check_finite(check);
                 let mut clipped = Run::new(backend, config.clip_norm(1.0));
                 let mut reference = Run::new(&Dense::<f64>::new(), config);
                 for step in 0..4 {

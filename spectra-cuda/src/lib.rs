@@ -135,6 +135,7 @@ pub use error::CudaError;
 pub use optimizer::{Optimizer, Parameter, Source, Target};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
-    Config, Difference, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale, plan,
+    Config, Difference, Method, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale,
+    plan,
 };
 pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};

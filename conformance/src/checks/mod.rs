@@ -10,6 +10,7 @@ pub mod elementwise;
 pub mod frank_wolfe;
 pub mod fused;
 pub mod golden;
+pub mod golden_peers;
 pub mod gradient_range;
 pub mod handles;
 pub mod hard_clip;

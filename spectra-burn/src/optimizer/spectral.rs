@@ -50,7 +50,7 @@ impl Spectral {
         Self {
             spectral: Assigned::new(config.spectral, 1.0, clip, rounding),
             elementwise: Assigned::new(
-                config.elementwise_recipe(),
+                config.elementwise_method(),
                 config.elementwise_lr_ratio,
                 clip,
                 rounding,

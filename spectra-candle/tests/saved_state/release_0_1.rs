@@ -7,11 +7,7 @@ fn path() -> PathBuf {
 }
 
 fn config_of_then() -> Result<Config, spectra_candle::Error> {
-    let mut config = Config::preset("spectra")?.lr(0.03);
-    if let spectra_core::maps::SpectralMap::TailShrink(map) = &mut config.spectral.map {
-        map.rank_ratio = 0.5;
-    }
-    Ok(config)
+    Ok(Config::preset("spectra")?.lr(0.03).rank_ratio(0.5))
 }
 
 /// It does not say which buffers a parameter has; those of one that is left out are nobody's.

@@ -2,8 +2,8 @@
 //! call where it has nothing faster (in some of its memory, for some of its types).
 
 use super::matrix::{Coef, Matrix, Op, check_same, check_shape};
-use super::{Backend, Coefficient, Entrywise, Fused, Gradient, Result};
-use crate::linalg::{Scratch, SixteenBits, Workspace};
+use super::{Backend, Coefficient, Entrywise, Error, Fused, Gradient, Result};
+use crate::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo, Workspace};
 
 /// [`Backend::entrywise_add`].
 ///
@@ -148,4 +148,25 @@ pub fn round_stochastic<M: Matrix>(
     x.read(values)?;
     format.round_all(values, seed, 0);
     x.write(values)
+}
+
+/// [`Fused::small_factor`] on the host: **waits** for a device.
+///
+/// # Errors
+/// Shapes.
+pub fn small_factor<M: Matrix>(
+    out: &mut M,
+    factor: SmallFactor,
+    gram: &M,
+    scratch: &mut Scratch<M::Element>,
+) -> Result<Option<SmallInfo>> {
+    check_same("small_factor", out, gram)?;
+    let (k, cols) = gram.shape();
+    if k != cols {
+        return Err(Error::shape("small_factor", (k, k), (k, cols)));
+    }
+    gram.read(scratch.slices(k * k, 0).0)?;
+    let info = scratch.factorize(factor, k);
+    out.write(scratch.slices(k * k, 0).0)?;
+    Ok(Some(info))
 }

@@ -1,6 +1,6 @@
 //! Operations that are composed of the required ones, unless a backend has a faster form.
 
-use super::{Coef, Error, Gradient, Matrix, Op, Result, check_same, composed};
+use super::{Coef, Gradient, Matrix, Op, Result, composed};
 use crate::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 
 /// Fused and specialised forms of a [`Matrix`]'s operations, all with defaults: `impl Fused for MyMatrix {}` is enough for a backend that
@@ -95,15 +95,7 @@ pub trait Fused: Matrix {
         gram: &Self,
         scratch: &mut Scratch<Self::Element>,
     ) -> Result<Option<SmallInfo>> {
-        check_same("small_factor", self, gram)?;
-        let (k, cols) = gram.shape();
-        if k != cols {
-            return Err(Error::shape("small_factor", (k, k), (k, cols)));
-        }
-        gram.read(scratch.slices(k * k, 0).0)?;
-        let info = scratch.factorize(factor, k);
-        self.write(scratch.slices(k * k, 0).0)?;
-        Ok(Some(info))
+        composed::small_factor(self, factor, gram, scratch)
     }
 
     /// Orthonormalises the columns by Gram-Schmidt with one re-orthogonalisation, in `f64` on the host: the

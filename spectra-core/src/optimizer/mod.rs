@@ -23,7 +23,7 @@ mod settings;
 mod snapshot;
 mod step;
 
-pub use crate::rules::{Rates, Recipe, StepInfo};
+pub use crate::rules::{Method, Rates, Recipe, StepInfo};
 pub use crate::scales::StepScale;
 pub use checksum::Checksum;
 pub use config::Config;

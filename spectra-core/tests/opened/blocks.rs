@@ -3,7 +3,7 @@
 use super::{M, random};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::optimizer::plan::{Plan, Reason, Rule, Split};
-use spectra_core::optimizer::{Config, Optimizer, Recipe};
+use spectra_core::optimizer::{Config, Method, Optimizer};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -50,8 +50,8 @@ fn every_cut_covers_each_number_once() -> TestResult {
 
 #[test]
 fn blocks_step_as_separate_matrices_do() -> TestResult {
-    for (name, recipe, _) in Recipe::presets() {
-        let config = Config::new(recipe).lr(1e-2);
+    for (name, method, _) in Method::presets() {
+        let config = Config::new(method).lr(1e-2);
         let split = Split::rows([12, 6, 6]).names(["q", "k", "v"]);
         let plan = Plan::builder().split("qkv", split).build([("qkv", [24, 10])])?;
         let apart = Plan::builder().build([("q", [12, 10]), ("k", [6, 10]), ("v", [6, 10])])?;

@@ -47,7 +47,7 @@ fn a_single_missing_gradient_is_an_error_where_all_are_required() {
 /// Without the check the step is what was asked for: NaN where the gradient has led, everything else moved, and counted.
 #[test]
 fn without_the_check_a_nan_is_stepped_and_counted_and_not_saved() {
-    for (name, ..) in spectra_core::optimizer::Recipe::presets() {
+    for (name, ..) in spectra_core::optimizer::Method::presets() {
         for (bad, index) in [(f64::NAN, 0), (f64::INFINITY, 0), (f64::NAN, 1), (f64::NEG_INFINITY, 1)] {
             let config = Config::preset(name).expect("preset").check_finite(false).apply_to_all();
             let (mut disturbed, mut undisturbed) = (optimizer(config), optimizer(config));

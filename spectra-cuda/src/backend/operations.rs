@@ -5,7 +5,7 @@ use super::{CudaElement, CudaMatrix, CudaScalar, check_device};
 use crate::checked::{Elementwise, Factorization};
 use crate::error::At;
 use spectra_core::backend::{
-    Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_same, check_shape,
+    Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_same, check_shape, composed,
 };
 use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 
@@ -213,13 +213,17 @@ impl<E: CudaElement> Fused for CudaMatrix<E> {
         &mut self,
         factor: SmallFactor,
         gram: &Self,
-        _: &mut Scratch<E>,
+        scratch: &mut Scratch<E>,
     ) -> Result<Option<SmallInfo>> {
         self.check_operands("small_factor", &[gram])?;
         let factor = match factor {
             SmallFactor::CholeskyInverse => Factorization::CholeskyInverse,
             SmallFactor::ColumnNormalizer => Factorization::ColumnNormalizer,
             SmallFactor::Diagonalizer => Factorization::Diagonalizer,
+            // On the host: at most once in several steps of the rules that ask for them.
+            SmallFactor::Eigen { .. } | SmallFactor::Sorter => {
+                return composed::small_factor(self, factor, gram, scratch);
+            }
         };
         self.device.small_factor(factor, self.region, gram.region, E::EPSILON)?;
         Ok(None)
