@@ -1,8 +1,8 @@
 //! A method: the rule of a configuration, as data.
 
 use super::{
-    Cautious, Dion, Dion2, Dots, GradientLimits, Hyperball, Recipe, Shampoo, Soap, StepInfo, StepRates,
-    UpdateRule,
+    BatchItem, Cautious, Dion, Dion2, Dots, GradientLimits, Hyperball, Recipe, Shampoo, Soap, StepInfo,
+    StepRates, UpdateRule,
 };
 use crate::backend::{Backend, Element, Gradient, Result};
 use crate::dense::Dense;
@@ -195,5 +195,13 @@ impl<B: Backend> UpdateRule<B> for Method {
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>> {
         self.rule::<B>().step(weights, gradient, state, rates, workspace)
+    }
+
+    fn takes_batches(&self) -> bool {
+        self.rule::<B>().takes_batches()
+    }
+
+    fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        self.rule::<B>().step_batch(blocks, workspace)
     }
 }
