@@ -10,6 +10,7 @@ mod model;
 mod parallel;
 mod parameter;
 pub mod plan;
+pub mod policy;
 mod pre_clip;
 mod prepare;
 mod progress;
@@ -35,4 +36,4 @@ pub use prepare::Prepared;
 pub use report::StepReport;
 pub use restored::{Difference, Missing, RestoreOptions, Restored, Setting, differences, settings_of};
 #[cfg(feature = "serde")]
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, SnapshotReader};
