@@ -1,14 +1,13 @@
-//! A record as it was read, and its checks.
+//! A record as it was read.
 
-use super::assigned::Assigned;
-use super::hybrid::{Factors, Member};
 use super::record::{CLIP_FACTOR, PRE_CLIP_FACTOR, SETTING, STEPS, WITHOUT_STATE};
-use super::state::{MOST_STEPS, Typed, refuse};
+use super::state::refuse;
+use super::state_record::MOST_STEPS;
 use burn::optim::StateSource;
-use burn::tensor::{DType, TensorData};
+use burn::tensor::TensorData;
 use burn_pack::{Reader, Scalar};
-use spectra_core::backend::{Element, Error, Result};
-use spectra_core::optimizer::Setting;
+use spectra_core::backend::{Error, Result};
+use spectra_core::optimizer::{SavedRun, Setting};
 use std::collections::BTreeMap;
 
 /// Burn's key for a parameter's rank.
@@ -21,9 +20,9 @@ pub(super) struct Saved {
     pub(super) prefixes: BTreeMap<String, String>,
     /// Steps of the whole model; only our own files have them.
     pub(super) steps: Option<u64>,
-    pub(super) factors: Factors,
-    pub(super) settings: Vec<Setting>,
-    without_state: Vec<String>,
+    pub(super) run: SavedRun,
+    /// The names of parameters that had no state.
+    pub(super) without_state: Vec<String>,
 }
 
 impl Saved {
@@ -36,14 +35,15 @@ impl Saved {
         if steps > Some(MOST_STEPS) {
             return Err(refuse("it counts more steps than can be"));
         }
-        let factors = Factors { clip: number(CLIP_FACTOR), pre_clip: number(PRE_CLIP_FACTOR) };
+        let factor = |key| number(key).unwrap_or(1.0);
+        let (clip_factor, pre_clip_factor) = (factor(CLIP_FACTOR), factor(PRE_CLIP_FACTOR));
         let mut source = StateSource::new(reader.scalars().clone());
         let mut metadata = reader.metadata().clone();
         let without_state = metadata.remove(WITHOUT_STATE).unwrap_or_default();
         let settings = metadata.iter().filter_map(|(key, value)| {
             Some(Setting { name: key.strip_prefix(SETTING)?.into(), value: value.clone() })
         });
-        let settings = settings.collect();
+        let run = SavedRun { clip_factor, pre_clip_factor, settings: settings.collect() };
         let prefixes = metadata.into_iter().filter(|(id, _)| id.parse::<u64>().is_ok());
         let prefixes = prefixes.map(|(id, name)| (name, id)).collect();
         for tensor in reader.into_tensors().map_err(|e| Error::device("load", e))? {
@@ -51,28 +51,6 @@ impl Saved {
             source.insert_tensor(name, TensorData::from_bytes(bytes, shape, dtype));
         }
         let without_state = without_state.lines().map(str::to_owned).collect();
-        Ok(Self { source, prefixes, steps, factors, settings, without_state })
-    }
-
-    /// The verified state of a parameter; `None` if it had none.
-    pub(super) fn state(&mut self, member: &Member, assigned: &Assigned) -> Result<Option<Typed>> {
-        let Some(prefix) = self.prefixes.remove(&member.found.name) else {
-            if self.without_state.contains(&member.found.name) {
-                return Ok(None);
-            }
-            return Err(refuse(
-                "it has no state of this parameter: it belongs to another model or optimizer",
-            ));
-        };
-        let typed = Typed::load(&prefix, &mut self.source, assigned, (&member.shapes(), member.found.dtype))?;
-        let element = if member.found.dtype == DType::F64 { f64::NAME } else { f32::NAME };
-        if typed.element() != element {
-            return Err(refuse("it holds numbers of another type"));
-        }
-        Ok(Some(typed))
-    }
-
-    pub(super) fn left_over(&self) -> Option<&str> {
-        self.prefixes.keys().next().map(String::as_str)
+        Ok(Self { source, prefixes, steps, run, without_state })
     }
 }

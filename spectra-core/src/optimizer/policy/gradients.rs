@@ -76,10 +76,7 @@ pub fn prepare<B: Backend>(
 }
 
 /// The sum of the squares of all entries.
-fn squares<B: Backend>(
-    lists: &[&mut dyn GradientList<B::Scalar>],
-    backend: &B,
-) -> Result<B::Scalar> {
+fn squares<B: Backend>(lists: &[&mut dyn GradientList<B::Scalar>], backend: &B) -> Result<B::Scalar> {
     lists.iter().try_fold(backend.scalar(0.0)?, |sum, list| list.add_squares(sum))
 }
 

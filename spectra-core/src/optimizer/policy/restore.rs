@@ -64,7 +64,8 @@ impl<'h> Matches<'h> {
                 }
             });
         }
-        let unused: Vec<_> = names.into_iter().zip(used).filter(|(_, used)| !used).map(|(name, _)| name).collect();
+        let unused: Vec<_> =
+            names.into_iter().zip(used).filter(|(_, used)| !used).map(|(name, _)| name).collect();
         match unused.first() {
             Some(name) if options.missing == Missing::Refuse => {
                 let reason = "the model has no parameter of this name: the state belongs to another";
