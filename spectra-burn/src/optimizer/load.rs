@@ -1,8 +1,9 @@
 //! Loading burn's records, with everything checked.
 
+use super::assigned::Assigned;
 use super::hybrid::Member;
 use super::restore::Numbers;
-use super::saved::Saved;
+use super::saved::{Kept, Saved};
 use super::shared::Arithmetic;
 use super::state::{Typed, refuse};
 use super::{Hybrid, sealed};
@@ -60,39 +61,34 @@ impl Hybrid {
 
     /// What a record holds, under the names of this model's matrices.
     fn read(&self, reader: Reader, options: &RestoreOptions<'_>) -> Result<(StateHeader, Record)> {
-        let Saved { mut source, prefixes, steps, run, without_state } = Saved::read(reader)?;
-        let renamed = |name: String| options.rename.map_or_else(|| name.clone(), |rename| rename(&name));
-        // Each name's prefix, if it has a state.
-        let mut names: BTreeMap<String, Option<String>> = BTreeMap::new();
-        let with_state = prefixes.into_iter().map(|(name, prefix)| (name, Some(prefix)));
-        for (name, prefix) in with_state.chain(without_state.into_iter().map(|name| (name, None))) {
-            let name = renamed(name);
-            if names.insert(name.clone(), prefix).is_some() {
+        let Saved { mut source, parameters: saved, steps, run } = Saved::read(reader)?;
+        let mut names = BTreeMap::new();
+        for (name, kept) in saved {
+            let name = options.rename.map_or_else(|| name.clone(), |rename| rename(&name));
+            if names.insert(name.clone(), kept).is_some() {
                 return Err(refuse("the state has two parameters of this name").for_parameter(&name));
             }
         }
         let (mut parameters, mut record, mut latest) = (Vec::new(), Record::default(), 0);
         for member in &self.members {
             let (name, shapes) = (&member.found.name, member.shapes());
-            let saved = names.remove(name);
-            let state = match (saved.clone().flatten(), member.parameter(&shapes)) {
-                (Some(prefix), Some(parameter)) => {
-                    let state = Typed::unflatten(&prefix, &mut source, Some(parameter));
-                    Some(state.map_err(|reason| refuse(reason).for_parameter(name))?)
+            let (mut rule, mut state) = (member.signature(), None);
+            match (names.remove(name), member.parameter(&shapes)) {
+                (Some(Kept::State(prefix)), Some(parameter)) => {
+                    let found = Typed::unflatten(&prefix, &mut source, Some(parameter));
+                    let found = found.map_err(|reason| refuse(reason).for_parameter(name))?;
+                    latest = latest.max(found.model_step());
+                    state = Some(found);
                 }
+                (Some(Kept::State(_)), None) => rule = "trained".into(),
+                (Some(Kept::Frozen), _) => rule = FROZEN.into(),
                 // Burn's own record does not speak of a parameter that was never stepped.
-                (None, Some(_)) if saved.is_none() => continue,
-                _ => None,
-            };
-            latest = latest.max(state.as_ref().map_or(0, Typed::model_step));
-            let rule = match (&member.assigned, saved.flatten()) {
-                (None, Some(_)) => "trained".into(),
-                (Some(assigned), _) => assigned.rule::<f32>().signature_in(STATE_VERSION),
-                (None, None) => "frozen".into(),
-            };
+                (None, Some(_)) => continue,
+                (Some(Kept::Nothing), _) | (None, None) => {}
+            }
             parameters.extend(member.saved(&rule, state.as_ref()));
-            let states = member.names().enumerate().map(|(block, name)| (name.to_owned(), block));
             if let Some(state) = state {
+                let states = member.names().enumerate().map(|(block, name)| (name.to_owned(), block));
                 record.0.extend(states.map(|(name, block)| (name, (state.clone(), block))));
             }
         }
@@ -116,7 +112,16 @@ impl Hybrid {
     }
 }
 
+/// The rule of a frozen parameter.
+const FROZEN: &str = "frozen";
+
 impl Member {
+    /// Its rule as a header names it.
+    pub(super) fn signature(&self) -> String {
+        let signature = |assigned: &Assigned| assigned.rule::<f32>().signature_in(STATE_VERSION);
+        self.assigned.as_ref().map_or_else(|| FROZEN.into(), signature)
+    }
+
     /// What a header says of each of its matrices.
     pub(super) fn saved(&self, rule: &str, state: Option<&Typed>) -> Vec<SavedParameter> {
         let matrices = self.names().zip(self.shapes()).enumerate();

@@ -1,7 +1,7 @@
 //! Saving through burn's records.
 
 use super::hybrid::Member;
-use super::saved::{RANK, Saved};
+use super::saved::{Kept, RANK, Saved};
 use super::state::{SpectralState, Typed, refuse};
 use super::{Hybrid, sealed};
 use burn::optim::{RecordState, StateSink};
@@ -12,8 +12,9 @@ use spectra_core::optimizer::{Setting, settings_of};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Metadata: names, one a line, of parameters that had no state yet.
+/// Metadata: names, one a line, of parameters that had no state yet, and of those that were frozen.
 pub(super) const WITHOUT_STATE: &str = "spectra_without_state";
+pub(super) const FROZEN: &str = "spectra_frozen";
 
 /// Scalars: the steps of the whole model, and the factors that were set.
 pub(super) const STEPS: &str = "spectra_steps";
@@ -61,8 +62,9 @@ impl Hybrid {
         let bytes = self.optimizer.to_record().into_bytes();
         let bytes = bytes.map_err(|e| Error::device(operation, e.to_string()))?;
         let mut saved = Saved::read(Reader::from_bytes(bytes).map_err(|e| Error::device(operation, e))?)?;
+        let mut kept: BTreeMap<_, _> = saved.parameters.into_iter().collect();
         let mut state = |member: &Member| {
-            let prefix = saved.prefixes.remove(&member.found.name)?;
+            let Kept::State(prefix) = kept.remove(&member.found.name)? else { return None };
             let shapes = member.shapes();
             Some(Typed::unflatten(&prefix, &mut saved.source, Some(member.parameter(&shapes)?)))
         };
@@ -85,9 +87,11 @@ impl Hybrid {
             writer = writer.with_metadata(key, value);
         }
         let has_state = |member: &&Member| metadata.values().any(|name| *name == member.found.name);
-        let without: Vec<_> =
-            self.members.iter().filter(|m| !has_state(m)).map(|m| m.found.name.as_str()).collect();
-        writer = writer.with_metadata(WITHOUT_STATE, &without.join("\n"));
+        for (key, is_live) in [(WITHOUT_STATE, true), (FROZEN, false)] {
+            let members = self.members.iter().filter(|m| !has_state(m) && m.assigned.is_some() == is_live);
+            let names: Vec<_> = members.map(|member| member.found.name.as_str()).collect();
+            writer = writer.with_metadata(key, &names.join("\n"));
+        }
         for Setting { name, value } in self.run() {
             writer = writer.with_metadata(&format!("{SETTING}{name}"), &value);
         }

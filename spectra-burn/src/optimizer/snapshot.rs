@@ -1,7 +1,6 @@
 //! The state in the core's host form, which candle's and CUDA's optimizers read, too.
 
 use super::Hybrid;
-use super::assigned::Assigned;
 use super::hybrid::Member;
 use super::restore::Numbers;
 use super::shared::Arithmetic;
@@ -33,9 +32,7 @@ impl Hybrid {
         let states = self.states("save")?;
         let (mut parameters, mut buffers) = (Vec::new(), Vec::new());
         for (member, state) in self.members.iter().zip(&states) {
-            let signature = |assigned: &Assigned| assigned.rule::<f32>().signature_in(STATE_VERSION);
-            let rule = member.assigned.as_ref().map_or_else(|| "frozen".into(), signature);
-            parameters.extend(member.saved(&rule, state.as_ref()));
+            parameters.extend(member.saved(&member.signature(), state.as_ref()));
             let Some(state) = state else { continue };
             for (block, name) in member.names().enumerate() {
                 for (buffer, _) in state.block(block).1 {
