@@ -21,6 +21,7 @@ pub mod power_iteration;
 pub mod presets;
 pub mod products;
 pub mod reductions;
+pub mod rounding;
 pub mod scalars;
 pub mod shapes;
 pub mod small_factors;

@@ -13,6 +13,7 @@ macro_rules! __with_all_checks {
     ([$($callback:tt)+]) => {
         $($callback)+! {
             storage { write_then_read values_may_be_reused zeros empty_matrices large_transfers impossible_sizes }
+            rounding { round_stochastic }
             scalars { scalar_round_trip scalar_combine scalar_sqrt }
             elementwise {
                 scale_add product_add quotient_add sign_add copy_from

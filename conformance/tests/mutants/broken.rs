@@ -4,7 +4,7 @@ use spectra_core::backend::{
     Backend, Coef, Coefficient, Element, Entrywise, Gradient, Matrix, Op, Result, Scalar, ScalarOp, composed,
 };
 use spectra_core::dense::{Dense, DenseMatrix};
-use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo, Workspace};
+use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo, Workspace};
 
 use crate::hooks::{Bug, Number};
 
@@ -190,6 +190,9 @@ impl<E: Element> Matrix for BrokenMatrix<E> {
     }
     fn gram_schmidt(&mut self, scratch: &mut Scratch<E>) -> Result<()> {
         self.1.gram_schmidt(&mut self.0, scratch)
+    }
+    fn round_stochastic(&mut self, format: SixteenBits, seed: u64, scratch: &mut Scratch<E>) -> Result<()> {
+        self.1.round_stochastic(&mut self.0, format, seed, scratch)
     }
     fn seed_zero_columns(&mut self, seed: u64, scratch: &mut Scratch<E>) -> Result<()> {
         self.1.seed_zero_columns(&mut self.0, seed, scratch)

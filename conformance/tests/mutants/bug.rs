@@ -4,7 +4,7 @@
 pub(crate) mod signatures {
     pub(crate) use spectra_core::backend::{Element, Entrywise, Gradient, Op, Result, ScalarOp};
     pub(crate) use spectra_core::dense::DenseMatrix;
-    pub(crate) use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
+    pub(crate) use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 
     pub(crate) use crate::hooks::{Bug, Number};
 }
@@ -235,6 +235,17 @@ macro_rules! operation {
     };
     (gram_schmidt $out:pat_param, $scratch:pat_param => $body:expr) => {
         fn gram_schmidt(&self, $out: &mut DenseMatrix<E>, $scratch: &mut Scratch<E>) -> Result<()> {
+            $body
+        }
+    };
+    (round_stochastic $x:pat_param, $format:pat_param, $seed:pat_param => $body:expr) => {
+        fn round_stochastic(
+            &self,
+            $x: &mut DenseMatrix<E>,
+            $format: SixteenBits,
+            $seed: u64,
+            _: &mut Scratch<E>,
+        ) -> Result<()> {
             $body
         }
     };

@@ -6,7 +6,7 @@ use spectra_core::backend::{
     Backend, Coefficient, Element, Entrywise, Gradient, Matrix, Op, Result, ScalarOp,
 };
 use spectra_core::dense::{Dense, DenseMatrix};
-use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
+use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 
 /// `alpha` or `beta` of the portable backend.
 pub(crate) type Number<'a> = Coefficient<'a, f64>;
@@ -168,6 +168,15 @@ pub(crate) trait Bug<E: Element>: Debug + Sync {
     }
     fn gram_schmidt(&self, out: &mut DenseMatrix<E>, scratch: &mut Scratch<E>) -> Result<()> {
         out.gram_schmidt(scratch)
+    }
+    fn round_stochastic(
+        &self,
+        x: &mut DenseMatrix<E>,
+        format: SixteenBits,
+        seed: u64,
+        scratch: &mut Scratch<E>,
+    ) -> Result<()> {
+        x.round_stochastic(format, seed, scratch)
     }
     fn seed_zero_columns(&self, out: &mut DenseMatrix<E>, seed: u64, scratch: &mut Scratch<E>) -> Result<()> {
         out.seed_zero_columns(seed, scratch)

@@ -12,6 +12,7 @@ mod gradient_range;
 mod hooks;
 mod products;
 mod reductions;
+mod rounding;
 mod scalars;
 mod sharing;
 mod sizes;
@@ -188,6 +189,11 @@ mutants! {
     rotation_is_judged_by_products_of_squares: small_factors::ProductOfSquares => small_factors::small_factor_range, f32 f64;
     gram_schmidt_passes_once: small_factors::OnePass => small_factors::gram_schmidt, f32 f64;
     dependent_column_keeps_a_direction: small_factors::CompletedBasis => small_factors::gram_schmidt_dependent, f32 f64;
+    rounding_is_to_nearest: rounding::ToNearest => rounding::round_stochastic, f32 f64;
+    draws_ignore_the_seed: rounding::NoSeed => rounding::round_stochastic, f32 f64;
+    draws_begin_anew_in_each_row: rounding::RowByRow => rounding::round_stochastic, f32 f64;
+    draws_follow_the_columns: rounding::ByColumns => rounding::round_stochastic, f32 f64;
+    f16_is_rounded_as_bf16: rounding::OneFormat => rounding::round_stochastic, f32 f64;
     random_columns_depend_on_the_shape: small_factors::OtherNumbers => small_factors::seed_zero_columns, f32 f64;
 }
 

@@ -5,10 +5,11 @@ use super::shared::Arithmetic;
 use crate::BurnBackend;
 use burn::tensor::DType;
 use spectra_core::backend::{Error, ErrorKind, Result};
+use spectra_core::linalg::SixteenBits;
 use spectra_core::optimizer::plan::{Group, Rule};
 use spectra_core::optimizer::policy::{ModelRates, Place, check_rule};
 use spectra_core::optimizer::{Config as Settings, Rates};
-use spectra_core::rules::{Master, Rounding, UpdateRule};
+use spectra_core::rules::{Rounding, UpdateRule, Weights};
 use std::sync::Arc;
 
 /// What a parameter is stepped with.
@@ -32,11 +33,11 @@ impl Assigned {
         Self { group: self.group.weight_decay(0.0), ..self }
     }
 
-    /// The same for a parameter of this type with what its group sets.
+    /// The same with what a parameter's group sets.
     ///
     /// # Errors
     /// A rule that is not among these.
-    pub(super) fn in_group(&self, dtype: DType, group: &Group, rules: &OwnRules) -> Result<Self> {
+    pub(super) fn in_group(&self, group: &Group, rules: &OwnRules) -> Result<Self> {
         let rule = match (group.own_recipe(), group.rule_name()) {
             (Some(recipe), _) => Arc::new(*recipe) as Arc<dyn BurnRule>,
             (None, Some(name)) => rules.get(name).ok_or_else(|| {
@@ -45,10 +46,7 @@ impl Assigned {
             })?,
             (None, None) => self.rule.clone(),
         };
-        let rounding = match dtype {
-            DType::BF16 | DType::F16 => group.rounding().unwrap_or(self.rounding),
-            _ => Rounding::Nearest,
-        };
+        let rounding = group.rounding().unwrap_or(self.rounding);
         Ok(Self { rule, kind: self.kind, group: group.clone(), rounding })
     }
 
@@ -62,19 +60,19 @@ impl Assigned {
         E::rule(&*self.rule)
     }
 
-    /// Runs `f` on the rule in `E` of a parameter of this type, with a master of its weights if the state keeps one.
+    /// Runs `f` on the rule in `E` as the matrix with this name of a parameter of this type steps by it.
     pub(super) fn with_rule<E: Arithmetic, R>(
         &self,
         dtype: DType,
+        name: &str,
         f: impl FnOnce(&dyn UpdateRule<BurnBackend<E>>) -> R,
     ) -> R {
-        let rule = self.rule::<E>();
-        if self.has_master(dtype) { f(&Master(rule)) } else { f(rule) }
+        self.weights(dtype).with_rule(self.rule::<E>(), name, f)
     }
 
-    /// Whether the state of a parameter of this type keeps a master of its weights.
-    pub(super) fn has_master(&self, dtype: DType) -> bool {
-        self.rounding == Rounding::Master && matches!(dtype, DType::BF16 | DType::F16)
+    /// How the weights of a parameter of this type take an update.
+    pub(super) fn weights(&self, dtype: DType) -> Weights {
+        self.rounding.of(sixteen_bits(dtype))
     }
 
     /// Where a saved state of a matrix of a parameter of this type goes.
@@ -83,7 +81,7 @@ impl Assigned {
         dtype: DType,
         shape: (usize, usize),
     ) -> Place<'_, BurnBackend<E>> {
-        Place { shape, rule: Some(self.rule::<E>()), master: self.has_master(dtype) }
+        Place { shape, rule: Some(self.rule::<E>()), weights: self.weights(dtype) }
     }
 
     /// The rates of the model's step, from 1.
@@ -111,6 +109,15 @@ impl Assigned {
 
     /// Numbers of state of a parameter of this type and shape.
     pub(super) fn state_numbers(&self, dtype: DType, shape: (usize, usize)) -> usize {
-        self.with_rule::<f32, _>(dtype, |rule| rule.state_numbers(shape))
+        self.with_rule::<f32, _>(dtype, "", |rule| rule.state_numbers(shape))
+    }
+}
+
+/// The 16-bit type that this is.
+pub(super) fn sixteen_bits(dtype: DType) -> Option<SixteenBits> {
+    match dtype {
+        DType::BF16 => Some(SixteenBits::Bf16),
+        DType::F16 => Some(SixteenBits::F16),
+        _ => None,
     }
 }

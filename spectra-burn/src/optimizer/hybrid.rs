@@ -1,6 +1,6 @@
 //! The optimizer of a whole module, by a plan.
 
-use super::assigned::Assigned;
+use super::assigned::{Assigned, sixteen_bits};
 use super::blocks::{blocks_of, shapes};
 use super::parameters::{Found, parameters};
 use super::planned::module_optimizer;
@@ -130,17 +130,15 @@ impl Hybrid {
         let spectral = Spectral::new(config);
         let found = parameters(module, config.layouts.as_deref().unwrap_or_default())?;
         let plan = builder.build(found.iter().map(|found| (found.name.as_str(), found.out_by_in())))?;
-        let sixteen_bits =
-            |at: usize| found.get(at).is_some_and(|found| matches!(found.dtype, DType::BF16 | DType::F16));
-        let plan = plan.with_masters(config.rounding.unwrap_or_default(), sixteen_bits);
+        let format = |at: usize| found.get(at).and_then(|found| sixteen_bits(found.dtype));
+        let plan = plan.with_rounding(config.rounding.unwrap_or_default(), format);
         let mut members = Vec::with_capacity(found.len());
         for (found, entry) in found.into_iter().zip(plan.entries()) {
             let named = |error: Error| error.for_parameter(entry.name());
             let ((rows, cols), blocks) = (entry.view(), blocks_of(entry));
             let view = View { rule: entry.rule(), rows, cols, layout: found.layout };
-            let assigned = spectral
-                .of_rule(view.rule)
-                .map(|assigned| assigned.in_group(found.dtype, entry.group(), &rules));
+            let assigned =
+                spectral.of_rule(view.rule).map(|assigned| assigned.in_group(entry.group(), &rules));
             let assigned = assigned.transpose().map_err(named)?;
             if let Some(assigned) = &assigned {
                 shapes(&blocks, (rows, cols))

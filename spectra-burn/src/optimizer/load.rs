@@ -12,7 +12,7 @@ use burn::tensor::{Bytes, DType, Device};
 use burn_pack::Reader;
 use spectra_core::backend::{Element, Result};
 use spectra_core::optimizer::{
-    RestoreOptions, Restored, STATE_VERSION, SavedParameter, SavedShape, StateHeader,
+    Missing, RestoreOptions, Restored, STATE_VERSION, SavedParameter, SavedShape, StateHeader,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -155,7 +155,7 @@ impl Numbers for Record {
         BurnBackend::new(&Device::flex()).matrix(tensor, shape)
     }
 
-    fn finish(self) -> Result<()> {
+    fn finish(self, _: Missing) -> Result<()> {
         Ok(())
     }
 }

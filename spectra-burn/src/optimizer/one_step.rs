@@ -31,7 +31,7 @@ impl<E: Arithmetic> OneStep<'_, E> {
         state: &mut BlockState<BurnMatrix<E>>,
     ) -> Result<bool> {
         let (_, report) = self.shared.with_workspace(self.backend, |workspace| {
-            self.assigned.with_rule::<E, _>(self.dtype, |rule| {
+            self.assigned.with_rule::<E, _>(self.dtype, name, |rule| {
                 self.options.step(state, rule, weights, (gradient, self.scale), workspace)
             })
         })?;

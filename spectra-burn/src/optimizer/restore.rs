@@ -12,8 +12,9 @@ use burn::tensor::{DType, Device};
 use spectra_core::backend::{Error, Matrix, Result};
 use spectra_core::optimizer::policy::{Matches, Place};
 use spectra_core::optimizer::{
-    BlockState, RestoreOptions, Restored, STATE_VERSION, SavedParameter, StateHeader, differences,
+    BlockState, Missing, RestoreOptions, Restored, STATE_VERSION, SavedParameter, StateHeader, differences,
 };
+use spectra_core::rules::Weights;
 
 /// The numbers of a saved state.
 pub(super) trait Numbers {
@@ -26,7 +27,7 @@ pub(super) trait Numbers {
     ) -> Result<BurnMatrix<E>>;
 
     /// An error if there is more than anybody can have asked for.
-    fn finish(self) -> Result<()>;
+    fn finish(self, missing: Missing) -> Result<()>;
 }
 
 impl Hybrid {
@@ -52,7 +53,7 @@ impl Hybrid {
             };
             states.extend(state.map(|state| (member, state)));
         }
-        numbers.finish()?;
+        numbers.finish(options.missing)?;
         let names = |is_loaded: bool| {
             let found = matrices.clone().zip(&saved).filter(move |(_, saved)| saved.is_some() == is_loaded);
             found.map(|((name, _), _)| name.into()).collect()
@@ -98,7 +99,7 @@ impl Member {
             };
             let place = match &self.assigned {
                 Some(assigned) => assigned.place::<E>(self.found.dtype, shape),
-                None => Place { shape, rule: None, master: false },
+                None => Place { shape, rule: None, weights: Weights::Plain },
             };
             let load = |buffer: &'static str, rows, cols| numbers.matrix(&saved.name, buffer, (rows, cols));
             let block = place.state((header.version, saved), &backend, load);

@@ -8,7 +8,7 @@ use crate::{BurnBackend, BurnElement, BurnMatrix};
 use burn::tensor::{DType, Device};
 use spectra_core::backend::{Backend, Element, Error, ErrorKind, Result};
 use spectra_core::optimizer::{
-    RestoreOptions, Restored, STATE_VERSION, SavedRun, Snapshot, SnapshotReader, StateHeader,
+    Missing, RestoreOptions, Restored, STATE_VERSION, SavedRun, Snapshot, SnapshotReader, StateHeader,
 };
 
 impl Hybrid {
@@ -96,7 +96,7 @@ impl<F: Element> Numbers for Host<'_, F> {
         BurnBackend::<E>::new(&Device::flex()).upload(rows, cols, &values)
     }
 
-    fn finish(self) -> Result<()> {
-        self.reader.finish()
+    fn finish(self, missing: Missing) -> Result<()> {
+        self.reader.finish(missing)
     }
 }

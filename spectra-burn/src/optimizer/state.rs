@@ -7,7 +7,7 @@ use burn::optim::DynState;
 use burn::tensor::{DType, Device, Tensor};
 use spectra_core::backend::{self, Element, Error, ErrorKind, Matrix};
 use spectra_core::optimizer::{BlockState, STATE_VERSION};
-use spectra_core::rules::UpdateRule;
+use spectra_core::rules::{UpdateRule, Weights};
 use spectra_core::state::MASTER;
 
 /// The state of one parameter of rank `D`: the buffers of its rule and the number of its steps.
@@ -91,11 +91,11 @@ impl<E: Arithmetic> Buffers<E> {
     /// The same without a master that a parameter of this type does not keep; an error unless they are finite buffers of its rule.
     fn verified(mut self, Parameter { assigned, shapes, dtype }: Parameter<'_>) -> backend::Result<Self> {
         for (BlockState { state, steps }, shape) in self.blocks.iter_mut().zip(shapes) {
-            if !assigned.has_master(dtype) {
+            if assigned.weights(dtype) != Weights::Master {
                 state.take(MASTER);
             }
             if *steps > 0 || !state.is_empty() {
-                state.check(&assigned.with_rule::<E, _>(dtype, |rule| rule.buffers(*shape)))?;
+                state.check(&assigned.with_rule::<E, _>(dtype, "", |rule| rule.buffers(*shape)))?;
             }
         }
         Ok(self)

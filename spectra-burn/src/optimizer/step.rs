@@ -79,7 +79,7 @@ impl Hybrid {
     /// A finite update that leaves the range of a parameter's 16-bit type (beyond 65504 in f16) is said with the parameters' names,
     /// separated by commas, *after* the step, which has been taken and counted ([`steps`](Self::steps)): the module handed back is the
     /// one after it, and these parameters hold infinities. An infinity is told of by the step that makes it and by no later one, but
-    /// under a [master](crate::rules::Master) by every step until that is back in range. Training may go on with that module; nothing
+    /// under a [master](crate::rules::Rounding) by every step until that is back in range. Training may go on with that module; nothing
     /// has to be restored. On devices other than burn's CPU it is not noticed,
     /// because the host would have to wait.
     pub fn step<M: Module>(

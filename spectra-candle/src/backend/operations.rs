@@ -6,8 +6,9 @@ use super::scalar::CandleScalar;
 use super::{memory, tensor_ops};
 use candle_core::{Result as CandleResult, Tensor};
 use spectra_core::backend::{
-    Coef, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape, composed,
+    Coef, Coefficient, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape, composed,
 };
+use spectra_core::linalg::{Scratch, SixteenBits};
 
 impl<E: CandleElement> Matrix for CandleMatrix<E> {
     type Element = E;
@@ -181,6 +182,17 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
         check_gemm(self.shape(), left.shape(), Op::Plain, right.shape(), Op::Transposed)?;
         self.change(NAME, beta, alpha, [x, left, right], |mut out, (b, a), [x, l, r]| {
             out.low_rank_add(b, a, x, l, r)
+        })
+    }
+
+    fn round_stochastic(&mut self, format: SixteenBits, seed: u64, scratch: &mut Scratch<E>) -> Result<()> {
+        if !self.on_memory {
+            return composed::round_stochastic(self, format, seed, scratch);
+        }
+        let (one, none) = (Coefficient::ONE, Coefficient::ZERO);
+        self.change("round_stochastic", one, none, [], |mut out, _, []| {
+            out.round_stochastic(format, seed);
+            Ok(())
         })
     }
 }

@@ -7,14 +7,14 @@ mod typed;
 mod variables;
 
 use crate::CandleScalar;
-use candle_core::{DType, Tensor, Var, backprop::GradStore};
+use candle_core::{Tensor, Var, backprop::GradStore};
 use candle_nn::VarMap;
 use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
 use spectra_core::optimizer::{Config, StepReport};
 pub use typed::OwnRules;
 use typed::{Typed, unknown};
-use variables::Variables;
+use variables::{Variables, sixteen_bits};
 
 /// A spectral optimizer for the variables of a candle model.
 ///
@@ -141,9 +141,8 @@ impl Optimizer {
     ) -> Result<Self> {
         let Variables { named: vars, device, double } = Variables::new(vars)?;
         let plan = plan.build(vars.iter().map(|(name, var)| (name, var.dims())))?;
-        let sixteen =
-            |at: usize| vars.get(at).is_some_and(|(_, var)| matches!(var.dtype(), DType::BF16 | DType::F16));
-        let plan = plan.with_masters(config.rounding, sixteen);
+        let format = |at: usize| vars.get(at).and_then(|(_, var)| sixteen_bits(var.dtype()));
+        let plan = plan.with_rounding(config.rounding, format);
         let engine = if double {
             Engine::F64(Typed::new(&device, config, &plan, rules.double)?)
         } else {

@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Var};
 use candle_nn::VarMap;
 use spectra_core::backend::{Error, ErrorKind, Result};
+use spectra_core::linalg::SixteenBits;
 use std::collections::HashSet;
 use std::sync::PoisonError;
 
@@ -53,5 +54,14 @@ impl Variables {
             }
         }
         Ok(Self { named, device, double })
+    }
+}
+
+/// The 16-bit type that this is.
+pub(super) fn sixteen_bits(dtype: DType) -> Option<SixteenBits> {
+    match dtype {
+        DType::BF16 => Some(SixteenBits::Bf16),
+        DType::F16 => Some(SixteenBits::F16),
+        _ => None,
     }
 }

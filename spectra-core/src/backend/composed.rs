@@ -3,7 +3,7 @@
 
 use super::matrix::{Coef, Matrix, Op, check_same, check_shape};
 use super::{Backend, Coefficient, Entrywise, Gradient, Result};
-use crate::linalg::Workspace;
+use crate::linalg::{Scratch, SixteenBits, Workspace};
 
 /// [`Backend::entrywise_add`].
 ///
@@ -131,4 +131,21 @@ pub fn low_rank_add<M: Matrix>(
     check_shape("low_rank_add", (n, k), right.shape())?;
     out.scale_add(beta, alpha, x)?;
     out.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed)
+}
+
+/// [`Matrix::round_stochastic`] by way of the host.
+///
+/// # Errors
+/// Those of the device.
+pub fn round_stochastic<M: Matrix>(
+    x: &mut M,
+    format: SixteenBits,
+    seed: u64,
+    scratch: &mut Scratch<M::Element>,
+) -> Result<()> {
+    let (m, n) = x.shape();
+    let (values, _) = scratch.slices(m * n, 0);
+    x.read(values)?;
+    format.round_all(values, seed, 0);
+    x.write(values)
 }

@@ -1,7 +1,7 @@
 //! The matrix operations every algorithm is written on.
 
 use super::{Coefficient, Element, Error, Gradient, Result, Scalar, composed};
-use crate::linalg::{Scratch, SmallFactor, SmallInfo};
+use crate::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 
 /// How an operand enters a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,6 +275,21 @@ pub trait Matrix: Sized + core::fmt::Debug {
         self.read(values)?;
         crate::linalg::seed_zero_columns(k, values, seed);
         self.write(values)
+    }
+
+    /// Every entry becomes one of the two numbers of this 16-bit type next to it, at random and without bias; entry `(i, j)` by draw
+    /// `i n + j` of the stream with this seed, with the same bits on every backend: [`SixteenBits::round_all`]. For a matrix that is kept
+    /// in the arithmetic type. The default goes through the host and **waits**.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn round_stochastic(
+        &mut self,
+        format: SixteenBits,
+        seed: u64,
+        scratch: &mut Scratch<Self::Element>,
+    ) -> Result<()> {
+        composed::round_stochastic(self, format, seed, scratch)
     }
 }
 

@@ -4,10 +4,12 @@
 use super::forward::{self, Update};
 use super::gemm::view;
 use super::low_rank::LowRank;
-use super::parallel::Split;
+use super::parallel::{Split, for_each};
 use super::storage::{self, Values, ValuesMut};
 use super::{FaerElement, kernels::beta_of, transposed};
 use crate::backend::{Coefficient, Entrywise, Error, Op, Result, check_gemm, check_shape};
+use crate::linalg::SixteenBits;
+use core::ops::Range;
 
 type Coef<'a> = Coefficient<'a, f64>;
 
@@ -291,6 +293,15 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
             });
         });
         Ok(())
+    }
+
+    /// Every entry to one of the two numbers of this type next to it.
+    pub fn round_stochastic(&mut self, format: SixteenBits, seed: u64) {
+        self.values.full(|x| {
+            for_each((0..x.len(), x), &|(numbers, x): (Range<usize>, &mut [E])| {
+                format.round_all(x, seed, numbers.start);
+            });
+        });
     }
 
     fn reborrow(&self) -> MatrixRef<'_, E> {

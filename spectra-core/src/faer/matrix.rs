@@ -4,7 +4,7 @@ use super::kernels::Kernels;
 use super::{MatrixMut, MatrixRef, Values, ValuesMut};
 use crate::backend::{Backend, Coef, Entrywise, Gradient, Matrix, Op, Result};
 use crate::dense::{Dense, DenseMatrix};
-use crate::linalg::Workspace;
+use crate::linalg::{Scratch, SixteenBits, Workspace};
 use core::marker::PhantomData;
 
 /// The elements of this backend: `f32` and `f64`.
@@ -230,5 +230,10 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
         right: &Self,
     ) -> Result<()> {
         self.borrow_mut().low_rank_add(beta, alpha, x.borrow(), left.borrow(), right.borrow())
+    }
+
+    fn round_stochastic(&mut self, format: SixteenBits, seed: u64, _: &mut Scratch<E>) -> Result<()> {
+        self.borrow_mut().round_stochastic(format, seed);
+        Ok(())
     }
 }

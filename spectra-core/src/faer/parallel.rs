@@ -30,6 +30,17 @@ impl<E: Send> Split for &mut [E] {
     }
 }
 
+/// The numbers of the elements beside which it stands.
+impl Split for core::ops::Range<usize> {
+    fn len(&self) -> usize {
+        ExactSizeIterator::len(self)
+    }
+    fn split(self, at: usize) -> (Self, Self) {
+        let middle = self.start + at;
+        (self.start..middle, middle..self.end)
+    }
+}
+
 impl<A: Split, B: Split> Split for (A, B) {
     fn len(&self) -> usize {
         self.0.len()

@@ -13,6 +13,7 @@ mod polar;
 mod power_iteration;
 mod random;
 mod scratch;
+mod sixteen_bits;
 mod small;
 mod workspace;
 
@@ -33,5 +34,7 @@ pub(crate) use power_iteration::safe_scale;
 pub use power_iteration::{PowerIteration, Subspace, SubspaceForm};
 pub use random::{seed_zero_columns, uniform};
 pub use scratch::Scratch;
+pub use sixteen_bits::SixteenBits;
+pub(crate) use sixteen_bits::seed_of;
 pub use small::{SmallFactor, SmallInfo};
 pub use workspace::Workspace;

@@ -3,7 +3,7 @@
 use crate::backend::Element;
 
 /// SplitMix64's output function (Steele, Lea, Flood, OOPSLA 2014) of a counter: 64 well-mixed bits.
-fn mix(counter: u64) -> u64 {
+pub(super) fn mix(counter: u64) -> u64 {
     let mut z = counter.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -4,7 +4,7 @@ use super::StepReport;
 use super::parameter::BlockState;
 use super::plan::{Group, Rule};
 use crate::backend::Backend;
-use crate::rules::{Master, UpdateRule};
+use crate::rules::{UpdateRule, Weights};
 use alloc::{boxed::Box, vec::Vec};
 
 /// One matrix as the optimizer sees it: a parameter, or a block of one.
@@ -20,14 +20,14 @@ pub struct ParameterSpec {
     pub rule: Rule,
     /// What is not the model's.
     pub group: Group,
-    /// Whether its state keeps a [master](crate::rules::Master) of the weights.
-    pub master: bool,
+    /// How its weights take an update.
+    pub weights: Weights,
 }
 
 impl ParameterSpec {
     /// A matrix with the model's settings.
     pub fn new(name: impl Into<Box<str>>, (rows, cols): (usize, usize), rule: Rule) -> Self {
-        Self { name: name.into(), rows, cols, rule, group: Group::default(), master: false }
+        Self { name: name.into(), rows, cols, rule, group: Group::default(), weights: Weights::Plain }
     }
 }
 
@@ -57,11 +57,11 @@ impl<B: Backend> Member<B> {
     }
 }
 
-/// Runs `f` on a matrix's rule, with a master if its state keeps one.
+/// Runs `f` on a matrix's rule as its weights take an update.
 pub(super) fn with_rule<B: Backend, R>(
     rule: &dyn UpdateRule<B>,
     spec: &ParameterSpec,
     f: impl FnOnce(&dyn UpdateRule<B>) -> R,
 ) -> R {
-    if spec.master { f(&Master(rule)) } else { f(rule) }
+    spec.weights.with_rule(rule, &spec.name, f)
 }

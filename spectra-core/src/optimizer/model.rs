@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::rates::{FactorsSet, ModelRates};
 use crate::backend::{Backend, Error, ErrorKind, Result};
 use crate::linalg::Workspace;
-use crate::rules::{Rules, UpdateRule};
+use crate::rules::{Rules, UpdateRule, Weights};
 use alloc::{boxed::Box, vec::Vec};
 
 /// The optimizer of a model on any backend.
@@ -134,11 +134,11 @@ impl<B: Backend> Optimizer<B> {
         self.members.get(index).map(|member| &member.block)
     }
 
-    /// Has the state of parameter `index` keep a [master](crate::rules::Master) of its weights, from the next step on: for a front-end that learns
-    /// only then that they have 16 bits. Nothing for one that is frozen or unknown.
-    pub fn keep_master(&mut self, index: usize) {
+    /// How the weights of parameter `index` take an update from the next step on: for a front-end that learns only then that they have 16
+    /// bits. Nothing for one that is frozen or unknown.
+    pub fn set_weights(&mut self, index: usize, weights: Weights) {
         if let Some(member) = self.members.get_mut(index).filter(|member| member.is_live()) {
-            member.spec.master = true;
+            member.spec.weights = weights;
         }
     }
 

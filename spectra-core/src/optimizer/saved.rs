@@ -161,8 +161,8 @@ impl<B: Backend> Optimizer<B> {
 
     /// Where a saved state of this member goes.
     fn place(&self, member: &Member<B>) -> Place<'_, B> {
-        let ParameterSpec { rows, cols, master, .. } = member.spec;
+        let ParameterSpec { rows, cols, weights, .. } = member.spec;
         let rule = self.rules.get(member.rule).filter(|_| member.is_live()).map(|rule| &**rule);
-        Place { shape: (rows, cols), rule, master }
+        Place { shape: (rows, cols), rule, weights }
     }
 }

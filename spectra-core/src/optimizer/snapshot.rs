@@ -131,7 +131,7 @@ impl<B: Backend> Optimizer<B> {
             let values: Vec<_> = values.iter().map(|x| B::Element::narrow(x.widen())).collect();
             backend.upload(rows, cols, &values)
         })?;
-        reader.finish()?;
+        reader.finish(options.missing)?;
         Ok(self.take_state(&snapshot.header, checked))
     }
 }

@@ -63,18 +63,18 @@
 
 mod clipped;
 mod composed;
-mod master;
 mod presets;
 mod range;
 mod recipe;
 mod registry;
 mod update_rule;
+mod weights;
 
 pub use clipped::Clipped;
 pub use composed::Composed;
-pub use master::{Master, Rounding};
 pub(crate) use range::non_finite;
 pub use range::{Dots, GradientLimits, check_gradient};
 pub use recipe::Recipe;
 pub use registry::Rules;
 pub use update_rule::{Energy, Rates, StepInfo, StepRates, UpdateRule};
+pub use weights::{Rounding, Weights};

@@ -1,6 +1,7 @@
 //! Gradients that are missing or not finite, and models without parameters.
 
 use super::*;
+use spectra_core::rules::Weights;
 use spectra_core::state::MASTER;
 
 #[test]
@@ -79,7 +80,7 @@ fn without_the_check_a_nan_is_stepped_and_counted_and_not_saved() {
 fn without_the_check_a_nan_reaches_the_master_and_the_weights() {
     for (name, recipe, _) in spectra_core::optimizer::Recipe::presets() {
         let config = Config::new(recipe).check_finite(false);
-        let spec = ParameterSpec { master: true, ..spec("mlp", 12, 20, Rule::Spectral) };
+        let spec = ParameterSpec { weights: Weights::Master, ..spec("mlp", 12, 20, Rule::Spectral) };
         let mut optimizer = Optimizer::new(Dense::<f64>::new(), config, [spec]).expect("valid");
         let mut x = random(1, 12, 20);
         for (at, bad) in [None, Some(f64::NAN), None].into_iter().enumerate() {

@@ -7,7 +7,7 @@ use crate::error::At;
 use spectra_core::backend::{
     Coef, Coefficient, Error, Gradient, Matrix, Op, Result, check_same, check_shape,
 };
-use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
+use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 
 /// Up to this rank the weight update is one kernel; beyond, cuBLAS's product is faster than that kernel's by more than
 /// the second pass over the weights costs.
@@ -215,6 +215,10 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
         };
         self.device.small_factor(factor, self.region, gram.region, E::EPSILON)?;
         Ok(None)
+    }
+
+    fn round_stochastic(&mut self, format: SixteenBits, seed: u64, _: &mut Scratch<E>) -> Result<()> {
+        self.device.round_stochastic(self.region, format, seed)
     }
 
     fn seed_zero_columns(&mut self, seed: u64, _: &mut Scratch<E>) -> Result<()> {

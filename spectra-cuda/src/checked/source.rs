@@ -14,6 +14,7 @@ const SOURCE: &str = concat!(
     include_str!("../../kernels/elementwise.cu"),
     include_str!("../../kernels/reductions.cu"),
     include_str!("../../kernels/power.cu"),
+    include_str!("../../kernels/rounding.cu"),
     include_str!("../../kernels/low_rank.cu"),
     include_str!("../../kernels/small_factor.cu"),
 );
@@ -68,6 +69,7 @@ kernels! {
     dot,
     max_abs,
     seed_zero_columns,
+    round_stochastic,
     momentum,
     normalize_columns,
     low_rank_add,

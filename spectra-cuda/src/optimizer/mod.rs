@@ -106,7 +106,7 @@ impl<E: CudaElement> Optimizer<E> {
             masters.iter().any(|name| name == block.name()).then_some(at)
         };
         for at in self.plan.blocks().filter_map(here).collect::<Vec<_>>() {
-            self.keep_master(at);
+            self.round(at);
         }
         self.core.load_snapshot_with(snapshot, options)
     }

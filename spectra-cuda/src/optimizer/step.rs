@@ -6,6 +6,7 @@ use crate::error::At;
 use cudarc::driver::SyncOnDrop;
 use cudarc::driver::sys::CUdeviceptr;
 use spectra_core::backend::{Backend, Error, Matrix, Result};
+use spectra_core::linalg::SixteenBits;
 use spectra_core::optimizer::plan::{Block, Rule};
 
 impl<E: CudaElement> Optimizer<E> {
@@ -39,7 +40,7 @@ impl<E: CudaElement> Optimizer<E> {
         }
         for (at, parameter) in parameters.iter().enumerate() {
             if parameter.weights.storage() == Storage::Bf16 {
-                self.keep_master(at);
+                self.round(at);
             }
         }
         let entries = self.plan.entries();
@@ -88,13 +89,12 @@ impl<E: CudaElement> Optimizer<E> {
         Ok(self.missing.len())
     }
 
-    /// A master for each block of a parameter, unless there is one or the settings want none.
-    pub(super) fn keep_master(&mut self, at: usize) {
-        if self.plan.keep_master(at, self.core.config().rounding) {
-            let of_parameter = self.plan.blocks().enumerate().filter(|(_, (entry, ..))| *entry == at);
-            for index in of_parameter.map(|(index, _)| index).collect::<Vec<_>>() {
-                self.core.keep_master(index);
-            }
+    /// Each block of a parameter in bf16 takes updates as the settings want it.
+    pub(super) fn round(&mut self, at: usize) {
+        let weights = self.plan.round(at, self.core.config().rounding, Some(SixteenBits::Bf16));
+        let of_parameter = self.plan.blocks().enumerate().filter(|(_, (entry, ..))| *entry == at);
+        for (index, _) in of_parameter {
+            self.core.set_weights(index, weights);
         }
     }
 

@@ -38,7 +38,8 @@ fn main() {
         matrices: large_symmetric_products weight_updates_of_high_rank weight_updates_by_whole_tiles borrowed_with_gaps
             bf16_storage;
         blocks: they_step_as_separate_matrices_do what_is_stored_the_other_way_is_refused;
-        masters: a_bf16_weight_decays_with_a_master_and_not_without the_master_is_restored;
+        masters: a_bf16_weight_decays_with_a_master_and_not_without the_master_is_restored
+            stochastic_rounding_has_the_bits_of_the_cpu;
         golden: baselines spectra_wrapper spectral_maps frank_wolfe;
         optimizer: follows_the_portable_backend a_larger_matrix_follows_too bf16_is_f32_rounded_once gaps_between_rows resumes_to_the_bit
             resumes_with_rates_of_its_own a_captured_step_replays;

@@ -11,6 +11,7 @@ use super::pattern::matches;
 use super::split::{Fused, of_fused};
 use super::{Block, Group, Plan, Split};
 use crate::backend::{Error, ErrorKind, Result};
+use crate::rules::Weights;
 
 const OPERATION: &str = "plan";
 
@@ -268,7 +269,16 @@ impl PlanBuilder {
         if rule == Rule::Spectral && !blocks.iter().all(Block::is_matrix) {
             return Err(refuse(name, "has a block that is no matrix (one row or column)"));
         }
-        Ok(Entry { name: name.into(), shape: shape.into(), rule, view, reason, group, blocks, master: false })
+        Ok(Entry {
+            name: name.into(),
+            shape: shape.into(),
+            rule,
+            view,
+            reason,
+            group,
+            blocks,
+            weights: Weights::Plain,
+        })
     }
 }
 

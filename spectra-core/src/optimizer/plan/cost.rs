@@ -3,6 +3,7 @@
 use super::Block;
 use super::entry::{Entry, Rule};
 use crate::optimizer::Config;
+use crate::rules::Weights;
 
 /// How much state an optimizer keeps for a parameter.
 ///
@@ -117,6 +118,6 @@ pub(super) fn block_numbers<C: StateCost>(entry: &Entry, block: &Block, cost: &C
         (None, Some(name)) => cost.named_numbers(name, rows, cols),
         (None, None) => cost.state_numbers(entry.rule(), rows, cols),
     };
-    let master = if entry.has_master() { rows.saturating_mul(cols) } else { 0 };
+    let master = if entry.weights() == Weights::Master { rows.saturating_mul(cols) } else { 0 };
     numbers.saturating_add(master) as u64
 }

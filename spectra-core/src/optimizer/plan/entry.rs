@@ -1,6 +1,7 @@
 //! One parameter's place in a plan.
 
 use super::{Block, Group};
+use crate::rules::Weights;
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -111,7 +112,7 @@ pub struct Entry {
     pub(super) reason: Reason,
     pub(super) group: Group,
     pub(super) blocks: Box<[Block]>,
-    pub(super) master: bool,
+    pub(super) weights: Weights,
 }
 
 impl Entry {
@@ -154,10 +155,10 @@ impl Entry {
         &self.blocks
     }
 
-    /// Whether the state keeps a [master](crate::rules::Master) of the weights.
+    /// How its weights take an update.
     #[must_use]
-    pub fn has_master(&self) -> bool {
-        self.master
+    pub fn weights(&self) -> Weights {
+        self.weights
     }
 
     /// What is not the model's.

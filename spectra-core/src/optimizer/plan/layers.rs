@@ -95,11 +95,11 @@ pub(super) fn layers(entries: &[Entry]) -> Vec<Layers<'_>> {
     layers
 }
 
-/// What is not the model's, and whether there is a master.
+/// What is not the model's, and how weights are rounded.
 pub(super) fn group_text(entry: &Entry) -> String {
-    let (group, master) = (entry.group().to_string(), if entry.has_master() { "master" } else { "" });
-    let comma = if group.is_empty() || master.is_empty() { "" } else { ", " };
-    group + comma + master
+    let (group, weights) = (entry.group().to_string(), entry.weights().word());
+    let comma = if group.is_empty() || weights.is_empty() { "" } else { ", " };
+    group + comma + weights
 }
 
 /// Of a parameter and of its block.

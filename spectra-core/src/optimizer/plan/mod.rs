@@ -94,7 +94,8 @@ pub use split::{Block, Place, Split};
 pub use table::Table;
 
 use super::ParameterSpec;
-use crate::rules::Rounding;
+use crate::linalg::SixteenBits;
+use crate::rules::{Rounding, Weights};
 use alloc::vec::Vec;
 
 /// A rule for every parameter of a model, in the order they were given.
@@ -122,23 +123,28 @@ impl Plan {
         self.entries.iter().find(|entry| entry.name() == name)
     }
 
-    /// The same plan where the state keeps a [master](crate::rules::Master) of every parameter that is not frozen, whose
-    /// weights, by its place in the plan, have 16 bits, and whose [`Rounding`] asks for one: its group's, or else `rounding`.
+    /// The same plan where every parameter that is not frozen, and whose weights, by its place in the plan, have 16 bits, takes an update as
+    /// its group's [`Rounding`] says, or else `rounding`.
     #[must_use]
-    pub fn with_masters(mut self, rounding: Rounding, has_sixteen_bits: impl Fn(usize) -> bool) -> Self {
-        for at in (0..self.entries.len()).filter(|at| has_sixteen_bits(*at)) {
-            self.keep_master(at, rounding);
+    pub fn with_rounding(
+        mut self,
+        rounding: Rounding,
+        format: impl Fn(usize) -> Option<SixteenBits>,
+    ) -> Self {
+        for at in 0..self.entries.len() {
+            self.round(at, rounding, format(at));
         }
         self
     }
 
-    /// Says of the parameter at this place that its state keeps a [master](crate::rules::Master), if `rounding`, or its group's, asks
-    /// for one and it is not frozen; whether it does so from now on.
-    pub fn keep_master(&mut self, at: usize, rounding: Rounding) -> bool {
-        let Some(entry) = self.entries.get_mut(at).filter(|entry| !entry.master) else { return false };
-        entry.master =
-            entry.rule != Rule::Frozen && entry.group.rounding().unwrap_or(rounding) == Rounding::Master;
-        entry.master
+    /// Says of the parameter at this place that its weights are kept in this 16-bit type, for its group's [`Rounding`] or else `rounding`;
+    /// how they take an update from now on.
+    pub fn round(&mut self, at: usize, rounding: Rounding, format: Option<SixteenBits>) -> Weights {
+        let Some(entry) = self.entries.get_mut(at).filter(|entry| entry.rule != Rule::Frozen) else {
+            return Weights::Plain;
+        };
+        entry.weights = entry.group.rounding().unwrap_or(rounding).of(format);
+        entry.weights
     }
 
     /// Every matrix that is optimized: the blocks of all parameters, as [`Optimizer::new`](super::Optimizer::new) takes and numbers them. A
@@ -158,7 +164,7 @@ impl Plan {
             let group = entry.group().clone();
             ParameterSpec {
                 group,
-                master: entry.has_master(),
+                weights: entry.weights(),
                 ..ParameterSpec::new(block.name(), block.shape(), entry.rule())
             }
         })

@@ -4,7 +4,7 @@ use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result, Scalar}
 use crate::optimizer::{
     BlockState, Missing, OLDEST_STATE_VERSION, RestoreOptions, STATE_VERSION, SavedParameter, StateHeader,
 };
-use crate::rules::{Master, UpdateRule};
+use crate::rules::{UpdateRule, Weights};
 use crate::state::{BufferSpec, MASTER, SUBSPACE, State};
 use alloc::{boxed::Box, string::String, vec::Vec};
 
@@ -17,10 +17,10 @@ const MOST_STEPS: u64 = 1 << 53;
 pub struct Place<'a, B: Backend> {
     /// Rows and columns.
     pub shape: (usize, usize),
-    /// Its rule, without a master; `None`: frozen.
+    /// Its rule; `None`: frozen.
     pub rule: Option<&'a dyn UpdateRule<B>>,
-    /// Whether its state keeps a [master](Master) of the weights.
-    pub master: bool,
+    /// How its weights take an update, maybe by a master in the state.
+    pub weights: Weights,
 }
 
 /// Which saved parameter goes to which matrix of a model.
@@ -103,7 +103,7 @@ impl<B: Backend> Place<'_, B> {
         }
         let mut block = BlockState { state: State::default(), steps: saved.steps };
         let Some(rule) = self.rule.filter(|_| saved.steps > 0) else { return Ok(block) };
-        let specs = if self.master { Master(rule).buffers(self.shape) } else { rule.buffers(self.shape) };
+        let specs = self.weights.with_rule(rule, "", |rule| rule.buffers(self.shape));
         // A master that is wanted no more, and the subspace of a rank that is all.
         let known = |name: &str| [MASTER, SUBSPACE].contains(&name) || specs.iter().any(|s| s.name == name);
         if !saved.buffers.iter().all(|buffer| known(&buffer.name)) {

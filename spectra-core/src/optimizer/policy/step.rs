@@ -25,7 +25,7 @@ impl StepOptions {
     /// One step of `rule` by the gradient `G`, times the norm clip's factor `scale` if there is one.
     ///
     /// Where nobody asked for the check, a map that goes by norms may meet a NaN or an infinity on the host and refuse it. A device
-    /// would not have noticed, as the image of such a matrix is NaN: weights and [master](crate::rules::Master) become that, and the step counts.
+    /// would not have noticed, as the image of such a matrix is NaN: weights and [master](crate::rules::Rounding) become that, and the step counts.
     ///
     /// # Errors
     /// As [`BlockState::step`].

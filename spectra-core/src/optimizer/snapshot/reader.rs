@@ -2,6 +2,7 @@
 
 use super::{FORMAT, SavedBuffer, Snapshot};
 use crate::backend::{Element, Error, ErrorKind, Result};
+use crate::optimizer::Missing;
 
 /// A snapshot that is whole, and how much of it has been read.
 #[derive(Debug)]
@@ -39,15 +40,19 @@ impl<'s, E: Element> SnapshotReader<'s, E> {
         Ok(&found.values)
     }
 
-    /// Ends: a buffer that nobody can have asked for is of another state.
+    /// Ends: a buffer that nobody can have asked for is of another state. `missing`: whether parameters may have been left out.
     ///
     /// # Errors
     /// [`ErrorKind::State`].
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(self, missing: Missing) -> Result<()> {
         let Snapshot { header, buffers, .. } = self.snapshot;
-        // Version 1 does not say which there are.
-        let spoken_of: usize = header.parameters.iter().map(|saved| saved.buffers.len()).sum();
-        let expected = if header.version < 2 { self.read } else { spoken_of };
+        let spoken_of = header.parameters.iter().map(|saved| saved.buffers.len()).sum();
+        // Version 1 does not say which there are, nor can those of a parameter that is left out be counted.
+        let expected = match (header.version < 2, missing) {
+            (true, Missing::Refuse) => self.read,
+            (true, Missing::Fresh) => buffers.len(),
+            (false, _) => spoken_of,
+        };
         let speaks_of = |b: &SavedBuffer<E>| {
             let parameter = header.parameters.iter().find(|saved| saved.name == b.parameter);
             parameter.is_some_and(|saved| saved.buffers.iter().any(|shape| *shape.name == *b.slot))

@@ -4,6 +4,7 @@ mod elementwise;
 mod low_rank;
 mod power;
 mod reductions;
+mod rounding;
 mod scalars;
 mod small_factor;
 
