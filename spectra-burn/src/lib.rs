@@ -26,13 +26,13 @@
 //! # use burn::tensor::Device;
 //! use spectra_burn::plan::Plan;
 //! use spectra_burn::rules::{Clipped, Recipe};
-//! use spectra_burn::{BurnRules, Hybrid, SpectralConfig, maps};
+//! use spectra_burn::{OwnRules, Hybrid, SpectralConfig, maps};
 //!
 //! let plan = Plan::builder()
 //!     .group("*", |g| g.lr(0.5)) // for each setting the last group that makes it counts
 //!     .group("*weight", |g| g.named("clipped mars"));
 //! let clip = maps::Clip::new(maps::SoftClip::AUTO, 1.0);
-//! let rules = BurnRules::new().with("clipped mars", Clipped::new(Recipe::preset("mars")?, clip));
+//! let rules = OwnRules::new().with("clipped mars", Clipped::new(Recipe::preset("mars")?, clip));
 //! # let model = LinearConfig::new(4, 8).init(&Device::flex().autodiff());
 //! let optimizer = Hybrid::with_rules(&SpectralConfig::preset("spectra")?, &model, &plan, rules)?;
 //! println!("{}", optimizer.plan_table());
@@ -40,7 +40,11 @@
 //! ```
 //!
 //! Rates multiply: burn's scheduler by module, [`SpectralConfig::elementwise_lr_ratio`], the group's. [`Spectral`], which knows
-//! shapes only, has no groups but burn's own, and decays norms and biases as its rule does.
+//! shapes only, has no groups but burn's own; scalars and vectors are not decayed there unless
+//! [`SpectralConfig::decay_vectors`] says so.
+//!
+//! **States.** [`Hybrid::save`] writes burn's records, [`Hybrid::load_with`] reads them, also into a module that has changed;
+//! [`Hybrid::snapshot`] and [`Hybrid::load_snapshot`] are the way from and to the optimizers of candle, CUDA and the core.
 //!
 //! **Orientation.** Burn's `Linear` stores `in x out`, its transposed convolutions `in x out x kernel`. Step scales and the side of
 //! tail shrink's subspace depend on which side is which, so they are seen as the matrices with rows = output features
@@ -62,11 +66,12 @@ mod optimizer;
 pub use backend::{BurnBackend, BurnElement, BurnMatrix, BurnScalar};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
-    Config as Settings, Difference, Method, PreClip, Recipe, Restored, StepScale, plan,
+    Config as Settings, Difference, Method, Missing, PreClip, Recipe, RestoreOptions, Restored, Snapshot,
+    StepReport, StepScale, plan,
 };
 pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
 
-pub use optimizer::{BurnRules, Hybrid, Orientation, Refused, Spectral, SpectralConfig, SpectralState};
+pub use optimizer::{Hybrid, Orientation, OwnRules, Refused, Spectral, SpectralConfig, SpectralState};
 
 /// The code of the README, compiled and run.
 #[cfg(doctest)]

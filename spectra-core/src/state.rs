@@ -131,6 +131,15 @@ impl<M> State<M> {
         State { buffers: self.buffers.into_iter().map(|(name, matrix)| (name, f(matrix))).collect() }
     }
 
+    /// The same buffers, each changed by `f`, or its first error.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn try_map<T>(self, mut f: impl FnMut(M) -> Result<T>) -> Result<State<T>> {
+        let changed = |(name, matrix)| Ok((name, f(matrix)?));
+        Ok(State { buffers: self.buffers.into_iter().map(changed).collect::<Result<_>>()? })
+    }
+
     /// Several buffers at once, to change.
     ///
     /// # Errors

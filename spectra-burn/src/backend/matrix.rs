@@ -47,7 +47,7 @@ impl<E> BurnMatrix<E> {
     }
 
     /// Whether entries lie column by column in memory.
-    pub(super) fn is_transposed(&self) -> bool {
+    pub(crate) fn is_transposed(&self) -> bool {
         matches!(&self.values, Values::Memory(memory) if memory.is_transposed())
     }
 

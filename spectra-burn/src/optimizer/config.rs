@@ -57,6 +57,9 @@ pub struct SpectralConfig {
     /// parameter than its shape.
     #[config(default = "Orientation::InByOut")]
     pub orientation: Orientation,
+    /// Decay scalars and vectors as everything else of the elementwise rule, under [`build`](Self::build) and [`init`](Self::init);
+    /// `None`: no, as for norms and biases under a plan, whose groups say otherwise.
+    pub decay_vectors: Option<bool>,
     /// How the parameters of these groups are stored, for [`Hybrid`], which knows burn's own modules and takes all others for
     /// `out x in`. The last group that matches counts.
     pub layouts: Option<Vec<(ParamGroup, Orientation)>>,
@@ -98,8 +101,8 @@ impl SpectralConfig {
             return Err(Error::argument("config", "lr", settings.lr, requirement));
         }
         settings.validate_rules::<f64>()?;
-        let Self { orientation, layouts, grad_clipping, .. } = self;
-        Ok(Self { orientation, layouts, grad_clipping, ..Self::of(settings)? })
+        let Self { orientation, decay_vectors, layouts, grad_clipping, .. } = self;
+        Ok(Self { orientation, decay_vectors, layouts, grad_clipping, ..Self::of(settings)? })
     }
 
     /// The same settings, once they are checked.

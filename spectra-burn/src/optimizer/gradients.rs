@@ -1,314 +1,143 @@
-//! The gradients of a step, before anything changes: checks, pre-clip, norm clip. What `spectra_core` does to a list of
-//! matrices is done here to the gradients of a module.
+//! The gradients of a step as the core's policy looks at them, before anything changes.
 
-use super::blocks::rank;
-use super::hybrid::Member;
-use super::pre_clip::PreClipped;
-use super::shared::Arithmetic;
-use super::spectral::{Spectral, see, unsee};
+use super::assigned::Assigned;
+use super::blocks::{Whole, rank};
+use super::shared::{Arithmetic, Shared};
 use crate::{BurnBackend, BurnMatrix, BurnScalar};
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
-use burn::tensor::{DType, Device, Tensor};
-use spectra_core::backend::{Backend, Coefficient, Error, ErrorKind, Matrix, Result, Scalar, ScalarOp};
-use spectra_core::linalg::{UnitNorm, norm_unit, squares_suffice};
-use spectra_core::optimizer::Config;
-use spectra_core::optimizer::plan::Rule;
-use spectra_core::rules::check_gradient;
+use burn::tensor::{Device, Tensor};
+use spectra_core::backend::{Matrix, Result};
+use spectra_core::linalg::Workspace;
+use spectra_core::optimizer::Config as Settings;
+use spectra_core::optimizer::plan::Block;
+use spectra_core::optimizer::policy::{self, Given, GradientList, Gradients, Measured};
 
-/// What was found out.
-pub(super) struct Measured {
-    /// The norm over all gradients before the clips, if anybody asked for it.
-    pub(super) norm: Option<UnitNorm<BurnScalar>>,
-    /// The factor of the norm clip.
-    pub(super) scale: Option<BurnScalar>,
+/// A gradient: one matrix, or its blocks where the pre-clip looks at each.
+pub(super) struct Seen<'a, E> {
+    /// The place of its parameter in the plan, if there is one.
+    pub(super) place: usize,
+    name: Option<&'a str>,
+    assigned: &'a Assigned,
+    blocks: &'a [Block],
+    device: Device,
+    whole: BurnMatrix<E>,
+    parts: Vec<BurnMatrix<E>>,
+    /// The number of its first matrix.
+    first: usize,
 }
 
-/// Looks at every gradient, takes those of frozen parameters out, and replaces those that a clip changes.
-///
-/// # Errors
-/// A parameter without a rule, a gradient that does not fit; with `check_finite` one that is not finite or too large for its
-/// rule. All name the parameter.
-pub(super) fn prepare<M: Module>(
-    module: &M,
-    gradients: &mut GradientsParams,
-    members: &[Member],
-    spectral: &Spectral,
-    (settings, pre_clip_factor): (&Config, f64),
-) -> Result<Measured> {
-    let Config { clip_norm, pre_clip, check_finite, .. } = *settings;
-    let mut all = Gradients { module, gradients, members };
-    if !check_finite && clip_norm.is_none() {
-        all.visit(&mut Shapes)?;
-    }
-    // Its constants are host numbers whatever the device.
-    let backend = BurnBackend::<f32>::new(&Device::flex());
-    let (mut norm, mut bound) = (None, f64::INFINITY);
-    if check_finite || (clip_norm.is_some() && pre_clip.is_none()) {
-        let squares = all.squares()?;
-        let value = if check_finite { Some(squares.sum.read()?) } else { squares.sum.known() };
-        if check_finite {
-            match value.filter(|value| value.is_finite()) {
-                Some(value) => bound = value.sqrt(),
-                None => all.visit(&mut Finite)?,
-            }
-        }
-        norm = Some(all.norm(squares, value, clip_norm.is_some() && pre_clip.is_none())?);
-    }
-    let mut clipped = norm.clone();
-    if pre_clip.is_some() {
-        all.visit(&mut PreClipped { spectral, factor: pre_clip_factor })?;
-        if clip_norm.is_some() {
-            let squares = all.squares()?;
-            let value = squares.sum.known();
-            clipped = Some(all.norm(squares, value, true)?);
-        }
-    }
-    let scale = match (clip_norm, &clipped) {
-        (Some(limit), Some(norm)) => Some(norm.clip_factor(limit, 1e-6, &backend)?),
-        _ => None,
-    };
-    if check_finite {
-        let bound = (pre_clip_factor, bound);
-        all.visit(&mut InRange { settings, scale: scale.as_ref(), bound })?;
-    }
-    Ok(Measured { norm, scale })
-}
-
-/// What takes the place of a gradient, if anything does.
-type Replacement<E> = Option<BurnMatrix<E>>;
-
-/// What is done with each gradient.
-pub(super) trait Look {
-    /// Looks at one, and gives what takes its place, if anything does.
-    fn look<E: Arithmetic>(
-        &mut self,
-        backend: &BurnBackend<E>,
-        gradient: &BurnMatrix<E>,
-        member: &Member,
-    ) -> Result<Replacement<E>>;
-}
-
-struct Gradients<'a, M> {
-    module: &'a M,
-    gradients: &'a mut GradientsParams,
-    members: &'a [Member],
-}
-
-impl<M: Module> Gradients<'_, M> {
-    fn visit(&mut self, look: &mut impl Look) -> Result<()> {
-        let mut visitor = Visitor { gradients: self.gradients, members: self.members, look, error: None };
-        self.module.visit(&mut visitor);
-        visitor.error.map_or(Ok(()), Err)
-    }
-
-    fn squares(&mut self) -> Result<Squares> {
-        let (sum, is_wide) = (BurnScalar::host(0.0), true);
-        let mut squares = Squares { sum, is_wide, entries: 0, has_single: false, has_double: false };
-        self.visit(&mut squares)?;
-        Ok(squares)
-    }
-
-    /// The norm from a sum of squares, whose value the host may have looked at. Where that does not suffice it is measured in
-    /// units, and all gradients are divided by theirs if `replace`.
-    fn norm(&mut self, squares: Squares, value: Option<f64>, replace: bool) -> Result<UnitNorm<BurnScalar>> {
-        let Squares { sum, is_wide, entries, has_single, has_double } = squares;
-        let backend = BurnBackend::<f32>::new(&Device::flex());
-        if (!has_single || squares_suffice::<f32>(value, entries, is_wide))
-            && (!has_double || squares_suffice::<f64>(value, entries, is_wide))
-        {
-            return UnitNorm::plain(sum, &backend);
-        }
-        let mut largest = Largest(BurnScalar::host(0.0));
-        self.visit(&mut largest)?;
-        let unit = if has_double {
-            norm_unit(&largest.0, &BurnBackend::<f64>::new(&Device::flex()))?
+impl<'a, E: Arithmetic> Seen<'a, E> {
+    /// This gradient of a parameter with these blocks, after the matrices of `others`.
+    pub(super) fn new(
+        (place, name): (usize, Option<&'a str>),
+        (assigned, blocks): (&'a Assigned, &'a [Block]),
+        (backend, whole): (&BurnBackend<E>, BurnMatrix<E>),
+        settings: &Settings,
+        others: &[Self],
+    ) -> Result<Self> {
+        let is_cut = settings.pre_clip.is_some_and(|clip| clip.concerns(assigned.kind()));
+        let parts = if is_cut && !blocks.is_empty() {
+            let whole = Whole::new(whole.clone(), blocks);
+            blocks.iter().map(|block| whole.cut(backend, block)).collect::<Result<_>>()?
         } else {
-            norm_unit(&largest.0, &backend)?
+            Vec::new()
         };
-        let inverse = BurnScalar::combine(ScalarOp::Div, &BurnScalar::host(1.0), &unit)?;
-        let mut divided = Divided { inverse, sum: BurnScalar::host(0.0), replace };
-        self.visit(&mut divided)?;
-        Ok(UnitNorm::in_units(unit, divided.sum))
+        let first = others.last().map_or(0, |last| last.first + last.parts.len().max(1));
+        let device = backend.device().clone();
+        Ok(Self { place, name, assigned, blocks, device, whole, parts, first })
     }
-}
 
-/// Nothing but what every visit checks.
-struct Shapes;
-
-impl Look for Shapes {
-    fn look<E: Arithmetic>(
-        &mut self,
-        _: &BurnBackend<E>,
-        _: &BurnMatrix<E>,
-        _: &Member,
-    ) -> Result<Replacement<E>> {
-        Ok(None)
+    fn given(&self) -> impl Iterator<Item = Given<'_, BurnBackend<E>>> + Clone {
+        let matrices = if self.parts.is_empty() { std::slice::from_ref(&self.whole) } else { &self.parts };
+        matrices.iter().enumerate().map(|(at, gradient)| {
+            let (rows, cols) = gradient.shape();
+            let is_whole = self.parts.is_empty();
+            let rank = if is_whole { rank(self.blocks, (rows, cols)) } else { rows.min(cols) };
+            let (index, name, rule) = (self.first + at, self.name, self.assigned.kind());
+            Given { index, name, rule, update: self.assigned.rule::<E>(), rank, gradient }
+        })
     }
-}
 
-/// The sum of all squares.
-struct Squares {
-    sum: BurnScalar,
-    is_wide: bool,
-    entries: usize,
-    has_single: bool,
-    has_double: bool,
-}
-
-impl Look for Squares {
-    fn look<E: Arithmetic>(
-        &mut self,
-        _: &BurnBackend<E>,
-        gradient: &BurnMatrix<E>,
-        _: &Member,
-    ) -> Result<Replacement<E>> {
-        self.sum = BurnScalar::combine(ScalarOp::Add, &self.sum, &gradient.dot(gradient)?)?;
-        self.is_wide &= gradient.has_wide_dot();
-        self.entries += gradient.shape().0 * gradient.shape().1;
-        *(if E::DTYPE == DType::F64 { &mut self.has_double } else { &mut self.has_single }) = true;
-        Ok(None)
-    }
-}
-
-/// No entry is a NaN or an infinity.
-struct Finite;
-
-impl Look for Finite {
-    fn look<E: Arithmetic>(
-        &mut self,
-        _: &BurnBackend<E>,
-        gradient: &BurnMatrix<E>,
-        _: &Member,
-    ) -> Result<Replacement<E>> {
-        if gradient.max_abs()?.read()?.is_finite() {
-            return Ok(None);
-        }
-        Err(Error::new("step", ErrorKind::NonFinite { what: "gradient" }))
-    }
-}
-
-/// The largest entry of all.
-struct Largest(BurnScalar);
-
-impl Look for Largest {
-    fn look<E: Arithmetic>(
-        &mut self,
-        _: &BurnBackend<E>,
-        gradient: &BurnMatrix<E>,
-        _: &Member,
-    ) -> Result<Replacement<E>> {
-        self.0 = BurnScalar::combine(ScalarOp::Max, &self.0, &gradient.max_abs()?)?;
-        Ok(None)
-    }
-}
-
-/// Gradients in units of the norm, and the sum of their squares.
-struct Divided {
-    inverse: BurnScalar,
-    sum: BurnScalar,
-    replace: bool,
-}
-
-impl Look for Divided {
-    fn look<E: Arithmetic>(
-        &mut self,
-        backend: &BurnBackend<E>,
-        gradient: &BurnMatrix<E>,
-        _: &Member,
-    ) -> Result<Replacement<E>> {
-        let (rows, cols) = gradient.shape();
-        let mut divided = backend.zeros(rows, cols, Some(gradient))?;
-        divided.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &self.inverse), gradient)?;
-        self.sum = BurnScalar::combine(ScalarOp::Add, &self.sum, &divided.dot(&divided)?)?;
-        Ok(self.replace.then_some(divided))
-    }
-}
-
-/// No gradient is too large for its rule.
-struct InRange<'a> {
-    settings: &'a Config,
-    scale: Option<&'a BurnScalar>,
-    /// The factor of the pre-clip's threshold, and a bound of the norm before the clips.
-    bound: (f64, f64),
-}
-
-impl Look for InRange<'_> {
-    fn look<E: Arithmetic>(
-        &mut self,
-        _: &BurnBackend<E>,
-        gradient: &BurnMatrix<E>,
-        member: &Member,
-    ) -> Result<Replacement<E>> {
-        let rule = member.view.rule;
-        let Some(assigned) = &member.assigned else { return Ok(None) };
-        let (factor, norm) = self.bound;
-        let rank = rank(&member.blocks, (member.view.rows, member.view.cols));
-        let bound = self.settings.gradient_bound(rule, rank, factor, norm);
-        check_gradient(assigned.rule::<E>(), gradient, self.scale, bound).map(|()| None)
-    }
-}
-
-struct Visitor<'a, L> {
-    gradients: &'a mut GradientsParams,
-    members: &'a [Member],
-    look: &'a mut L,
-    error: Option<Error>,
-}
-
-impl<L: Look> Visitor<'_, L> {
-    fn visit<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Result<()> {
-        let Some(gradient) = self.gradients.get::<D>(param.id) else { return Ok(()) };
-        let Some(member) = self.members.iter().find(|member| member.found.id == param.id) else {
-            let name = format!("{:?}", param.id).into();
-            let reason = "is a parameter that the module did not have when its plan was made";
-            return Err(Error::new("step", ErrorKind::Name { name, reason }));
+    /// The gradient, with what takes the place of its matrices; `None` if nothing does.
+    fn with(&self, replaced: &mut Vec<(usize, BurnMatrix<E>)>) -> Option<Tensor<2>> {
+        let mut take = |at: usize| {
+            let index = self.first + at;
+            let at = replaced.iter().position(|(number, _)| *number == index)?;
+            Some(replaced.swap_remove(at).1)
         };
-        if member.view.rule == Rule::Frozen {
-            self.gradients.remove::<D>(param.id);
-            return Ok(());
+        if self.parts.is_empty() {
+            return take(0).map(BurnMatrix::into_tensor);
         }
-        let named = |error: Error| error.for_parameter(&member.found.name);
-        let weights = param.val();
-        if !weights.is_autodiff() {
-            // Burn's own step would panic.
-            let what = "a module without autodiff (make it on `device.autodiff()`)";
-            return Err(named(Error::new("step", ErrorKind::Unsupported { what })));
+        // All or none.
+        let parts: Vec<_> = (0..self.parts.len()).filter_map(take).collect();
+        if parts.is_empty() {
+            return None;
         }
-        if weights.dims() != gradient.dims() {
-            let shape =
-                |dims: [usize; D]| (dims.first().copied().unwrap_or(1), dims.iter().skip(1).product());
-            return Err(named(Error::shape("step", shape(weights.dims()), shape(gradient.dims()))));
-        }
-        let replaced = match weights.dtype() {
-            DType::F64 => self.look_at::<f64, D>(gradient, member),
-            _ => self.look_at::<f32, D>(gradient, member),
-        };
-        if let Some(replaced) = replaced.map_err(named)? {
-            self.gradients.remove::<D>(param.id);
-            self.gradients.register::<D>(param.id, replaced);
-        }
-        Ok(())
-    }
-
-    fn look_at<E: Arithmetic, const D: usize>(
-        &mut self,
-        gradient: Tensor<D>,
-        member: &Member,
-    ) -> Result<Option<Tensor<D>>> {
-        let (backend, shape) = (BurnBackend::<E>::new(&gradient.device()), gradient.dims());
-        let gradient = see(&backend, gradient, member.view)?;
-        let replaced = self.look.look(&backend, &gradient, member)?;
-        Ok(replaced.map(|matrix| unsee(matrix, member.view, shape, E::DTYPE)))
+        let whole = Whole::new(self.whole.clone(), self.blocks);
+        let whole =
+            self.blocks.iter().zip(parts).fold(whole, |whole, (block, part)| whole.paste(part, block));
+        Some(whole.into_tensor())
     }
 }
 
-impl<L: Look> ModuleVisitor for Visitor<'_, L> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.error.is_none()
-            && let Err(error) = self.visit(param)
-        {
-            self.error = Some(error);
+/// What the policy found out, and what takes the place of gradients, by the places of their parameters.
+pub(super) struct Checked {
+    pub(super) measured: Measured<BurnScalar>,
+    pub(super) replaced: Vec<(usize, Tensor<2>)>,
+}
+
+/// [`policy::prepare`] of the gradients of both arithmetic types; `measure`: also the norm.
+pub(super) fn check(
+    shared: &Shared,
+    (settings, pre_clip_factor, measure): (&Settings, f64, bool),
+    (single, double): (&[Seen<'_, f32>], &[Seen<'_, f64>]),
+) -> Result<Checked> {
+    let (mut singles, mut doubles) = (workspaces(shared, single), workspaces(shared, double));
+    let outcome = (|| {
+        let (mut one, mut two) = (lists(single, &mut singles), lists(double, &mut doubles));
+        let mut all: Vec<&mut dyn GradientList<BurnScalar>> = Vec::new();
+        all.extend(one.iter_mut().map(|list| list as &mut dyn GradientList<BurnScalar>));
+        all.extend(two.iter_mut().map(|list| list as &mut dyn GradientList<BurnScalar>));
+        // Its constants are host numbers whatever the device.
+        let constants = BurnBackend::<f32>::new(&Device::flex());
+        let measured = policy::prepare(settings, pre_clip_factor, measure, &constants, &mut all)?;
+        drop(all);
+        let mut replaced = in_place(single, one.into_iter().flat_map(|list| list.replaced).collect());
+        replaced.extend(in_place(double, two.into_iter().flat_map(|list| list.replaced).collect()));
+        Ok(Checked { measured, replaced })
+    })();
+    singles.into_iter().for_each(|workspace| shared.give(workspace));
+    doubles.into_iter().for_each(|workspace| shared.give(workspace));
+    outcome
+}
+
+/// Temporaries on each device.
+fn workspaces<E: Arithmetic>(shared: &Shared, seen: &[Seen<'_, E>]) -> Vec<Workspace<BurnBackend<E>>> {
+    let mut workspaces: Vec<Workspace<BurnBackend<E>>> = Vec::new();
+    for Seen { device, .. } in seen {
+        if !workspaces.iter().any(|workspace| workspace.backend().device() == device) {
+            workspaces.push(shared.take(&BurnBackend::new(device)));
         }
     }
+    workspaces
+}
+
+/// A list for each device.
+fn lists<'s, E: Arithmetic>(
+    seen: &'s [Seen<'_, E>],
+    workspaces: &'s mut [Workspace<BurnBackend<E>>],
+) -> Vec<Gradients<'s, BurnBackend<E>, impl Iterator<Item = Given<'s, BurnBackend<E>>> + Clone + 's>> {
+    let list = |workspace: &'s mut Workspace<BurnBackend<E>>| {
+        let device = workspace.backend().device().clone();
+        let given = seen.iter().filter(move |one| one.device == device).flat_map(Seen::given);
+        Gradients { given, replaced: Vec::new(), workspace }
+    };
+    workspaces.iter_mut().map(list).collect()
+}
+
+/// What takes the place of gradients, by the places of their parameters.
+fn in_place<E: Arithmetic>(
+    seen: &[Seen<'_, E>],
+    mut replaced: Vec<(usize, BurnMatrix<E>)>,
+) -> Vec<(usize, Tensor<2>)> {
+    seen.iter().filter_map(|one| Some((one.place, one.with(&mut replaced)?))).collect()
 }

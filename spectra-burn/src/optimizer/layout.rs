@@ -83,14 +83,13 @@ pub(super) fn see<E: Arithmetic, const D: usize>(
 }
 
 /// The parameter again, of its shape and type.
-pub(super) fn unsee<E: Arithmetic, const D: usize>(
-    matrix: BurnMatrix<E>,
+pub(super) fn unsee<const D: usize>(
+    matrix: Tensor<2>,
     view: View,
     shape: [usize; D],
     dtype: DType,
 ) -> Tensor<D> {
-    let tensor = matrix.into_tensor();
-    let tensor = if tensor.dtype() == dtype { tensor } else { tensor.cast(dtype) };
+    let tensor = if matrix.dtype() == dtype { matrix } else { matrix.cast(dtype) };
     match view.layout {
         Layout::InByOutByKernel { groups } if view.rows > 1 => {
             swapped(tensor, [groups, view.rows / groups, shape[0] / groups]).reshape(shape)

@@ -1,83 +1,69 @@
 //! The step of a parameter's matrices.
 
-use super::Spectral;
 use super::assigned::Assigned;
-use super::blocks::{cut, paste};
-use super::shared::Arithmetic;
-use crate::{BurnBackend, BurnMatrix};
-use burn::tensor::DType;
-use spectra_core::backend::{ErrorKind, Gradient, Matrix, Result};
+use super::blocks::Whole;
+use super::shared::{Arithmetic, Shared};
+use crate::{BurnBackend, BurnMatrix, BurnScalar};
+use burn::tensor::{DType, Tensor};
+use spectra_core::backend::Result;
+use spectra_core::optimizer::BlockState;
 use spectra_core::optimizer::plan::Block;
-use spectra_core::optimizer::{BlockState, Rates};
-use spectra_core::rules::UpdateRule;
-use spectra_core::state::{MASTER, State};
+use spectra_core::optimizer::policy::StepOptions;
 
-/// Whether a step went as it should; of several blocks the last of these counts.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stepped {
-    Whole,
-    /// A finite update has left the range of the weights' 16 bits.
-    Overflowed,
-    /// Nobody asked for the check of the gradient, and the weights are NaN.
-    NotFinite,
-}
-
-/// A step of a parameter's matrices.
+/// A step of a parameter's matrices. It tells whether a finite update has left the range of the weights' 16 bits.
 pub(super) struct OneStep<'a, E: Arithmetic> {
-    pub(super) optimizer: &'a Spectral,
+    pub(super) shared: &'a Shared,
     pub(super) assigned: &'a Assigned,
     pub(super) backend: &'a BurnBackend<E>,
     pub(super) dtype: DType,
-    pub(super) rates: Rates,
+    pub(super) options: StepOptions,
+    /// The factor of the norm clip.
+    pub(super) scale: Option<&'a BurnScalar>,
 }
 
 impl<E: Arithmetic> OneStep<'_, E> {
-    /// Of one matrix, whose state has taken `steps`.
+    /// Of one matrix.
     pub(super) fn apply(
         &self,
+        name: &str,
         weights: &mut BurnMatrix<E>,
-        gradient: &Gradient<'_, BurnMatrix<E>>,
-        (state, steps): (&mut State<BurnMatrix<E>>, u64),
-    ) -> Result<Stepped> {
-        let mut block = BlockState { state: std::mem::take(state), steps };
-        let done = self.optimizer.shared().with_workspace(self.backend, |w| {
-            let step = |rule: &dyn UpdateRule<_>| block.step(rule, weights, gradient, self.rates, w);
-            self.assigned.with_rule::<E, _>(self.dtype, step)
-        });
-        *state = block.state;
-        match done {
-            // As in the core: nobody asked for the check, and the image of such a matrix is NaN.
-            Err(error)
-                if !self.optimizer.check_finite && matches!(error.kind(), ErrorKind::NonFinite { .. }) =>
-            {
-                if let Some(master) = state.get_mut(MASTER) {
-                    master.scale_add(f64::NAN.into(), f64::NAN.into(), gradient.values)?;
-                }
-                weights.scale_add(f64::NAN.into(), f64::NAN.into(), gradient.values)?;
-                Ok(Stepped::NotFinite)
-            }
-            done => done.map(|_| if weights.has_overflowed() { Stepped::Overflowed } else { Stepped::Whole }),
+        gradient: &BurnMatrix<E>,
+        state: &mut BlockState<BurnMatrix<E>>,
+    ) -> Result<bool> {
+        let (_, report) = self.shared.with_workspace(self.backend, |workspace| {
+            self.assigned.with_rule::<E, _>(self.dtype, name, |rule| {
+                self.options.step(state, rule, weights, (gradient, self.scale), workspace)
+            })
+        })?;
+        if let Some(report) = report {
+            self.shared.report(name, report);
         }
+        Ok(weights.has_overflowed())
     }
 
-    /// Of each block, with its own state.
+    /// Of each block, with its own state; what was stepped before an error stays. If `weights` is the only handle, it is changed in
+    /// place.
     pub(super) fn apply_to_blocks(
         &self,
-        weights: &mut BurnMatrix<E>,
-        gradient: &Gradient<'_, BurnMatrix<E>>,
-        (blocks, states, steps): (&[Block], &mut [State<BurnMatrix<E>>], u64),
-    ) -> Result<Stepped> {
-        let (shape, gradients) = (weights.shape(), gradient.values.clone().into_tensor());
-        let mut whole = weights.clone().into_tensor();
-        let mut stepped = Stepped::Whole;
+        weights: BurnMatrix<E>,
+        gradient: BurnMatrix<E>,
+        (blocks, states): (&[Block], &mut [BlockState<BurnMatrix<E>>]),
+    ) -> (Tensor<2>, Result<bool>) {
+        let (mut whole, gradient) = (Whole::new(weights, blocks), Whole::new(gradient, blocks));
+        let mut overflowed = false;
         for (block, state) in blocks.iter().zip(states) {
-            let (mut part, values) =
-                (cut(self.backend, &whole, block)?, cut(self.backend, &gradients, block)?);
-            let of_block = Gradient { values: &values, scale: gradient.scale };
-            stepped = stepped.max(self.apply(&mut part, &of_block, (state, steps))?);
-            whole = paste(whole, part, block);
+            let stepped = whole.cut(self.backend, block).and_then(|mut part| {
+                let gradient = gradient.cut(self.backend, block)?;
+                Ok((self.apply(block.name(), &mut part, &gradient, state)?, part))
+            });
+            match stepped {
+                Ok((out_of_range, part)) => {
+                    overflowed |= out_of_range;
+                    whole = whole.paste(part, block);
+                }
+                Err(error) => return (whole.into_tensor(), Err(error)),
+            }
         }
-        *weights = self.backend.matrix(whole, shape)?;
-        Ok(stepped)
+        (whole.into_tensor(), Ok(overflowed))
     }
 }

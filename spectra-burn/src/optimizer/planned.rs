@@ -5,7 +5,7 @@ use super::SpectralConfig;
 use super::blocks::shapes;
 use super::hybrid::Member;
 use super::role::Target;
-use super::state::{Typed, refuse};
+use super::state::{Parameter, Typed, refuse};
 use super::{Hybrid, Spectral};
 use burn::grad_clipping::GradientClipping;
 use burn::module::ParamGroup;
@@ -106,9 +106,8 @@ impl DynOptimizer for Planned {
             Some(target) if target.shape.len() != rank => Err(refuse("the parameter has another rank there")),
             Some(Target { assigned: Some(assigned), view, blocks, dtype, .. }) => {
                 let shapes = shapes(blocks, (view.rows, view.cols));
-                Typed::load(prefix, source, assigned, (&shapes, *dtype))
+                Typed::load(prefix, source, Parameter { assigned, shapes: &shapes, dtype: *dtype })
             }
-
             Some(_) => Err(refuse("it has a parameter that is frozen here")),
         };
         self.0.shared().load(target.map(|target| target.place), typed.as_ref().map_or(0, Typed::model_step));

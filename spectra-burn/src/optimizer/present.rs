@@ -1,51 +1,79 @@
-//! Which parameters have a gradient in a step, and whether they are still those of the plan.
+//! The gradients of a module's step: which parameters have one, whether they fit, and what takes their place.
 
+use super::gradients::{Checked, Seen, check};
 use super::hybrid::Member;
-use burn::module::{Module, ModuleVisitor, Param};
+use super::layout::{flat, see, unsee};
+use super::shared::{Arithmetic, Shared};
+use crate::{BurnBackend, BurnScalar};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
 use spectra_core::backend::{Error, ErrorKind, Result};
+use spectra_core::optimizer::Config as Settings;
+use spectra_core::optimizer::policy::{Measured, check_present};
 
-/// The places of the parameters without a gradient; those that are frozen, by the plan or by burn, do not count.
+/// Looks at every gradient, takes those of frozen parameters out, and replaces those that a clip changes. Also tells the places of
+/// the parameters without one; those that are frozen, by the plan or by burn, do not count.
 ///
 /// # Errors
 /// A gradient of a parameter that the plan has not; a parameter of another shape or element type than when the plan was made;
-/// no gradient at all, or, if each is required, one missing.
-pub(super) fn missing_gradients<M: Module>(
+/// a gradient that does not fit it; those of [`check_present`] and of the policy. All name the parameter.
+pub(super) fn prepare<M: Module>(
     module: &M,
-    gradients: &GradientsParams,
+    gradients: &mut GradientsParams,
     members: &[Member],
-    require_each: bool,
-) -> Result<Vec<usize>> {
-    let mut visitor = Visitor { gradients, members, missing: Vec::new(), any: false, error: None };
+    shared: &Shared,
+    (settings, pre_clip_factor): (&Settings, f64),
+) -> Result<(Measured<BurnScalar>, Vec<usize>)> {
+    let looks = settings.check_finite || settings.clip_norm.is_some() || settings.pre_clip.is_some();
+    let settings_if = looks.then_some(settings);
+    let (single, double, missing) = (Vec::new(), Vec::new(), Vec::new());
+    let mut visitor = Collect {
+        gradients,
+        members,
+        settings: settings_if,
+        single,
+        double,
+        missing,
+        any: false,
+        error: None,
+    };
     module.visit(&mut visitor);
-    let Visitor { missing, any, error, .. } = visitor;
+    let Collect { single, double, missing, any, error, .. } = visitor;
     if let Some(error) = error {
         return Err(error);
     }
-    let refuse = |hint| Error::new("step", ErrorKind::MissingGradient { hint });
-    match missing.first() {
-        _ if !any => Err(refuse("the loss reaches no parameter, or the gradients are of another module")),
-        Some(&place) if require_each => {
-            Err(refuse("`require_gradients` is set").for_parameter(&members[place].found.name))
-        }
-        _ => Ok(missing),
+    check_present(settings, any, || missing.first().map(|place| &*members[*place].found.name))?;
+    let how = (settings, pre_clip_factor, looks);
+    let Checked { measured, replaced } = check(shared, how, (&single, &double))?;
+    drop((single, double));
+    if !replaced.is_empty() {
+        module.visit(&mut Replace { gradients, members, replaced });
     }
+    Ok((measured, missing))
 }
 
-struct Visitor<'a> {
-    gradients: &'a GradientsParams,
+fn place_of(members: &[Member], id: ParamId) -> Option<usize> {
+    members.iter().position(|member| member.found.id == id)
+}
+
+struct Collect<'a, 'g> {
+    gradients: &'g mut GradientsParams,
     members: &'a [Member],
+    /// `None`: nothing looks at values.
+    settings: Option<&'a Settings>,
+    single: Vec<Seen<'a, f32>>,
+    double: Vec<Seen<'a, f64>>,
     missing: Vec<usize>,
     /// Whether a parameter that is not frozen has a gradient.
     any: bool,
     error: Option<Error>,
 }
 
-impl Visitor<'_> {
-    fn look<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Result<()> {
+impl Collect<'_, '_> {
+    fn visit<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Result<()> {
         let gradient = self.gradients.get::<D>(param.id);
-        let Some(place) = self.members.iter().position(|member| member.found.id == param.id) else {
+        let Some(place) = place_of(self.members, param.id) else {
             if gradient.is_none() {
                 return Ok(());
             }
@@ -53,44 +81,92 @@ impl Visitor<'_> {
             let reason = "is a parameter that the module did not have when its plan was made";
             return Err(Error::new("step", ErrorKind::Name { name, reason }));
         };
-        let Member { found, assigned, .. } = &self.members[place];
-        if assigned.is_none() {
-            return Ok(());
-        }
-        let Some(gradient) = gradient else {
-            if param.is_require_grad() {
-                self.missing.push(place);
+        let member = &self.members[place];
+        match gradient {
+            _ if member.assigned.is_none() => {
+                self.gradients.remove::<D>(param.id);
             }
-            return Ok(());
-        };
-        self.any = true;
-        let shape =
-            |dims: &[usize]| (dims.first().copied().unwrap_or(1), dims.iter().skip(1).product::<usize>());
-        let value = param.val();
-        if value.dims() != *found.shape {
-            let error = Error::shape("step", shape(&found.shape), shape(&value.dims()));
-            return Err(error.for_parameter(&found.name));
+            None if param.is_require_grad() => self.missing.push(place),
+            None => {}
+            Some(gradient) => {
+                self.any = true;
+                let fits = check_fit(&param.val(), &gradient, member);
+                let seen = fits.and_then(|()| match member.found.dtype {
+                    DType::F64 => see_one(gradient, place, member, self.settings, &mut self.double),
+                    _ => see_one(gradient, place, member, self.settings, &mut self.single),
+                });
+                seen.map_err(|error| error.for_parameter(&member.found.name))?;
+            }
         }
-        let named = |reason| {
-            let name = found.name.as_str().into();
-            Err(Error::new("step", ErrorKind::Name { name, reason }).for_parameter(&found.name))
-        };
-        if (value.dtype() == DType::F64) != (found.dtype == DType::F64) {
-            return named("has another element type than when the optimizer was made");
+        Ok(())
+    }
+}
+
+/// An error unless the parameter is that of the plan, and the gradient one of its own.
+fn check_fit<const D: usize>(weights: &Tensor<D>, gradient: &Tensor<D>, member: &Member) -> Result<()> {
+    let found = &member.found;
+    for dims in [weights.dims(), gradient.dims()] {
+        if dims != *found.shape {
+            return Err(Error::shape("step", flat(&found.shape), flat(&dims)));
         }
-        match (gradient.dtype(), found.dtype) {
-            (DType::BF16 | DType::F16 | DType::F32, _) | (DType::F64, DType::F64) => Ok(()),
-            _ => named("has a gradient of an element type that its own does not contain"),
+    }
+    let named = |reason| {
+        let name = found.name.as_str().into();
+        Err(Error::new("step", ErrorKind::Name { name, reason }))
+    };
+    if (weights.dtype() == DType::F64) != (found.dtype == DType::F64) {
+        return named("has another element type than when the optimizer was made");
+    }
+    if !weights.is_autodiff() {
+        // Burn's own step would panic.
+        let what = "a module without autodiff (make it on `device.autodiff()`)";
+        return Err(Error::new("step", ErrorKind::Unsupported { what }));
+    }
+    match (gradient.dtype(), found.dtype) {
+        (DType::BF16 | DType::F16 | DType::F32, _) | (DType::F64, DType::F64) => Ok(()),
+        _ => named("has a gradient of an element type that its own does not contain"),
+    }
+}
+
+fn see_one<'a, E: Arithmetic, const D: usize>(
+    gradient: Tensor<D>,
+    place: usize,
+    member: &'a Member,
+    settings: Option<&Settings>,
+    list: &mut Vec<Seen<'a, E>>,
+) -> Result<()> {
+    let (Some(settings), Some(assigned)) = (settings, &member.assigned) else { return Ok(()) };
+    let backend = BurnBackend::<E>::new(&gradient.device());
+    let whole = see(&backend, gradient, member.view)?;
+    let parameter = (place, Some(member.found.name.as_str()));
+    list.push(Seen::new(parameter, (assigned, &member.blocks), (&backend, whole), settings, list)?);
+    Ok(())
+}
+
+impl ModuleVisitor for Collect<'_, '_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.error.is_none()
+            && let Err(error) = self.visit(param)
+        {
+            self.error = Some(error);
         }
     }
 }
 
-impl ModuleVisitor for Visitor<'_> {
+struct Replace<'a> {
+    gradients: &'a mut GradientsParams,
+    members: &'a [Member],
+    replaced: Vec<(usize, Tensor<2>)>,
+}
+
+impl ModuleVisitor for Replace<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.error.is_none()
-            && let Err(error) = self.look(param)
-        {
-            self.error = Some(error);
-        }
+        let Some(place) = place_of(self.members, param.id) else { return };
+        let Some(at) = self.replaced.iter().position(|(of, _)| *of == place) else { return };
+        let tensor = self.replaced.swap_remove(at).1;
+        let dtype = tensor.dtype();
+        let tensor = unsee(tensor, self.members[place].view, param.val().dims(), dtype);
+        self.gradients.remove::<D>(param.id);
+        self.gradients.register::<D>(param.id, tensor);
     }
 }

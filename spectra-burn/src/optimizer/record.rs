@@ -1,20 +1,20 @@
-//! Saving and loading through burn's records, with everything checked.
+//! Saving through burn's records.
 
-use super::hybrid::{Factors, Member};
-use super::saved::{RANK, Saved};
+use super::hybrid::Member;
+use super::saved::{Kept, RANK, Saved};
 use super::state::{SpectralState, Typed, refuse};
 use super::{Hybrid, sealed};
-use burn::optim::{OptimizerRecord, RecordState, StateSink};
+use burn::optim::{RecordState, StateSink};
 use burn::tensor::{Bytes, DType};
 use burn_pack::{Reader, Scalar, Tensor, Writer};
 use spectra_core::backend::{Error, ErrorKind, Result};
-use spectra_core::optimizer::plan::Block;
-use spectra_core::optimizer::{Restored, Setting, differences, settings_of};
+use spectra_core::optimizer::{Setting, settings_of};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Metadata: names, one a line, of parameters that had no state yet.
+/// Metadata: names, one a line, of parameters that had no state yet, and of those that were frozen.
 pub(super) const WITHOUT_STATE: &str = "spectra_without_state";
+pub(super) const FROZEN: &str = "spectra_frozen";
 
 /// Scalars: the steps of the whole model, and the factors that were set.
 pub(super) const STEPS: &str = "spectra_steps";
@@ -42,27 +42,6 @@ impl Hybrid {
         Ok(Bytes::from_bytes_vec(self.sealed()?))
     }
 
-    /// Replaces the state by a saved one, also by one that burn's `ModuleOptimizer::save` or version 0.1 wrote. Parameters are
-    /// found by their names, so the module may have been made anew. All or nothing.
-    ///
-    /// Counts and buffers are the saved ones; every setting stays as it is set here, and what comes back says which were others
-    /// then. Factors of clip thresholds that were set on this optimizer stay, others go on from the saved ones.
-    ///
-    /// # Errors
-    /// [`ErrorKind::State`](spectra_core::backend::ErrorKind::State) for a damaged file, one of another version, model, shape,
-    /// rule or element type, with a buffer missing or not finite; each names the parameter. Those of the file system.
-    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<Restored> {
-        self.load_bytes(sealed::read(path.as_ref())?)
-    }
-
-    /// As [`load`](Self::load), from memory.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    pub fn load_bytes(&mut self, bytes: Bytes) -> Result<Restored> {
-        self.restore(sealed::open(bytes)?)
-    }
-
     /// A copy of one state buffer of a parameter, or of a [block](spectra_core::optimizer::plan::Block) of one, by its name, such as
     /// [`MOMENTUM`](spectra_core::state::MOMENTUM), rows = output features; `None` if it has none. For diagnostics: it copies the
     /// whole state.
@@ -70,19 +49,26 @@ impl Hybrid {
     /// # Errors
     /// Those of burnpack.
     pub fn buffer(&self, parameter: &str, buffer: &str) -> Result<Option<burn::tensor::Tensor<2>>> {
-        let bytes = self.optimizer.to_record().into_bytes();
-        let bytes = bytes.map_err(|e| Error::device("buffer", e.to_string()))?;
-        let mut saved = Saved::read(Reader::from_bytes(bytes).map_err(|e| Error::device("buffer", e))?)?;
-        let found = self.members.iter().find_map(|member| {
-            let is_block = |block: &Block| block.name() == parameter;
-            let block = member.blocks.iter().position(is_block);
-            block.or((member.found.name == parameter).then_some(0)).map(|block| (member, block))
+        let found = self.members.iter().enumerate().find_map(|(at, member)| {
+            let block = member.names().position(|name| name == parameter);
+            block.or((member.found.name == parameter).then_some(0)).map(|block| (at, block))
         });
-        let Some((member, block)) = found else { return Ok(None) };
-        let Some(prefix) = saved.prefixes.remove(&member.found.name) else { return Ok(None) };
-        let shapes = member.shapes();
-        let rule = member.assigned.as_ref().map(|assigned| (assigned, &shapes[..]));
-        Ok(Typed::unflatten(&prefix, &mut saved.source, rule).map_err(refuse)?.take(block, buffer))
+        let Some((at, block)) = found else { return Ok(None) };
+        Ok(self.states("buffer")?[at].as_ref().and_then(|state| state.buffer(block, buffer)))
+    }
+
+    /// A copy of the state of each parameter, on the CPU device; `None` for one that has none.
+    pub(super) fn states(&self, operation: &'static str) -> Result<Vec<Option<Typed>>> {
+        let bytes = self.optimizer.to_record().into_bytes();
+        let bytes = bytes.map_err(|e| Error::device(operation, e.to_string()))?;
+        let mut saved = Saved::read(Reader::from_bytes(bytes).map_err(|e| Error::device(operation, e))?)?;
+        let mut kept: BTreeMap<_, _> = saved.parameters.into_iter().collect();
+        let mut state = |member: &Member| {
+            let Kept::State(prefix) = kept.remove(&member.found.name)? else { return None };
+            let shapes = member.shapes();
+            Some(Typed::unflatten(&prefix, &mut saved.source, Some(member.parameter(&shapes)?)))
+        };
+        self.members.iter().map(|member| state(member).transpose().map_err(refuse)).collect()
     }
 
     /// The container with its seal.
@@ -101,75 +87,28 @@ impl Hybrid {
             writer = writer.with_metadata(key, value);
         }
         let has_state = |member: &&Member| metadata.values().any(|name| *name == member.found.name);
-        let without: Vec<_> =
-            self.members.iter().filter(|m| !has_state(m)).map(|m| m.found.name.as_str()).collect();
-        writer = writer.with_metadata(WITHOUT_STATE, &without.join("\n"));
+        for (key, is_live) in [(WITHOUT_STATE, true), (FROZEN, false)] {
+            let members = self.members.iter().filter(|m| !has_state(m) && m.assigned.is_some() == is_live);
+            let names: Vec<_> = members.map(|member| member.found.name.as_str()).collect();
+            writer = writer.with_metadata(key, &names.join("\n"));
+        }
         for Setting { name, value } in self.run() {
             writer = writer.with_metadata(&format!("{SETTING}{name}"), &value);
         }
         writer = writer.with_scalar(STEPS, self.steps.into());
         for (key, factor) in [(CLIP_FACTOR, self.factors.clip), (PRE_CLIP_FACTOR, self.factors.pre_clip)] {
-            if let Some(factor) = factor {
-                writer = writer.with_scalar(key, factor.into());
-            }
+            writer = writer.with_scalar(key, factor.value().into());
         }
         sealed::seal(writer)
     }
 
     /// The settings as text. The learning rate comes with every step, and is none.
-    fn run(&self) -> Vec<Setting> {
+    pub(super) fn run(&self) -> Vec<Setting> {
         let mut settings = settings_of(&self.settings);
         settings.retain(|setting| !["lr", "elementwise_lr"].contains(&&*setting.name));
         let ratio = self.settings.elementwise_lr;
         settings.push(Setting::new("elementwise_lr_ratio", ratio.unwrap_or(1.0)));
         settings
-    }
-
-    fn restore(&mut self, reader: Reader) -> Result<Restored> {
-        let spectral = self.spectral.clone();
-        let _turn = spectral.shared().turn();
-        let mut saved = Saved::read(reader)?;
-        let mut states = Vec::new();
-        for member in &self.members {
-            if let Some(assigned) = &member.assigned
-                && let Some(state) =
-                    saved.state(member, assigned).map_err(|error| error.for_parameter(&member.found.name))?
-            {
-                states.push((member, state));
-            }
-        }
-        if let Some(name) = saved.left_over() {
-            let error = refuse("it has a parameter that this model has not, or has frozen");
-            return Err(error.for_parameter(name));
-        }
-        let names = |live: bool| {
-            let has_state = |member: &Member| states.iter().any(|(one, _)| one.found.id == member.found.id);
-            let members = self
-                .members
-                .iter()
-                .filter(move |member| member.assigned.is_some() && has_state(member) == live);
-            members.map(|member| member.found.name.as_str().into()).collect()
-        };
-        let (loaded, fresh): (Vec<Box<str>>, Vec<Box<str>>) = (names(true), names(false));
-        let latest = states.iter().map(|(_, state)| state.model_step()).max().unwrap_or(0);
-        let bytes = pack(&states).into_bytes().map_err(|e| Error::device("load", e))?;
-        let record = OptimizerRecord::from_bytes(bytes).map_err(|e| Error::device("load", e.to_string()))?;
-        spectral.shared().take_failed();
-        let optimizer = self.optimizer.clone().load_record(record);
-        if let Some(error) = spectral.shared().take_failed() {
-            return Err(error);
-        }
-        self.optimizer = optimizer;
-        self.broken = None;
-        self.steps = saved.steps.unwrap_or(latest);
-        let Factors { clip, pre_clip } = &mut self.factors;
-        *clip = clip.or(saved.factors.clip);
-        *pre_clip = pre_clip.or(saved.factors.pre_clip);
-        let factors = (clip.unwrap_or(1.0), pre_clip.unwrap_or(1.0));
-        let mut restored = Restored::new(self.steps, factors, differences(&saved.settings, &self.run()));
-        restored.loaded = loaded;
-        restored.fresh = fresh;
-        Ok(restored)
     }
 }
 
@@ -197,7 +136,7 @@ fn finite(tensors: Vec<Tensor>, names: &BTreeMap<String, String>) -> Result<Vec<
 }
 
 /// The verified states under the numbers of this module's parameters.
-fn pack(states: &[(&Member, Typed)]) -> Writer {
+pub(super) fn pack(states: &[(&Member, Typed)]) -> Writer {
     let mut tensors = Vec::new();
     let mut scalars: Vec<(String, Scalar)> = Vec::new();
     for (member, state) in states {

@@ -26,9 +26,9 @@ impl<R: UpdateRule<BurnBackend<f32>> + UpdateRule<BurnBackend<f64>>> BurnRule fo
 /// Rules of one's own by name, for plans whose [groups](crate::plan::Group::named) speak of them. A later one of the same name takes
 /// the place of the earlier. See the [crate's front page](crate) for an example.
 #[derive(Debug, Clone, Default)]
-pub struct BurnRules(Vec<(Box<str>, Arc<dyn BurnRule>)>);
+pub struct OwnRules(Vec<(Box<str>, Arc<dyn BurnRule>)>);
 
-impl BurnRules {
+impl OwnRules {
     /// None.
     pub fn new() -> Self {
         Self::default()

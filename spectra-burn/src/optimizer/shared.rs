@@ -1,16 +1,18 @@
 //! What the optimizers of one model share: temporaries, the factor of the norm clip, the count of steps, and what failed.
 
 use super::clock::Clock;
+use super::gradients::Seen;
 use super::rules::BurnRule;
 use super::state::{Buffers, Typed};
 use crate::{BurnBackend, BurnElement, BurnScalar};
 use spectra_core::backend::Error;
 use spectra_core::linalg::Workspace;
+use spectra_core::optimizer::StepReport;
 use spectra_core::rules::UpdateRule;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Temporaries on the device of the last step.
-type Pool<E> = Mutex<Option<Workspace<BurnBackend<E>>>>;
+/// Temporaries on each device.
+type Pool<E> = Mutex<Vec<Workspace<BurnBackend<E>>>>;
 
 /// Shared by all clones of an optimizer.
 #[derive(Debug, Default)]
@@ -21,22 +23,21 @@ pub(super) struct Shared {
     clock: Mutex<Clock>,
     failed: Mutex<Option<Error>>,
     overflowed: Mutex<Vec<Box<str>>>,
+    reports: Mutex<Vec<(Box<str>, StepReport<BurnScalar>)>>,
     turn: Mutex<()>,
 }
 
-/// What was found out about all gradients of a step.
+/// What was found out about all gradients of a step of the whole model. Burn's own type tells nobody: there it is the default.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Prepared {
     /// The factor of the norm clip.
     pub(super) scale: Option<BurnScalar>,
-    /// Whether all are known to be finite and in range.
-    pub(super) finite: bool,
-    /// Whether the pre-clip has been applied to them.
-    pub(super) pre_clipped: bool,
     /// The factor of the clip threshold that the user set, if one was.
     pub(super) clip_factor: Option<f64>,
-    /// The step of the model, counted from 1. Absent under burn's own type, which tells nobody.
+    /// The step of the model, counted from 1.
     pub(super) model_step: Option<u64>,
+    /// Whether to report what the step does.
+    pub(super) keep_reports: bool,
 }
 
 /// The arithmetic of a parameter: which of two pools, rules and states it uses.
@@ -49,7 +50,12 @@ pub(super) trait Arithmetic: BurnElement {
     fn own(state: Typed) -> Option<Buffers<Self>>;
     /// The state again.
     fn typed(buffers: Buffers<Self>) -> Typed;
+    /// Gradients of this type, and none of the other.
+    fn both<'s, 'a>(own: &'s [Seen<'a, Self>]) -> Both<'s, 'a>;
 }
+
+/// Gradients of both types.
+type Both<'s, 'a> = (&'s [Seen<'a, f32>], &'s [Seen<'a, f64>]);
 
 impl Arithmetic for f32 {
     fn pool(shared: &Shared) -> &Pool<Self> {
@@ -63,6 +69,9 @@ impl Arithmetic for f32 {
     }
     fn typed(buffers: Buffers<Self>) -> Typed {
         Typed::Single(buffers)
+    }
+    fn both<'s, 'a>(own: &'s [Seen<'a, Self>]) -> Both<'s, 'a> {
+        (own, &[])
     }
 }
 
@@ -79,18 +88,33 @@ impl Arithmetic for f64 {
     fn typed(buffers: Buffers<Self>) -> Typed {
         Typed::Double(buffers)
     }
+    fn both<'s, 'a>(own: &'s [Seen<'a, Self>]) -> Both<'s, 'a> {
+        (&[], own)
+    }
 }
 
 impl Shared {
+    /// The temporaries of this device, to be [given](Self::give) back.
+    pub(super) fn take<E: Arithmetic>(&self, backend: &BurnBackend<E>) -> Workspace<BurnBackend<E>> {
+        let mut pool = lock(E::pool(self));
+        let at = pool.iter().position(|workspace| workspace.backend().device() == backend.device());
+        at.map_or_else(|| Workspace::new(backend.clone()), |at| pool.swap_remove(at))
+    }
+
+    pub(super) fn give<E: Arithmetic>(&self, workspace: Workspace<BurnBackend<E>>) {
+        lock(E::pool(self)).push(workspace);
+    }
+
     /// Runs `f` with the temporaries of this device.
     pub(super) fn with_workspace<E: Arithmetic, R>(
         &self,
         backend: &BurnBackend<E>,
         f: impl FnOnce(&mut Workspace<BurnBackend<E>>) -> R,
     ) -> R {
-        let mut pool = lock(E::pool(self));
-        let here = pool.take().filter(|workspace| workspace.backend().device() == backend.device());
-        f(pool.insert(here.unwrap_or_else(|| Workspace::new(backend.clone()))))
+        let mut workspace = self.take(backend);
+        let result = f(&mut workspace);
+        self.give(workspace);
+        result
     }
 
     /// Held during a step of the whole module, so that clones on other threads wait.
@@ -129,6 +153,16 @@ impl Shared {
 
     pub(super) fn take_failed(&self) -> Option<Error> {
         lock(&self.failed).take()
+    }
+
+    /// Keeps what the step of a matrix did.
+    pub(super) fn report(&self, name: &str, report: StepReport<BurnScalar>) {
+        lock(&self.reports).push((name.into(), report));
+    }
+
+    /// The reports since the last call.
+    pub(super) fn take_reports(&self) -> Vec<(Box<str>, StepReport<BurnScalar>)> {
+        std::mem::take(&mut *lock(&self.reports))
     }
 
     /// Keeps the name of a parameter that a finite update has made infinite.

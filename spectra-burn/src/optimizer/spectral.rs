@@ -1,10 +1,10 @@
 //! One rule as a burn optimizer.
 
-use super::assigned::{Assigned, scheduled};
-use super::blocks::{cut, paste, rank};
+use super::assigned::Assigned;
+use super::gradients::{Checked, Seen, check};
 use super::hybrid::Member;
 pub(super) use super::layout::{View, see, unsee};
-use super::one_step::{OneStep, Stepped};
+use super::one_step::OneStep;
 use super::role::{Role, Target};
 use super::shared::{Arithmetic, Prepared, Shared};
 use super::state::{Buffers, SpectralState};
@@ -12,12 +12,10 @@ use super::{Orientation, SpectralConfig};
 use crate::{BurnBackend, BurnMatrix};
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{DType, Device, Tensor};
-use spectra_core::backend::{Error, ErrorKind, Gradient, Matrix, Result, Scalar};
-use spectra_core::optimizer::PreClip;
+use spectra_core::backend::{Error, Matrix, Result};
 use spectra_core::optimizer::plan::{Block, Rule};
-use spectra_core::rules::{UpdateRule, check_gradient};
-use spectra_core::schedules::ClipSchedule;
-use spectra_core::state::State;
+use spectra_core::optimizer::policy::{ModelRates, StepOptions};
+use spectra_core::optimizer::{BlockState, Config as Settings};
 use std::sync::Arc;
 
 /// An optimizer of this library as burn's [`Optimizer`]: for one parameter group, or, by
@@ -25,7 +23,8 @@ use std::sync::Arc;
 ///
 /// Matrices take the spectral rule; scalars, vectors and matrices of one row or column the elementwise one; with
 /// three dimensions and more a parameter is the matrix `first x (the rest)`. bf16, f16 and f32 weights are updated in
-/// f32 arithmetic, f64 weights in f64.
+/// f32 arithmetic, f64 weights in f64. Scalars and vectors are not decayed unless
+/// [`decay_vectors`](SpectralConfig::decay_vectors) is set.
 ///
 /// # Panics
 /// Burn's `step` returns no error, so it **panics** with the error's text at a gradient with a NaN or an infinity, a negative
@@ -34,34 +33,25 @@ use std::sync::Arc;
 /// The same when a finite update takes 16-bit weights out of their range, which it says: by then these have moved, too.
 #[derive(Clone, Debug)]
 pub struct Spectral {
+    settings: Settings,
     spectral: Assigned,
     elementwise: Assigned,
-    pre_clip: Option<PreClip>,
-    pre_clip_schedule: Option<ClipSchedule>,
+    /// Of parameters with one dimension or none, where only shapes are known.
+    vector: Assigned,
     orientation: Orientation,
-    pub(super) check_finite: bool,
     role: Role,
     shared: Arc<Shared>,
 }
 
 impl Spectral {
     pub(super) fn new(config: &SpectralConfig) -> Self {
-        let (clip, rounding) = (config.clip_schedule, config.rounding.unwrap_or_default());
-        Self {
-            spectral: Assigned::new(config.spectral, 1.0, clip, rounding),
-            elementwise: Assigned::new(
-                config.elementwise_method(),
-                config.elementwise_lr_ratio,
-                clip,
-                rounding,
-            ),
-            pre_clip: config.pre_clip,
-            pre_clip_schedule: config.pre_clip_schedule,
-            orientation: config.orientation,
-            check_finite: config.check_finite,
-            role: Role::Group,
-            shared: Arc::default(),
-        }
+        let settings = config.settings();
+        let spectral = Assigned::new(settings.spectral, Rule::Spectral, settings.rounding);
+        let elementwise = Assigned::new(settings.elementwise, Rule::Elementwise, settings.rounding);
+        let vector = elementwise.clone();
+        let vector = if config.decay_vectors == Some(true) { vector } else { vector.without_decay() };
+        let (orientation, role, shared) = (config.orientation, Role::Group, Arc::default());
+        Self { settings, spectral, elementwise, vector, orientation, role, shared }
     }
 
     /// The same optimizer for one parameter.
@@ -95,9 +85,13 @@ impl Spectral {
         }
     }
 
-    /// What a parameter that is seen so is stepped with.
-    fn assigned(&self, view: View) -> Option<&Assigned> {
-        self.role.target().map_or_else(|| self.of_rule(view.rule), |target| target.assigned.as_ref())
+    /// What a parameter of this rank that is seen so is stepped with.
+    fn assigned(&self, view: View, rank: usize) -> Option<&Assigned> {
+        match self.role.target() {
+            Some(target) => target.assigned.as_ref(),
+            None if rank <= 1 => Some(&self.vector),
+            None => self.of_rule(view.rule),
+        }
     }
 
     /// Its parameter, if it is one parameter's.
@@ -105,9 +99,19 @@ impl Spectral {
         self.role.target()
     }
 
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The factor of the pre-clip's threshold at the model's step, from 1.
     pub(super) fn pre_clip_factor(&self, model_step: u64) -> f64 {
-        scheduled(self.pre_clip_schedule, model_step)
+        self.settings.pre_clip_schedule.map_or(1.0, |schedule| schedule.factor(model_step.saturating_sub(1)))
+    }
+
+    /// The rates of the model at this learning rate of the hidden matrices.
+    pub(super) fn model_rates(&self, lr: LearningRate, clip_factor: Option<f64>) -> ModelRates {
+        let elementwise_ratio = self.settings.elementwise_lr.unwrap_or(1.0);
+        ModelRates { lr, elementwise_ratio, clip_factor: clip_factor.unwrap_or(1.0) }
     }
 
     /// A step in `E`.
@@ -132,17 +136,19 @@ impl Spectral {
                 return (tensor, state);
             }
         };
-        let Some(assigned) = self.assigned(view) else { return (tensor, state) };
+        let Some(assigned) = self.assigned(view, D) else { return (tensor, state) };
         // The step of the model that this one belongs to, from 1.
         let model_step = prepared.model_step.unwrap_or_else(|| {
             let place = self.target().map(|target| target.place);
             self.shared.clock().step(place, state.as_ref().map_or(0, |state| state.0.model_step()))
         });
         let (backend, rule) = (BurnBackend::<E>::new(&tensor.device()), assigned.rule::<E>());
-        let accepted = check_lr(lr)
+        let rates = assigned.rates(&self.settings, &self.model_rates(lr, prepared.clip_factor), model_step);
+        let accepted = rates
+            .validate(rule)
             .and_then(|()| rule.validate())
             .and_then(|()| state.as_ref().map_or(Ok(()), |state| state.0.check(rule)))
-            .and_then(|()| self.accept(&backend, gradient, view, rule, model_step, &prepared))
+            .and_then(|()| self.accept(&backend, (gradient, view), assigned, model_step, &prepared))
             .and_then(|gradient| Ok((see(&backend, tensor.clone(), view)?, gradient)));
         let (mut weights, gradient) = match accepted {
             Ok(accepted) => accepted,
@@ -155,82 +161,55 @@ impl Spectral {
         drop(tensor);
 
         let buffers = state.and_then(|state| E::own(state.0)).unwrap_or_else(|| Buffers::new(rule));
-        let rates = assigned.rates(lr, model_step, prepared.clip_factor);
-        let gradient = match &prepared.scale {
-            Some(factor) => Gradient::scaled(&gradient, factor),
-            None => Gradient::new(&gradient),
+        let Buffers { blocks: mut states, rule: written, .. } = buffers;
+        let blocks = self.blocks();
+        states.resize_with(blocks.len().max(1), BlockState::default);
+        let (check_finite, keep_report) = (self.settings.check_finite, prepared.keep_reports);
+        let options = StepOptions { rates, check_finite, keep_report };
+        let (shared, scale) = (&*self.shared, prepared.scale.as_ref());
+        let step = OneStep { shared, assigned, backend: &backend, dtype, options, scale };
+        let (weights, outcome) = match (blocks, &mut states[..]) {
+            ([], [state]) => {
+                let outcome = step.apply(self.name().unwrap_or_default(), &mut weights, &gradient, state);
+                (weights.into_tensor(), outcome)
+            }
+            (blocks, states) => step.apply_to_blocks(weights, gradient, (blocks, states)),
         };
-        let Buffers { mut states, mut steps, rule: written, .. } = buffers;
-        let blocks = self.target().map_or(&[][..], |target| &target.blocks);
-        states.resize_with(blocks.len().max(1), State::default);
-        let step = OneStep { optimizer: self, assigned, backend: &backend, dtype, rates };
-        let outcome = match (blocks, &mut states[..]) {
-            ([], [state]) => step.apply(&mut weights, &gradient, (state, steps)),
-            (blocks, states) => step.apply_to_blocks(&mut weights, &gradient, (blocks, states, steps)),
-        };
-        steps += u64::from(outcome.is_ok());
         match outcome {
-            Ok(Stepped::Overflowed) => self.tell_overflow(&prepared),
-            Ok(Stepped::Whole | Stepped::NotFinite) => {}
+            Ok(true) => self.tell_overflow(&prepared),
+            Ok(false) => {}
             Err(error) => self.refuse(error, &prepared),
         }
-        let buffers = Buffers { states, steps, model_step, rule: written.renewed(rule) };
+        let buffers = Buffers { blocks: states, model_step, rule: written.renewed(rule) };
         (unsee(weights, view, shape, dtype), Some(SpectralState(E::typed(buffers))))
     }
 
-    /// The gradient of a step, checked, and clipped if it has not been.
+    /// The gradient of a step; under burn's own type checked and clipped, as nothing has seen it before.
     fn accept<E: Arithmetic, const D: usize>(
         &self,
         backend: &BurnBackend<E>,
-        gradient: Tensor<D>,
-        view: View,
-        rule: &dyn UpdateRule<BurnBackend<E>>,
+        (gradient, view): (Tensor<D>, View),
+        assigned: &Assigned,
         model_step: u64,
         prepared: &Prepared,
     ) -> Result<BurnMatrix<E>> {
-        let mut gradient = see(backend, gradient, view)?;
-        let mut bound = f64::INFINITY;
-        if let Some(clip) = self.pre_clip_of(view.rule)
-            && !prepared.pre_clipped
-        {
-            if self.check_finite && !gradient.max_abs()?.read()?.is_finite() {
-                return Err(Error::new("step", ErrorKind::NonFinite { what: "gradient" }));
-            }
-            let factor = self.pre_clip_factor(model_step);
-            let blocks = self.target().map_or(&[][..], |target| &target.blocks);
-            gradient = self.clip(clip, backend, &gradient, (blocks, factor))?;
-            bound = clip.largest_norm(rank(blocks, (view.rows, view.cols)), factor);
+        let gradient = see(backend, gradient, view)?;
+        if prepared.model_step.is_some() {
+            return Ok(gradient);
         }
-        if self.check_finite && !prepared.finite {
-            let norm = gradient.dot(&gradient)?.read()?.sqrt();
-            check_gradient(rule, &gradient, None, bound.min(if norm.is_finite() { norm } else { bound }))?;
+        let how = (&self.settings, self.pre_clip_factor(model_step), false);
+        let seen = Seen::new((0, None), (assigned, self.blocks()), (backend, gradient.clone()), how.0, &[])?;
+        let seen = [seen];
+        let Checked { replaced, .. } = check(&self.shared, how, E::both(&seen))?;
+        match replaced.into_iter().next() {
+            Some((_, replaced)) => backend.matrix(replaced, gradient.shape()),
+            None => Ok(gradient),
         }
-        Ok(gradient)
     }
 
-    /// The gradient clipped, block by block.
-    pub(super) fn clip<E: Arithmetic>(
-        &self,
-        clip: &PreClip,
-        backend: &BurnBackend<E>,
-        gradient: &BurnMatrix<E>,
-        (blocks, factor): (&[Block], f64),
-    ) -> Result<BurnMatrix<E>> {
-        if blocks.is_empty() {
-            return self.shared.with_workspace(backend, |w| clip.apply(gradient, factor, w));
-        }
-        let mut whole = gradient.clone().into_tensor();
-        for block in blocks {
-            let part = cut(backend, &whole, block)?;
-            let part = self.shared.with_workspace(backend, |w| clip.apply(&part, factor, w))?;
-            whole = paste(whole, part, block);
-        }
-        backend.matrix(whole, gradient.shape())
-    }
-
-    /// The pre-clip of gradients under this rule.
-    pub(super) fn pre_clip_of(&self, rule: Rule) -> Option<&PreClip> {
-        self.pre_clip.as_ref().filter(|clip| clip.concerns(rule))
+    /// The matrices in its parameter; none if it is one.
+    fn blocks(&self) -> &[Block] {
+        self.target().map_or(&[], |target| &target.blocks)
     }
 
     /// Keeps the error of a step; under burn's own type, which has no place for it, a panic.
@@ -255,14 +234,6 @@ impl Spectral {
     pub(super) fn name(&self) -> Option<&str> {
         self.role.target().map(|target| &*target.name)
     }
-}
-
-/// An error unless it is a learning rate.
-fn check_lr(lr: LearningRate) -> Result<()> {
-    if lr >= 0.0 && lr.is_finite() {
-        return Ok(());
-    }
-    Err(Error::argument("step", "lr", lr, "non-negative and finite"))
 }
 
 impl Optimizer for Spectral {

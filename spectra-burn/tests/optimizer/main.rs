@@ -1,8 +1,10 @@
 //! The optimizers of modules.
 
 mod blocks;
+mod changed;
 mod clip_schedule;
 mod common;
+mod decay_vectors;
 mod gradient_range;
 mod groups;
 mod layouts;
@@ -14,6 +16,7 @@ mod own_rules;
 mod peers;
 mod readme;
 mod refusals;
+mod reports;
 mod resume;
 mod rounding;
 mod sixteen_bits;

@@ -104,3 +104,21 @@ fn they_are_restored_and_come_and_go_with_the_setting() {
     train(&mut with, module, 6..7, 1.0);
     assert!(with.buffer("weight", MASTER).unwrap().is_some());
 }
+
+/// Where a map goes by norms, the host meets the NaN; elsewhere the rule makes it of the gradient.
+#[test]
+fn without_the_check_a_nan_reaches_the_master_and_the_weights() {
+    for preset in ["spectra", "spectra-adamw", "muon", "adamw"] {
+        let config = SpectralConfig::preset(preset).unwrap().with_check_finite(false);
+        let start = layer(random(SHAPE, 7, DType::BF16));
+        let mut optimizer = Hybrid::new(&config, &start, &Plan::builder()).unwrap();
+        let module = train(&mut optimizer, start, 0..1, 1.0);
+        let module = train(&mut optimizer, module, 1..2, f64::NAN);
+        let module = train(&mut optimizer, module, 2..3, 1.0);
+        let master = values(optimizer.buffer("weight", MASTER).unwrap().unwrap());
+        assert!(master.iter().all(|x| x.is_nan()), "{preset}: {master:?}");
+        let weights = values(module.weight.val());
+        assert!(weights.iter().all(|x| x.is_nan()), "{preset}: {weights:?}");
+        assert_eq!(optimizer.steps(), 3, "{preset}");
+    }
+}

@@ -5,7 +5,7 @@ use crate::learner;
 use crate::model::{LR, ROUNDING, double, given, matrices, read, upload, weights};
 use burn::tensor::Bytes;
 use spectra_burn::plan::{Plan, PlanBuilder};
-use spectra_burn::{BurnRules, Hybrid, SpectralConfig};
+use spectra_burn::{Hybrid, OwnRules, SpectralConfig};
 use spectra_core::backend::{
     Backend, Coefficient, ErrorKind, Gradient, Matrix, Op, Result, Scalar, ScalarOp,
 };
@@ -96,8 +96,8 @@ fn builder() -> PlanBuilder {
     Plan::builder().group("embedding.*", |g| g.named("lion")).group("up.weight", |g| g.named("gram"))
 }
 
-fn rules() -> BurnRules {
-    BurnRules::new().with("lion", lion()).with("gram", GramStep)
+fn rules() -> OwnRules {
+    OwnRules::new().with("lion", lion()).with("gram", GramStep)
 }
 
 fn hybrid(module: &Tiny) -> Hybrid {
@@ -185,7 +185,7 @@ fn the_state_of_another_rule_is_refused_by_name() {
     let mut optimizer = hybrid(&start);
     let module = train(&mut optimizer, start, 0..2);
     let (config, builder) = (SpectralConfig::preset("spectra").unwrap(), builder());
-    let exchanged = BurnRules::new().with("lion", lion()).with("gram", lion());
+    let exchanged = OwnRules::new().with("lion", lion()).with("gram", lion());
     let mut other = Hybrid::with_rules(&config, &module, &builder, exchanged.clone()).unwrap();
     let error = other.load_bytes(optimizer.to_bytes().unwrap()).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::State { .. }), "{error}");
@@ -239,7 +239,7 @@ fn an_unknown_name_and_a_buffer_twice_are_refused_by_the_parameters_name() {
     }
     let (module, config) = (Tiny::new(24, 1), SpectralConfig::preset("spectra").unwrap());
     for rules in [
-        BurnRules::new().with("lion", lion()),
+        OwnRules::new().with("lion", lion()),
         rules().with("gram", Twice),
         rules().with("gram", lion().weight_decay(-1.0)),
     ] {

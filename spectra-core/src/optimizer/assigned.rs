@@ -3,6 +3,7 @@
 use super::Config;
 use super::member::{ParameterSpec, SharedRules};
 use super::plan::{Own, Rule};
+use super::policy::check_rule;
 use crate::backend::{Backend, Error, ErrorKind, Result};
 use crate::rules::{Method, Rules, UpdateRule};
 use alloc::{boxed::Box, vec::Vec};
@@ -46,13 +47,7 @@ impl<B: Backend> Assigned<B> {
                 self.names.take(name).ok_or_else(unknown)?
             }
         };
-        added.validate()?;
-        let buffers = added.buffers((spec.rows, spec.cols));
-        if buffers.iter().enumerate().any(|(i, one)| buffers[..i].iter().any(|other| other.name == one.name))
-        {
-            let (name, reason) = (added.signature().into(), "keeps two buffers of one name");
-            return Err(Error::new("optimizer", ErrorKind::Name { name, reason }));
-        }
+        check_rule(&*added, (spec.rows, spec.cols))?;
         self.rules.push(added);
         Ok(self.rules.len() - 1)
     }

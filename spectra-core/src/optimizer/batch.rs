@@ -1,6 +1,7 @@
 //! Several parameters of a step, those of equal shape and rule together where the rule wants them so.
 
-use super::member::Member;
+use super::member::{Member, with_rule};
+use super::policy::{scaled, spoil};
 use super::progress::Progress;
 use super::step::{Parts, Update, check_pair};
 use super::{Optimizer, Prepared};
@@ -80,24 +81,31 @@ impl<B: Backend> Update<'_, B> {
         let mut begun = Vec::with_capacity(batch.len());
         let mut rule = None;
         let _scope = workspace.scope();
+        let scale = self.prepared.scale.as_ref();
         for (index, member, weights, gradient) in batch {
-            let (start, gradient) = self.begin(index, member, weights, gradient, workspace)?;
             let Member { spec, rule: at, block, report } = member;
-            rule = Some((&*self.rules[*at], spec.weights));
-            let (state, steps) = (&mut block.state, &mut block.steps);
-            let rates = start.rates;
-            blocks.push(BatchItem { name: &spec.name, weights, gradient, state, rates, info: None });
-            begun.push((start, steps, report));
+            *report = None;
+            let options = self.options(spec);
+            let start = with_rule(&*self.rules[*at], spec, |rule| {
+                block.reserve(rule, gradient, workspace.backend())?;
+                options.begin(block.steps, rule, weights, workspace)
+            });
+            let start = start.map_err(|error| error.for_parameter(&spec.name))?;
+            rule = Some((&*self.rules[*at], spec.weights, options));
+            let gradient = scaled(self.gradient(index, gradient), scale);
+            let (state, rates, name) = (&mut block.state, start.rates, &*spec.name);
+            blocks.push(BatchItem { name, weights, gradient, state, rates, info: None });
+            begun.push((start, &mut block.steps, report));
         }
-        let Some((rule, weights)) = rule else { return Ok(()) };
+        let Some((rule, weights, options)) = rule else { return Ok(()) };
         let done = weights.with_rule(rule, "", |rule| rule.step_batch(&mut blocks, workspace));
         if let Err(error) = done {
             let left = blocks.iter().find(|block| block.info.is_none()).map(|block| block.name);
-            if !self.spoils(&error) {
+            if !options.spoils(&error) {
                 return Err(left.into_iter().fold(error, Error::for_parameter));
             }
             for block in blocks.iter_mut().filter(|block| block.info.is_none()) {
-                let spoilt = self.spoil(block.weights, block.state, block.gradient.values);
+                let spoilt = spoil(block.weights, block.state, block.gradient.values);
                 block.info = Some(spoilt.map_err(|error| error.for_parameter(block.name))?);
             }
         }
@@ -107,7 +115,7 @@ impl<B: Backend> Update<'_, B> {
             let left_out = || named(Error::new("step_batch", ErrorKind::State { reason }));
             let info = block.info.ok_or_else(left_out)?;
             *steps += 1;
-            *report = self.report(start, block.weights, &info, workspace).map_err(named)?;
+            *report = start.report(block.weights, &info, scale, workspace).map_err(named)?;
         }
         Ok(())
     }

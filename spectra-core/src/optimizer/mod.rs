@@ -11,6 +11,7 @@ mod model;
 mod parallel;
 mod parameter;
 pub mod plan;
+pub mod policy;
 mod pre_clip;
 mod prepare;
 mod progress;
@@ -35,7 +36,7 @@ pub use pre_clip::PreClip;
 pub use prepare::Prepared;
 pub use report::StepReport;
 pub use restored::{Difference, Missing, RestoreOptions, Restored, Setting, differences, settings_of};
-#[cfg(feature = "serde")]
-pub use snapshot::Snapshot;
 #[cfg(feature = "safetensors")]
 pub use snapshot::file::StateDescription;
+#[cfg(feature = "serde")]
+pub use snapshot::{Snapshot, SnapshotReader};

@@ -6,7 +6,7 @@ use crate::rules::{Rates, Recipe, StepInfo, StepRates, UpdateRule};
 use crate::state::State;
 
 /// The state of one matrix.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BlockState<M> {
     /// The buffers.
     pub state: State<M>,

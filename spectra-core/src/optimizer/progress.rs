@@ -2,6 +2,7 @@
 
 use super::Optimizer;
 use super::member::Member;
+use super::policy;
 use crate::backend::{Backend, Error, ErrorKind, Result};
 
 /// How far the current step has come.
@@ -49,18 +50,12 @@ impl<B: Backend> Optimizer<B> {
     /// [`require_gradients`](super::Config::require_gradients) if one has none.
     pub(super) fn check_present(&self, gradients: impl Iterator<Item = usize> + Clone) -> Result<()> {
         let live = |index: &usize| self.members.get(*index).is_some_and(Member::is_live);
-        let missing = |hint| Error::new("prepare", ErrorKind::MissingGradient { hint });
-        let present = gradients.clone().filter(live).count();
-        if present == 0 {
-            return Err(missing("none has one: the loss depends on no parameter of this optimizer"));
-        }
-        if self.config.require_gradients && present < (0..self.members.len()).filter(live).count() {
-            let absent = |index: &usize| live(index) && !gradients.clone().any(|given| given == *index);
-            if let Some(index) = (0..self.members.len()).find(absent) {
-                let error = missing("it has none, and require_gradients is set");
-                return Err(error.for_parameter(&self.members[index].spec.name));
-            }
-        }
-        Ok(())
+        let absent = |index: &usize| live(index) && !gradients.clone().any(|given| given == *index);
+        let any = gradients.clone().any(|index| live(&index));
+        let all = || gradients.clone().filter(live).count() == (0..self.members.len()).filter(live).count();
+        policy::check_present(&self.config, any, || {
+            let missing = if all() { None } else { (0..self.members.len()).find(absent) };
+            self.members.get(missing?).map(|member| &*member.spec.name)
+        })
     }
 }

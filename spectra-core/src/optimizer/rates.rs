@@ -1,16 +1,19 @@
 //! The rates of a step: settings, schedules, groups, and what is set between steps.
 
 use super::member::{Member, ParameterSpec};
-use super::plan::Rule;
+use super::plan::{Group, Rule};
 use super::{Config, Optimizer, Rates};
 use crate::backend::{Backend, Error, ErrorKind, Result, require};
 
-/// The rates of a step, by rule.
+/// The rates of a model in a step, of which each matrix has its own.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ModelRates {
-    pub(super) lr: f64,
-    pub(super) elementwise_ratio: f64,
-    pub(super) clip_factor: f64,
+pub struct ModelRates {
+    /// Learning rate of the hidden matrices, before the schedule's factor.
+    pub lr: f64,
+    /// That of everything else over it.
+    pub elementwise_ratio: f64,
+    /// Factor of the clip threshold beside the schedules'.
+    pub clip_factor: f64,
 }
 
 /// Which factors of thresholds somebody has set; a restored state brings the others.
@@ -112,12 +115,18 @@ impl<B: Backend> Optimizer<B> {
 impl ModelRates {
     /// The rates of a parameter at the model's 0-based `step`.
     pub(super) fn of(&self, config: &Config, spec: &ParameterSpec, step: u64) -> Rates {
-        let ratio = if spec.rule == Rule::Elementwise { self.elementwise_ratio } else { 1.0 };
+        self.of_group(config, (spec.rule, &spec.group), step)
+    }
+
+    /// The rates of a matrix under this rule and group at the model's step, from 0: everything by its factor, with the group's
+    /// settings in place of the model's.
+    pub fn of_group(&self, config: &Config, (rule, group): (Rule, &Group), step: u64) -> Rates {
+        let ratio = if rule == Rule::Elementwise { self.elementwise_ratio } else { 1.0 };
         let scheduled = config.lr_schedule.map_or(1.0, |schedule| schedule.factor(step));
-        let clip = spec.group.clip_schedule.or(config.clip_schedule);
+        let clip = group.clip_schedule.or(config.clip_schedule);
         Rates {
-            lr: self.lr * scheduled * ratio * spec.group.lr_factor(),
-            weight_decay: spec.group.decay(),
+            lr: self.lr * scheduled * ratio * group.lr_factor(),
+            weight_decay: group.decay(),
             clip_factor: self.clip_factor * clip.map_or(1.0, |schedule| schedule.factor(step)),
         }
     }

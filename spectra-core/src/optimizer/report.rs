@@ -32,18 +32,27 @@ impl<S: Scalar> StepReport<S> {
 }
 
 /// The weights before a step, to measure it.
-pub(super) struct Before<B: Backend> {
+#[derive(Debug)]
+pub struct Before<B: Backend> {
     weights: B::Matrix,
 }
 
 impl<B: Backend> Before<B> {
-    pub(super) fn new(weights: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Self> {
+    /// A copy of them.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn new(weights: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Self> {
         let mut copy = workspace.take_like(weights, weights.shape().1)?;
         copy.copy_from(weights)?;
         Ok(Self { weights: copy })
     }
 
-    pub(super) fn report(
+    /// The report of the step that has made these weights of them.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn report(
         mut self,
         weights: &B::Matrix,
         (info, rates): (StepInfo<B::Scalar>, StepRates),

@@ -2,9 +2,12 @@
 
 #[cfg(feature = "safetensors")]
 pub(super) mod file;
+mod reader;
 mod version_1;
 
-use super::{Checksum, Missing, Optimizer, RestoreOptions, Restored, StateHeader};
+pub use reader::SnapshotReader;
+
+use super::{Checksum, Optimizer, RestoreOptions, Restored, StateHeader};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result};
 use alloc::{boxed::Box, string::String, vec, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -43,6 +46,27 @@ struct SavedBuffer<E> {
 const FORMAT: &str = "spectra optimizer state";
 
 impl<E: Element> Snapshot<E> {
+    /// The state that a header speaks of: each buffer's parameter, its own name and its values, row by row.
+    ///
+    /// # Errors
+    /// A NaN or an infinity, naming the parameter: such a state could not be restored.
+    pub fn new<'n>(
+        header: StateHeader,
+        buffers: impl IntoIterator<Item = (&'n str, &'static str, Vec<E>)>,
+    ) -> Result<Self> {
+        let saved = |(parameter, slot, values): (&str, &'static str, Vec<E>)| {
+            if !values.iter().all(|x| x.widen().is_finite()) {
+                let error = Error::new("save", ErrorKind::NonFinite { what: slot });
+                return Err(error.for_parameter(parameter));
+            }
+            Ok(SavedBuffer { parameter: parameter.into(), slot: slot.into(), values })
+        };
+        let buffers = buffers.into_iter().map(saved).collect::<Result<_>>()?;
+        let mut snapshot = Self { format: FORMAT.into(), header, buffers, checksum: 0 };
+        snapshot.checksum = snapshot.sum();
+        Ok(snapshot)
+    }
+
     /// What it says of itself.
     pub fn header(&self) -> &StateHeader {
         &self.header
@@ -79,15 +103,9 @@ impl<B: Backend> Optimizer<B> {
             let (rows, cols) = matrix.shape();
             let mut values = vec![B::Element::narrow(0.0); rows * cols];
             matrix.read(&mut values)?;
-            if !values.iter().all(|x| x.widen().is_finite()) {
-                let error = Error::new("save", ErrorKind::NonFinite { what: slot });
-                return Err(error.for_parameter(parameter));
-            }
-            buffers.push(SavedBuffer { parameter: parameter.into(), slot: slot.into(), values });
+            buffers.push((parameter, slot, values));
         }
-        let mut snapshot = Snapshot { format: FORMAT.into(), header, buffers, checksum: 0 };
-        snapshot.checksum = snapshot.sum();
-        Ok(snapshot)
+        Snapshot::new(header, buffers)
     }
 
     /// Restores a [`snapshot`](Self::snapshot), and tells under which other settings it was saved; under the same ones training
@@ -108,41 +126,14 @@ impl<B: Backend> Optimizer<B> {
         snapshot: &Snapshot<E>,
         options: &RestoreOptions<'_>,
     ) -> Result<Restored> {
-        let refuse = |reason| Error::new("load_snapshot", ErrorKind::State { reason });
-        if snapshot.format != FORMAT {
-            return Err(refuse("it is not an optimizer state of this library"));
-        }
-        if snapshot.checksum != snapshot.sum() {
-            return Err(refuse("its checksum is wrong: the file is damaged"));
-        }
+        let mut reader = SnapshotReader::new(snapshot)?;
         let backend = self.backend().clone();
-        let mut used = 0;
-        let checked = self.check_state(&snapshot.header, options, |name, slot, rows, cols| {
-            let named = |b: &&SavedBuffer<E>| *b.parameter == *name && b.slot == slot;
-            let buffer = snapshot.buffers.iter().find(named).ok_or_else(|| refuse("a buffer is missing"))?;
-            used += 1;
-            // Before memory is asked for.
-            if rows.checked_mul(cols) != Some(buffer.values.len()) {
-                return Err(refuse("a buffer has another length than its header says"));
-            }
-            let values: Vec<_> = buffer.values.iter().map(|x| B::Element::narrow(x.widen())).collect();
+        let checked = self.check_state(&snapshot.header, options, |parameter, buffer, rows, cols| {
+            let values = reader.values(parameter, buffer, (rows, cols))?;
+            let values: Vec<_> = values.iter().map(|x| B::Element::narrow(x.widen())).collect();
             backend.upload(rows, cols, &values)
         })?;
-        // Version 1 does not say which there are, nor can those of a parameter that is left out be counted.
-        let spoken_of: usize = snapshot.header.parameters.iter().map(|saved| saved.buffers.len()).sum();
-        let expected = match (snapshot.header.version < 2, options.missing) {
-            (true, Missing::Refuse) => used,
-            (true, Missing::Fresh) => snapshot.buffers.len(),
-            (false, _) => spoken_of,
-        };
-        let speaks_of = |b: &SavedBuffer<E>| {
-            let parameter = snapshot.header.parameters.iter().find(|saved| saved.name == b.parameter);
-            parameter.is_some_and(|saved| saved.buffers.iter().any(|shape| *shape.name == *b.slot))
-        };
-        let all_known = snapshot.header.version < 2 || snapshot.buffers.iter().all(speaks_of);
-        if snapshot.buffers.len() != expected || !all_known {
-            return Err(refuse("it has more buffers than its header speaks of"));
-        }
-        Ok(self.take_state(&snapshot.header, options, checked))
+        reader.finish(options.missing)?;
+        Ok(self.take_state(&snapshot.header, checked))
     }
 }

@@ -1,14 +1,13 @@
 //! A step: the update of each parameter, and whether the step came to its end.
 
 use super::member::{Member, SharedRules, with_rule};
+use super::policy::StepOptions;
 use super::progress::Progress;
 use super::rates::ModelRates;
-use super::report::Before;
-use super::{Config, Optimizer, ParameterSpec, Prepared, StepReport};
-use crate::backend::{Backend, Error, Gradient, Matrix, Result, check_shape};
+use super::{Config, Optimizer, ParameterSpec, Prepared};
+use crate::backend::{Backend, Error, Matrix, Result, check_shape};
 use crate::linalg::Workspace;
-use crate::rules::{StepInfo, StepRates};
-use crate::state::{MASTER, State};
+use crate::rules::StepInfo;
 use alloc::vec::Vec;
 
 impl<B: Backend> Optimizer<B> {
@@ -135,13 +134,7 @@ pub(super) struct Update<'a, B: Backend> {
     model_step: u64,
     keeps_reports: bool,
     pub(super) rules: &'a SharedRules<B>,
-    prepared: &'a Prepared<B>,
-}
-
-/// What a step of a member begins with.
-pub(super) struct Start<B: Backend> {
-    pub(super) rates: StepRates,
-    before: Option<Before<B>>,
+    pub(super) prepared: &'a Prepared<B>,
 }
 
 /// An optimizer taken apart.
@@ -166,74 +159,28 @@ impl<B: Backend> Update<'_, B> {
         if !member.is_live() {
             return Ok(StepInfo::default());
         }
-        let (start, gradient) = self.begin(index, member, weights, gradient, workspace)?;
-        let Member { spec, rule, block, report } = member;
-        let outcome = match with_rule(&*self.rules[*rule], spec, |rule| {
-            block.advance(rule, weights, &gradient, &start.rates, workspace)
-        }) {
-            Err(error) if self.spoils(&error) => {
-                block.steps += 1;
-                self.spoil(weights, &mut block.state, gradient.values)
-            }
-            outcome => outcome,
-        };
-        let outcome = outcome.and_then(|info| {
-            *report = self.report(start, weights, &info, workspace)?;
-            Ok(info)
-        });
-        outcome.map_err(|error| error.for_parameter(&spec.name))
-    }
-
-    /// The rates and the gradient of a member's step.
-    pub(super) fn begin<'g>(
-        &'g self,
-        index: usize,
-        member: &mut Member<B>,
-        weights: &B::Matrix,
-        gradient: &'g B::Matrix,
-        workspace: &mut Workspace<B>,
-    ) -> Result<(Start<B>, Gradient<'g, B::Matrix>)> {
         let Member { spec, rule, block, report } = member;
         *report = None;
-        let rates = self.rates.of(self.config, spec, self.model_step);
-        let rates = with_rule(&*self.rules[*rule], spec, |rule| rates.at(block.steps, rule));
-        let gradient = self.prepared.replaced(index).unwrap_or(gradient);
-        let gradient = match &self.prepared.scale {
-            Some(factor) => Gradient::scaled(gradient, factor),
-            None => Gradient::new(gradient),
-        };
-        let before = self.keeps_reports.then(|| Before::new(weights, workspace)).transpose();
-        let before = before.map_err(|error| error.for_parameter(&spec.name))?;
-        Ok((Start { rates, before }, gradient))
+        let gradient = (self.gradient(index, gradient), self.prepared.scale.as_ref());
+        let stepped = with_rule(&*self.rules[*rule], spec, |rule| {
+            self.options(spec).step(block, rule, weights, gradient, workspace)
+        });
+        let (info, new) = stepped.map_err(|error| error.for_parameter(&spec.name))?;
+        *report = new;
+        Ok(info)
     }
 
-    /// Whether the error is that a map which goes by norms has met a NaN on the host, and nobody asked for the check. A device would
-    /// not have noticed: the image of such a matrix is NaN.
-    pub(super) fn spoils(&self, error: &Error) -> bool {
-        !self.config.check_finite && error.is_non_finite()
+    /// How this matrix is stepped.
+    pub(super) fn options(&self, spec: &ParameterSpec) -> StepOptions {
+        StepOptions {
+            rates: self.rates.of(self.config, spec, self.model_step),
+            check_finite: self.config.check_finite,
+            keep_report: self.keeps_reports,
+        }
     }
 
-    /// Makes NaN of weights and master.
-    pub(super) fn spoil(
-        &self,
-        weights: &mut B::Matrix,
-        state: &mut State<B::Matrix>,
-        gradient: &B::Matrix,
-    ) -> Result<StepInfo<B::Scalar>> {
-        let spoil = |x: &mut B::Matrix| x.scale_add(f64::NAN.into(), f64::NAN.into(), gradient);
-        state.get_mut(MASTER).map_or(Ok(()), spoil)?;
-        spoil(weights).map(|()| StepInfo::default())
-    }
-
-    /// What the step did, if that is kept.
-    pub(super) fn report(
-        &self,
-        Start { rates, before }: Start<B>,
-        weights: &B::Matrix,
-        info: &StepInfo<B::Scalar>,
-        workspace: &mut Workspace<B>,
-    ) -> Result<Option<StepReport<B::Scalar>>> {
-        let scale = self.prepared.scale.clone();
-        before.map(|before| before.report(weights, (info.clone(), rates), scale, workspace)).transpose()
+    /// The gradient of parameter `index`, or what takes its place.
+    pub(super) fn gradient<'g>(&'g self, index: usize, gradient: &'g B::Matrix) -> &'g B::Matrix {
+        self.prepared.replaced(index).unwrap_or(gradient)
     }
 }

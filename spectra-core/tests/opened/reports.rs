@@ -1,8 +1,9 @@
 //! What a step did.
 
-use super::{run, step};
+use super::{random, run, step};
+use spectra_core::dense::Dense;
 use spectra_core::optimizer::plan::Rule;
-use spectra_core::optimizer::{Config, Method, ParameterSpec};
+use spectra_core::optimizer::{Config, Method, Optimizer, ParameterSpec};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -45,5 +46,28 @@ fn a_report_tells_the_size_of_the_update_and_what_the_map_knows() -> TestResult 
         optimizer.keep_reports(false);
         assert!(optimizer.report(0).is_none(), "{name}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_report_is_of_the_last_step_only() -> TestResult {
+    let (mut optimizer, mut weights) = run(Config::preset("spectra")?.lr(0.01), specs(), 0)?;
+    optimizer.keep_reports(true);
+    step(&mut optimizer, &mut weights, 0..2)?;
+    let told =
+        |o: &Optimizer<Dense<f64>>| [0, 1].map(|index| o.report(index).map(|report| report.rates.step));
+    assert_eq!(told(&optimizer), [Some(1), Some(1)]);
+    // The second has no gradient.
+    let gradient = random(7, (20, 30));
+    let prepared = optimizer.prepare([(0, &gradient)].into_iter())?;
+    assert_eq!(told(&optimizer), [None, None], "none before it is taken");
+    optimizer.update(0, &mut weights[0], &gradient, &prepared)?;
+    optimizer.finish(prepared);
+    assert_eq!(told(&optimizer), [Some(2), None]);
+    // A refused step is none.
+    let mut bad = random(8, (20, 30));
+    bad.values_mut()[3] = f64::NAN;
+    assert!(optimizer.prepare([(0, &bad)].into_iter()).is_err());
+    assert_eq!(told(&optimizer), [Some(2), None]);
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Gradients that are missing or not finite, and models without parameters.
 
 use super::*;
+use spectra_core::rules::Weights;
+use spectra_core::state::MASTER;
 
 #[test]
 fn a_model_without_a_parameter_to_train_is_refused() {
@@ -70,5 +72,28 @@ fn without_the_check_a_nan_is_stepped_and_counted_and_not_saved() {
             step(&mut disturbed, &mut x, &gradients(2)).expect("the next step");
             assert_eq!(disturbed.steps(), 3, "{name}");
         }
+    }
+}
+
+/// Else the next step would bring the old weights back.
+#[test]
+fn without_the_check_a_nan_reaches_the_master_and_the_weights() {
+    for (name, recipe, _) in spectra_core::optimizer::Method::presets() {
+        let config = Config::new(recipe).check_finite(false);
+        let spec = ParameterSpec { weights: Weights::Master, ..spec("mlp", 12, 20, Rule::Spectral) };
+        let mut optimizer = Optimizer::new(Dense::<f64>::new(), config, [spec]).expect("valid");
+        let mut x = random(1, 12, 20);
+        for (at, bad) in [None, Some(f64::NAN), None].into_iter().enumerate() {
+            let mut g = random(10 + at as u64, 12, 20);
+            if let Some(bad) = bad {
+                g.values_mut()[7] = bad;
+            }
+            optimizer.step(&mut [(&mut x, &g)]).expect("nobody asked");
+        }
+        let master = optimizer.state(0).and_then(|block| block.state.get(MASTER)).expect("kept");
+        assert!(x.values()[7].is_nan() && master.values()[7].is_nan(), "{name}");
+        let nan = |matrix: &M| matrix.values().iter().map(|x| x.is_nan()).collect::<Vec<_>>();
+        assert_eq!(nan(&x), nan(master), "{name}");
+        assert_eq!(optimizer.steps(), 3, "{name}");
     }
 }
