@@ -162,7 +162,7 @@ pub(super) fn add_mapped<B: Backend>(
             workspace.give(out);
         }
         Mapped::Shaped(shaped) => {
-            (info.one_sweep, info.energy) = (Some(shaped.one_sweep), shaped.energy.clone());
+            (info.one_sweep, info.energy) = (shaped.one_sweep, shaped.energy.clone());
             match &shaped.correction {
                 Some((left, right)) => weights.low_rank_add(decay.into(), alpha, direction, left, right)?,
                 None => weights.scale_add(decay.into(), alpha, direction)?,

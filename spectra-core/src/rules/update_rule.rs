@@ -70,8 +70,9 @@ impl StepRates {
 /// What a step found out without waiting for the device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepInfo<S> {
-    /// Tail shrink: whether the subspace took one pass over the momentum. `Some(false)` when the columns of
-    /// `M V` were too ill-conditioned for it and the stable form was used.
+    /// Tail shrink: whether the subspace took one pass over the momentum. `Some(false)`: it fell back to the stable form,
+    /// because the columns of `M V` were too ill-conditioned. Filled wherever the small factors are the host's, as in candle on
+    /// every device; `None` on CUDA, where the device decides and the host is not told.
     pub one_sweep: Option<bool>,
     /// Tail shrink: how the energy of the momentum is divided.
     pub energy: Option<Energy<S>>,

@@ -118,7 +118,8 @@ fn tensors_of_ones_own_are_checked_against_their_description() -> TestResult {
 
     let key = StateDescription::key("mlp", "momentum");
     type Tensor = Option<(Vec<usize>, Vec<f64>)>;
-    let cases: [(&str, &dyn Fn(Vec<f64>) -> Tensor); 4] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(Vec<f64>) -> Tensor);
+    let cases: [Case<'_>; 4] = [
         ("missing", &|_| None),
         ("shape", &|values| Some((vec![20, 12], values))),
         ("shape", &|values| Some((vec![240], values))),

@@ -50,7 +50,7 @@ pub(super) fn iterate<E: CudaElement>(
         squares = Some(normalize(&w, v)?);
     }
     qr.release(workspace);
-    Ok(Subspace { u: p, w, scale: 1.0, norm_squared, blind: false, one_sweep: false, squares })
+    Ok(Subspace { u: p, w, scale: 1.0, norm_squared, blind: false, one_sweep: None, squares })
 }
 
 /// `orthonormalize` in six launches, whatever the columns.

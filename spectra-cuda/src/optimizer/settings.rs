@@ -67,7 +67,8 @@ impl<E: CudaElement> Optimizer<E> {
     }
 
     /// What the last step of a parameter, or of a [block](spectra_core::optimizer::plan::Block) of one, did: update RMS, captured energy, the factor of
-    /// the norm clip; numbers of the device are copied when they are asked for. `None` if it took no part in the step, or reports
+    /// the norm clip; numbers of the device are copied when they are asked for. Whether a tail shrink
+    /// [fell back](spectra_core::rules::StepInfo::one_sweep) to its stable form the device does not tell. `None` if it took no part in the step, or reports
     /// are not [kept](Self::keep_reports).
     ///
     /// # Errors

@@ -165,6 +165,7 @@ pub(crate) fn reports_of_blocks() -> Outcome {
         ensure((found - rms).abs() <= 2.0 * 6e-8 / 1e-2, format!("{name}: {found}, not {rms}"))?;
         let energy = report.info.energy.as_ref().ok_or("no energy")?.captured()?;
         ensure(energy > 0.0 && energy < 1.0, format!("{name}: captured {energy}"))?;
+        ensure(report.info.one_sweep.is_none(), "the host is not told of fallbacks")?;
         ensure(report.gradient_scale.is_some(), "the norm of such a gradient is clipped")?;
     }
     ensure(optimizer.report("w").is_err(), "no block has the name of the whole")?;
