@@ -10,6 +10,10 @@ use alloc::vec::Vec;
 pub const MOMENTUM: &str = "momentum";
 /// Second moment: an average of squares.
 pub const SECOND_MOMENT: &str = "second_moment";
+/// Average of squares of the mapped direction, of its rows, columns or entries.
+pub const MAPPED_SECOND_MOMENT: &str = "mapped_second_moment";
+/// The norm that weights on a sphere keep, 1 x 1.
+pub const RADIUS: &str = "radius";
 /// AdEMAMix's slow momentum.
 pub const SLOW_MOMENTUM: &str = "slow_momentum";
 /// MARS's gradient of the step before.

@@ -163,11 +163,29 @@ presets! {
     preset_ademamix "ademamix" "a slow momentum that starts with the fast one.";
     preset_mars "mars" "the corrected gradient kept in the gradient's place.";
     preset_sgd_m "sgd-m" "an averaged momentum.";
+    preset_lion "lion" "the momentum's beta in the blend.";
+    preset_scion "scion" "a ratio that is kept from 1.";
+    preset_scion_unconstrained "scion-unconstrained" "decay where there is none.";
 }
 
 /// Those that the checks of the golden data hold against their own programs; they have no reference beside these.
 #[cfg(test)]
-const GOLDEN: &[&str] = &["adamw-cautious", "dion", "dion2", "dion3", "soap", "shampoo"];
+const GOLDEN: &[&str] = &[
+    "adamw-cautious",
+    "adam-hyperball",
+    "lion-cautious",
+    "muon-polar-express",
+    "muon-hyperball",
+    "normuon",
+    "adamuon",
+    "polargrad",
+    "polargrad-first",
+    "dion",
+    "dion2",
+    "dion3",
+    "soap",
+    "shampoo",
+];
 
 #[cfg(test)]
 mod tests {

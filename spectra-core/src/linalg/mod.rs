@@ -1,6 +1,7 @@
 //! Linear algebra by matrix products and small host factorisations.
 
 mod bootstrap;
+mod coefficients;
 mod deflation;
 mod eigen;
 mod gram_schmidt;
@@ -19,6 +20,7 @@ mod small;
 mod workspace;
 
 pub(crate) use bootstrap::write_random;
+pub use coefficients::Published;
 pub(crate) use deflation::{Directions, MAX_DEFLATED};
 pub use gram_schmidt::gram_schmidt;
 pub use inverse_sqrt::InverseSqrt;

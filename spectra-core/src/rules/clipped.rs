@@ -51,7 +51,7 @@ impl<R, M> Clipped<R, M> {
 
 impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M> {
     fn signature(&self) -> String {
-        format!("{} + {}", self.rule.signature(), self.map.name())
+        format!("{} + {}", self.rule.signature(), self.map.signature())
     }
 
     fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {

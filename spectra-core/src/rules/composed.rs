@@ -63,7 +63,7 @@ pub(super) struct Parts<'a, B: Backend> {
 
 impl<B: Backend> Parts<'_, B> {
     pub(super) fn signature(&self) -> String {
-        format!("{} + {}", self.direction.name(), self.map.name())
+        format!("{} + {}", self.direction.name(), self.map.signature())
     }
 
     pub(super) fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
@@ -150,7 +150,7 @@ pub(super) fn add_mapped<B: Backend>(
         Some(scale) => (scale, None),
         None => {
             let update = Update { direction, mapped: &mapped, shape };
-            (1.0, Some(scale.of_update(&update, workspace.backend())?))
+            (1.0, Some(scale.of_update(&update, workspace)?))
         }
     };
     let alpha = Coefficient { factor: step * of_shape, scalar: measured.as_ref() };

@@ -72,7 +72,7 @@ impl Dion2 {
             ..Polar::POLAR_EXPRESS
         },
         norm: None,
-        scale: StepScale::Ratio,
+        scale: StepScale::RATIO,
         weight_decay: 0.01,
     };
 

@@ -1,7 +1,8 @@
 //! A method: the rule of a configuration, as data.
 
 use super::{
-    Cautious, Dion, Dion2, Dots, GradientLimits, Recipe, Shampoo, Soap, StepInfo, StepRates, UpdateRule,
+    Cautious, Dion, Dion2, Dots, GradientLimits, Hyperball, Recipe, Shampoo, Soap, StepInfo, StepRates,
+    UpdateRule,
 };
 use crate::backend::{Backend, Element, Gradient, Result};
 use crate::dense::Dense;
@@ -75,6 +76,8 @@ macro_rules! whole_rules {
 whole_rules! {
     /// A recipe with cautious weight decay.
     Cautious(Cautious<Recipe>);
+    /// A recipe's updates on a sphere.
+    Hyperball(Hyperball<Recipe>);
     /// Dion, with error feedback.
     Dion(Dion);
     /// Dion2, and Dion3.

@@ -3,7 +3,7 @@
 //! An [`UpdateRule`] says which buffers it keeps and how a step changes weights and buffers. Nearly all are compositions of a
 //! [direction](crate::directions), a [map](crate::maps) and a [scale](crate::scales): [`Composed`] for parts of any type,
 //! [`Recipe`] for those of this library as data. [`Clipped`] clips the update of any other rule, [`Cautious`] decays its weights only
-//! where the step does so, too. A [`Method`] is a recipe or a whole rule of this library as data, whose [presets](Method::presets) are rows of
+//! where the step does so, too, [`Hyperball`] keeps them on a sphere. A [`Method`] is a recipe or a whole rule of this library as data, whose [presets](Method::presets) are rows of
 //! one table. A rule that is no composition is a type with three methods:
 //!
 //! ```
@@ -69,6 +69,7 @@ mod dion;
 mod dion2;
 #[cfg(feature = "serde")]
 mod form;
+mod hyperball;
 mod master;
 mod method;
 mod presets;
@@ -85,6 +86,7 @@ pub use clipped::Clipped;
 pub use composed::Composed;
 pub use dion::{Dion, DionQr, DionRank, DionSide};
 pub use dion2::{Dion2, SliceAxis, SliceNorm};
+pub use hyperball::Hyperball;
 pub use master::{Master, Rounding};
 pub use method::{Method, WholeRule};
 pub(crate) use range::non_finite;

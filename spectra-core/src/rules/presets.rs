@@ -1,10 +1,10 @@
 //! The presets: one row each.
 
-use super::{Cautious, Dion, Dion2, DionRank, Method, Recipe, Shampoo, Soap, WholeRule};
+use super::{Cautious, Dion, Dion2, DionRank, Hyperball, Method, Recipe, Shampoo, Soap, WholeRule};
 use crate::backend::{Error, ErrorKind, Result};
-use crate::directions::{AdEmaMix, Adam, Direction, Mars, Momentum, Signum};
+use crate::directions::{AdEmaMix, Adam, Direction, Lion, Mars, Momentum, PolarFirst, Signum};
 use crate::linalg::Polar;
-use crate::maps::{HardClip, SoftClip, SpectralMap, TailShrink};
+use crate::maps::{HardClip, SecondMoment, SoftClip, SpectralMap, TailShrink};
 use crate::scales::StepScale;
 
 /// Name, method, source of the defaults.
@@ -13,6 +13,14 @@ type Row = (&'static str, Method, &'static str);
 /// Direction, spectral map, step scale, weight decay.
 const fn recipe(direction: Direction, map: SpectralMap, scale: StepScale, weight_decay: f64) -> Method {
     Method::Recipe(Recipe { direction, map, scale, weight_decay })
+}
+
+const fn cautious(rule: Recipe) -> Method {
+    Method::Whole(WholeRule::Cautious(Cautious::new(rule)))
+}
+
+const fn hyperball(rule: Recipe) -> Method {
+    Method::Whole(WholeRule::Hyperball(Hyperball::new(rule)))
 }
 
 /// 2603.14315: c = 10, wd = 0.1, scale sqrt(max(1, m / n)).
@@ -25,6 +33,20 @@ const ADAMW: Recipe = Recipe {
     map: SpectralMap::Identity,
     scale: StepScale::One,
     weight_decay: 0.01,
+};
+const LION: Recipe = Recipe { direction: Direction::Lion(Lion::PAPER), weight_decay: 0.0, ..ADAMW };
+const ADAM: Recipe = Recipe { weight_decay: 0.0, ..ADAMW };
+const MOMENTUM: Direction = Direction::Momentum(Momentum::muon(0.95));
+const AVERAGED: Momentum = Momentum { mu: 0.95, nesterov: false, averaged: true };
+const EXACT: SpectralMap = SpectralMap::Orthogonalize(Polar::EXACT);
+const NORMUON: SpectralMap = SpectralMap::Normalized { polar: Polar::MUON, moment: SecondMoment::NORMUON };
+const ADAMUON: SpectralMap = SpectralMap::Normalized { polar: Polar::MUON, moment: SecondMoment::ADAMUON };
+/// Scion's momentum 0.1 is one minus ours; 50 is its authors' radius of hidden layers.
+const SCION: Recipe = Recipe {
+    direction: Direction::Momentum(Momentum { mu: 0.9, ..AVERAGED }),
+    map: MUON,
+    scale: StepScale::RmsOperator { radius: 50.0 },
+    weight_decay: 1.0,
 };
 
 /// All presets.
@@ -44,12 +66,34 @@ const PRESETS: &[Row] = &[
         "KellerJordan/Muon: five quintic steps, Nesterov"),
     ("d-muon", recipe(Direction::Momentum(Momentum::muon(0.95)), MUON, StepScale::MaxDimension { factor: 0.2 }, 0.1),
         "Liu et al. 2025 (2502.16982): 0.2 sqrt(max(m, n))"),
+    ("muon-polar-express", recipe(MOMENTUM, SpectralMap::Orthogonalize(Polar::POLAR_EXPRESS_SHORT), StepScale::AspectRatio, 0.0),
+        "modded-nanogpt, microsoft/dion: five steps of 2505.16932"),
+    ("muon-hyperball", hyperball(Recipe { direction: MOMENTUM, map: MUON, scale: StepScale::One, weight_decay: 0.0 }),
+        "2606.16899; NVIDIA's MuonHyperball but for its one radius"),
+    ("normuon", recipe(MOMENTUM, NORMUON, StepScale::AspectRatio, 0.0),
+        "zichongli5/NorMuon (2510.05491): b2 0.95 of the rows"),
+    ("adamuon", recipe(Direction::Signum(SIGNUM), ADAMUON, StepScale::MatchNorm { rms: 0.2, eps: 1e-8 }, 0.01),
+        "Chongjie-Si/AdaMuon (2507.11005): sign first, b2 0.95 of the entries"),
+    ("polargrad", recipe(Direction::Momentum(AVERAGED), EXACT, StepScale::InnerProduct, 0.0),
+        "timlautk/polargrad (2505.21799), momentum first, its factor to the end"),
+    ("polargrad-first", recipe(Direction::PolarFirst(PolarFirst { mu: 0.95, polar: Polar::EXACT }), SpectralMap::Identity, StepScale::One, 0.0),
+        "timlautk/polargrad (2505.21799), polar factor first"),
+    ("scion", Method::Recipe(SCION),
+        "LIONS-EPFL/scion (2502.07529), constrained: weight decay 1, radius 50 of hidden layers"),
+    ("scion-unconstrained", Method::Recipe(Recipe { weight_decay: 0.0, ..SCION }),
+        "LIONS-EPFL/scion (2502.07529), unconstrained"),
     ("adamw-post-orth", recipe(Direction::Adam(Adam::PYTORCH), MUON, StepScale::AspectRatio, 0.1),
         "2603.14315, appendix F.3 (AdamW-Post-Orth)"),
     ("adamw", Method::Recipe(ADAMW),
         "Loshchilov and Hutter 2019; PyTorch's defaults"),
-    ("adamw-cautious", Method::Whole(WholeRule::Cautious(Cautious::new(ADAMW))),
+    ("adamw-cautious", cautious(ADAMW),
         "Chen et al. 2025 (2510.12402) on PyTorch's AdamW"),
+    ("adam-hyperball", hyperball(ADAM),
+        "2606.16899, AdamH: our reading of the formula, no program of the authors was run"),
+    ("lion", Method::Recipe(LION),
+        "Chen et al. 2023 (2302.06675), google/automl: 0.9, 0.99"),
+    ("lion-cautious", cautious(Recipe { weight_decay: 0.1, ..LION }),
+        "microsoft/dion: Lion with 2510.12402's decay; 0.1 is ours"),
     ("dion", Method::Whole(WholeRule::Dion(Dion { rank: DionRank::Fraction { fraction: 0.25, multiple_of: 1 }, ..Dion::REFERENCE })),
         "Ahn et al. 2025 (2504.05295), dion_reference.py; the rank fraction 0.25 is ours"),
     ("dion2", Method::Whole(WholeRule::Dion2(Dion2::PAPER)),

@@ -43,7 +43,7 @@ pub fn golden_dion2<B: Backend>(subject: &Subject<B>) -> Outcome {
                 false => None,
             },
             scale: match case.hyper_text("adjust_lr")? {
-                "spectral_norm" => StepScale::Ratio,
+                "spectral_norm" => StepScale::RATIO,
                 "rms_norm" => StepScale::MaxDimension { factor: 0.2 },
                 other => return Err(Failure::Suite { reason: format!("{name}: no scale {other}") }),
             },
