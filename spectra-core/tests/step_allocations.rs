@@ -58,9 +58,11 @@ fn calls_per_step(config: Config, steps: u64) -> Result<Vec<usize>, Error> {
 #[test]
 fn every_preset_stops_allocating() {
     for (name, method, _) in Method::presets() {
-        let calls = calls_per_step(Config::new(method).clip_norm(1.0), 6).expect(name);
+        let calls = calls_per_step(Config::new(method).clip_norm(1.0), 24).expect(name);
         assert!(calls[0] > 0, "{name}: the counter does not count");
-        assert_eq!(calls[1..], [0; 5], "{name}: {calls:?}");
+        // Their bases and roots are first made anew at the tenth step, or the tenth after the first.
+        let warm = if ["soap", "shampoo"].contains(&name) { 11 } else { 1 };
+        assert!(calls[warm..].iter().all(|calls| *calls == 0), "{name}: {calls:?}");
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub use crate::golden::peers::{
     golden_adamuon, golden_cautious, golden_dion, golden_dion2, golden_hyperball, golden_lion,
-    golden_normuon, golden_polar_express, golden_polargrad, golden_scion, golden_shampoo, golden_soap,
+    golden_normuon, golden_polar_express, golden_polargrad, golden_qdwh, golden_scion, golden_shampoo,
+    golden_soap,
 };

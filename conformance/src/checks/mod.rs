@@ -17,6 +17,7 @@ pub mod hard_clip;
 pub mod inverse_sqrt;
 pub mod optimizer;
 pub mod orthonormalize;
+pub mod peers;
 pub mod polar;
 pub mod power_iteration;
 pub mod presets;

@@ -31,7 +31,7 @@ macro_rules! __with_all_checks {
                 low_rank_add low_rank_add_non_finite low_rank_add_large low_rank_add_every_rank empty_fused
             }
             small_factors {
-                cholesky_inverse column_normalizer diagonalizer small_factor_dead_columns small_factor_range
+                cholesky_inverse column_normalizer diagonalizer eigenvectors sorter small_factor_dead_columns small_factor_range
                 gram_schmidt gram_schmidt_dependent seed_zero_columns
             }
             shapes { shape_errors shape_errors_of_fused shape_errors_of_rules length_errors }
@@ -67,9 +67,10 @@ macro_rules! __with_all_checks {
             }
             gradient_range { dot_range max_abs_range entrywise_factor_range norm_clip_range gradient_too_large }
             golden { golden_power_iteration golden_spectra_step golden_adamw }
+            peers { dion_feedback soap_in_the_identity_basis shampoo_of_rank_one }
             golden_peers {
                 golden_adamuon golden_cautious golden_dion golden_dion2 golden_hyperball golden_lion golden_normuon golden_polar_express
-                golden_polargrad golden_scion golden_shampoo golden_soap
+                golden_polargrad golden_qdwh golden_scion golden_shampoo golden_soap
             }
         }
     };

@@ -34,6 +34,19 @@ factor_bug!(Increasing, "eigenvalues in increasing order", Diagonalizer, |out, k
     Ok(info)
 });
 
+factor_bug!(IncreasingEigenvectors, "eigenvectors in increasing order", EIGENVECTORS, |out, k, info| {
+    if k > 0 {
+        out.values_mut().chunks_exact_mut(k).for_each(<[E]>::reverse);
+    }
+    Ok(info)
+});
+
+factor_bug!(TransposedSorter, "the inverse permutation", Sorter, |out, k, info| {
+    let transposed = DenseMatrix::from_fn(k, k, |i, j| out.values()[j * k + i]);
+    *out = transposed;
+    Ok(info)
+});
+
 factor_bug!(UncountedDead, "dead columns that are not counted", CholeskyInverse, |_out, _k, info| Ok(
     info.map(|info| SmallInfo { dead: 0, ..info })
 ));

@@ -13,6 +13,7 @@ mod norm;
 mod orthonormalize;
 mod polar;
 mod power_iteration;
+mod qdwh;
 mod random;
 mod scratch;
 mod sixteen_bits;
@@ -35,6 +36,7 @@ pub use orthonormalize::{Orthonormalization, orthonormalize, orthonormalize_by_g
 pub use polar::{GramForm, Normalization, Polar};
 pub(crate) use power_iteration::safe_scale;
 pub use power_iteration::{PowerIteration, Subspace, SubspaceForm};
+pub use qdwh::Qdwh;
 pub use random::{seed_zero_columns, uniform};
 pub use scratch::Scratch;
 pub use sixteen_bits::SixteenBits;

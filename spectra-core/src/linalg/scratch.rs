@@ -73,8 +73,11 @@ impl<E: Element> Scratch<E> {
         }
         if let SmallFactor::Eigen { ridge, power } = factor {
             let (lambda, order) = rest[..2 * k].split_at_mut(k);
-            let vector = |i: usize, j: usize| vectors[i * k + j];
-            super::eigen::assemble((ridge, power), vector, lambda, order, &mut self.values[..k * k]);
+            // As rows.
+            for (i, row) in vectors.chunks_exact(k).enumerate() {
+                row.iter().enumerate().for_each(|(j, x)| gram[j * k + i] = *x);
+            }
+            super::eigen::assemble((ridge, power), gram, lambda, order, &mut self.values[..k * k]);
             return Some(SmallInfo { dead: 0, condition: 1.0 });
         }
         let info = factor.examine::<E>(k, gram, &mut rest[..k]);

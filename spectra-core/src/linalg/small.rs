@@ -20,7 +20,8 @@ pub enum SmallFactor {
     /// `V diag((lambda_j + shift)^power)` of a symmetric `C = V diag(lambda) V^T`, definite or not, with decreasing eigenvalues
     /// and `shift = ridge + max(0, -smallest eigenvalue)`: times its own transpose `(C + shift I)^(2 power)`. `V` itself for the power
     /// 0. Eigenvalues have the absolute accuracy `eps max |lambda|`. By two-sided Jacobi rotations; large ones by faer's
-    /// solver, where that feature is on. A NaN or an infinity makes all entries NaN.
+    /// solver, where that feature is on. In V unit vectors made orthogonal to the others stand for the eigenvectors of
+    /// eigenvalues that are rounding errors, so that V does not depend on them. A NaN or an infinity makes all entries NaN.
     Eigen {
         /// Added to the eigenvalues; positive where the power is negative.
         ridge: f64,
@@ -112,7 +113,7 @@ impl SmallFactor {
             }
             Self::Eigen { ridge, power } => {
                 eigen::rotate(k, c, out, length);
-                eigen::assemble((ridge, power), |i, j| out[j * k + i], length, order, values);
+                eigen::assemble((ridge, power), out, length, order, values);
                 return nothing_found;
             }
             // Above.

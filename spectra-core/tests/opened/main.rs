@@ -6,6 +6,7 @@ mod blocks;
 mod changed;
 mod groups;
 mod own;
+mod peers;
 mod reports;
 mod scheduled;
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use spectra_core::linalg::{Normalization, Polar, Schedule, Steps};
-use spectra_core::maps::{AlphaBound, HardClip, SoftClipMethod, SpectralMap};
+use spectra_core::maps::{AlphaBound, Guard, HardClip, SecondMoment, SoftClipMethod, SpectralMap};
 use spectra_core::optimizer::{Config, PreClip, Recipe};
 
 /// What a setting may be.
@@ -127,6 +127,15 @@ fn hard_clip(config: &mut Config, set: impl Fn(&mut HardClip)) -> bool {
     true
 }
 
+fn second_moment(config: &mut Config, set: impl Fn(&mut SecondMoment)) -> bool {
+    let Some(Recipe { map: SpectralMap::Normalized { moment, .. }, .. }) = config.spectral.recipe_mut()
+    else {
+        return false;
+    };
+    set(moment);
+    true
+}
+
 /// The fixed method with these; the authors' otherwise.
 fn fixed(method: &mut SoftClipMethod, set: impl Fn(&mut Schedule, &mut usize, &mut f64)) {
     if !matches!(method, SoftClipMethod::Fixed { .. }) {
@@ -188,6 +197,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ("cushion", "spectra-adamw", |c, x| soft_clip(c, |m| fixed(m, |s, _, _| guarded(s, |_, cushion| *cushion = x))), Domain::Closed(0.0, 1.0)),
     ("tolerance", "frank-wolfe", |c, x| hard_clip(c, |clip| clip.tolerance = Some(x)), Domain::Open),
     ("slack", "frank-wolfe", |c, x| hard_clip(c, |clip| clip.slack = x), Domain::Share),
+    ("mu", "polargrad-first", |c, x| built(c, |c| c.momentum(x)), Domain::Memory),
+    ("beta1", "lion", |c, x| built(c, |c| c.beta1(x)), Domain::Memory),
+    ("beta2", "lion-cautious", |c, x| built(c, |c| c.beta2(x)), Domain::Memory),
+    ("radius", "scion", |c, x| built(c, |c| c.radius(x)), Domain::Factor),
+    ("rms", "adamuon", |c, x| built(c, |c| c.rms(x)), Domain::Factor),
+    ("eps", "adamuon", |c, x| built(c, |c| c.rms_eps(x)), Domain::Size),
+    ("beta2", "normuon", |c, x| second_moment(c, |m| m.beta2 = x), Domain::Memory),
+    ("guard", "normuon", |c, x| second_moment(c, |m| m.guard = Guard::Added { eps: x }), Domain::Size),
+    ("guard", "adamuon", |c, x| second_moment(c, |m| m.guard = Guard::Clamped { eps: x }), Domain::Size),
+    ("norm", "normuon", |c, x| second_moment(c, |m| m.norm = Some(Guard::Clamped { eps: x })), Domain::Size),
     ("lower", "muon", |c, x| polar(c, |p| p.lower = x), Domain::Share),
     ("steps", "muon", |c, x| polar(c, |p| p.steps = Steps::Fixed(x as usize)), Domain::Count(0, 100)),
     ("tolerance", "muon", |c, x| polar(c, |p| p.steps = Steps::Auto { tolerance: x }), Domain::Open),

@@ -89,3 +89,41 @@ fn coupled<B: Backend>(
     workspace.give(scaled);
     out.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &factor), a)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dense::{Dense, DenseMatrix};
+    use crate::linalg::uniform;
+
+    /// The coupled iteration finds what the eigenvectors of the same matrix with the same ridge find.
+    #[test]
+    fn both_ways() {
+        let (k, ridge) = (7, 1e-3);
+        let half = DenseMatrix::from_fn(k, 4, |i, j| uniform(7, i, j));
+        let mut a = DenseMatrix::from_fn(k, k, |_, _| 0.0);
+        a.gemm(Coefficient::ZERO, Coefficient::ONE, &half, Op::Plain, &half, Op::Transposed).unwrap();
+        let size = a.dot(&a).unwrap().sqrt();
+        let workspace = &mut Workspace::new(Dense::<f64>::new());
+        for p in [0.25, 0.5] {
+            let coupled = InverseRoot::Coupled { ridge }.of(&a, (p, 1.0), 1e-12, workspace).unwrap();
+            let eigen = InverseRoot::Eigen.of(&a, (p, 1.0), ridge * size, workspace).unwrap();
+            // eps / ridge = 2e-13 of the largest entry, and as much for each of the two roots and the four unit vectors.
+            let largest = eigen.max_abs().unwrap();
+            let off = coupled.values().iter().zip(eigen.values()).map(|(x, y)| (x - y).abs());
+            assert!(off.fold(0.0, f64::max) < 2e-12 * largest, "p = {p}");
+        }
+    }
+
+    /// Of a zero matrix: that of eps.
+    #[test]
+    fn a_zero_matrix_has_eps() {
+        let a = DenseMatrix::from_fn(2, 2, |_, _| 0.0);
+        let workspace = &mut Workspace::new(Dense::<f64>::new());
+        for root in [InverseRoot::Eigen, InverseRoot::Coupled { ridge: 1.0 }] {
+            let root = root.of(&a, (0.25, 1.0), 1.0 / 16.0, workspace).unwrap();
+            let off = root.values().iter().zip([2.0, 0.0, 0.0, 2.0]).map(|(x, y)| (x - y).abs());
+            assert!(off.fold(0.0, f64::max) < 1e-14);
+        }
+    }
+}
