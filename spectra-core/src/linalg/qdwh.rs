@@ -2,7 +2,7 @@
 
 use super::{Info, SmallFactor, Workspace, gram_schmidt, tiny};
 use crate::backend::{
-    Backend, Coefficient, Element, Matrix, Op, Result, Scalar, ScalarOp, check_same, domain, require,
+    Backend, Coefficient, Element, Fused, Matrix, Op, Result, Scalar, ScalarOp, check_same, domain, require,
 };
 use crate::maps::{MapRule, Moment};
 
