@@ -10,6 +10,7 @@ use spectra_core::backend::{Backend, Element, Error, ErrorKind, Result};
 use spectra_core::optimizer::{
     Missing, RestoreOptions, Restored, STATE_VERSION, SavedRun, Snapshot, SnapshotReader, StateHeader,
 };
+use std::path::Path;
 
 impl Hybrid {
     /// The whole state, copied to the host: `f32`, or `f64` for a module of that type. Buffers are `out x in` whatever way burn
@@ -74,6 +75,47 @@ impl Hybrid {
     ) -> Result<Restored> {
         let header = snapshot.header();
         self.restore(header, options, Host { header, reader: SnapshotReader::new(snapshot)? })
+    }
+}
+
+impl Hybrid {
+    /// Writes the state to a safetensors file, which candle's, CUDA's and the core's optimizers load, too; burn's own records are
+    /// written by [`save`](Self::save). Whoever kills the process leaves the old file whole, or the new one.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot); those of the file system, with the path.
+    pub fn save_safetensors(&self, path: impl AsRef<Path>) -> Result<()> {
+        if self.is_double() { self.snapshot::<f64>()?.save(path) } else { self.snapshot::<f32>()?.save(path) }
+    }
+
+    /// Restores what [`save_safetensors`](Self::save_safetensors) wrote, here or in another framework.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); a file that is no safetensors file.
+    pub fn load_safetensors(&mut self, path: impl AsRef<Path>) -> Result<Restored> {
+        self.load_safetensors_with(path, &RestoreOptions::default())
+    }
+
+    /// [`load_safetensors`](Self::load_safetensors) into a module that has changed; see [`load_with`](Self::load_with).
+    ///
+    /// # Errors
+    /// As [`load_safetensors`](Self::load_safetensors).
+    pub fn load_safetensors_with(
+        &mut self,
+        path: impl AsRef<Path>,
+        options: &RestoreOptions<'_>,
+    ) -> Result<Restored> {
+        if self.is_double() {
+            self.load_snapshot_with(&Snapshot::<f64>::load(path)?, options)
+        } else {
+            self.load_snapshot_with(&Snapshot::<f32>::load(path)?, options)
+        }
+    }
+
+    /// Whether all that is trained is f64.
+    fn is_double(&self) -> bool {
+        let mut trained = self.members.iter().filter(|member| member.assigned.is_some());
+        trained.all(|member| member.found.dtype == DType::F64)
     }
 }
 

@@ -252,12 +252,21 @@ fn blocks_go_to_the_core_and_back_by_their_names() {
     let plan = builder().build([("weight", [24, 10])]).unwrap();
     let config = Config::preset("spectra").unwrap();
     let mut core: Optimizer<Dense<f64>> = Optimizer::new(Dense::new(), config, plan.parameters()).unwrap();
-    core.load_snapshot(&snapshot).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (folder.path().join("burn"), folder.path().join("core"));
+    optimizer.save_safetensors(&here).unwrap();
+    core.load(&here).unwrap();
     let momentum: Option<&DenseMatrix<f64>> = core.state(1).and_then(|block| block.state.get(MOMENTUM));
     assert_eq!(momentum.unwrap().values(), values(optimizer.buffer("weight[k]", MOMENTUM).unwrap().unwrap()));
 
     let mut again = Hybrid::new(&self::config(), &model, &builder()).unwrap();
-    again.load_snapshot(&core.snapshot().unwrap()).unwrap();
+    core.save(&there).unwrap();
+    assert_eq!(
+        std::fs::read(&here).unwrap(),
+        std::fs::read(&there).unwrap(),
+        "the same state, the same file"
+    );
+    again.load_safetensors(&there).unwrap();
     let (one, other) = (step(&mut optimizer, model.clone(), 3), step(&mut again, model, 3));
     assert_eq!(values(one.weight.val()), values(other.weight.val()), "the same bits");
 }
