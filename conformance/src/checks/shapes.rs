@@ -62,8 +62,13 @@ pub fn shape_errors<B: Backend>(subject: &Subject<B>) -> Outcome {
     }
 
     for (target, gram) in [((K, K), (K + 1, K + 1)), ((K, K + 1), (K, K + 1)), ((M, M), (K, K))] {
-        for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer]
-        {
+        for factor in [
+            SmallFactor::CholeskyInverse,
+            SmallFactor::ColumnNormalizer,
+            SmallFactor::Diagonalizer,
+            SmallFactor::EIGENVECTORS,
+            SmallFactor::Sorter,
+        ] {
             refuse.call("small_factor", &[target], &[gram], |out, x| {
                 out[0].small_factor(factor, &x[0], &mut Scratch::new()).map(drop)
             })?;

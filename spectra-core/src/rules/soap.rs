@@ -24,8 +24,8 @@ pub(super) const RIGHT_GRAM: &str = "right_gram";
 /// rest of the basis is completed by random columns. An axis longer than [`max_dim`](Self::max_dim) is not rotated, nor is a
 /// vector, which is Adam's.
 ///
-/// State: `2 mn + 2 m^2 + 2 n^2` numbers. Flops: `8 mn (m + n)`, and about `9 (m^3 + n^3)` when a basis is refreshed. **Waits** for a
-/// device at the first call (eigenvectors) and at a refresh (the order). Source: arXiv 2409.11321, github.com/nikhilvyas/SOAP.
+/// State: `2 mn + 2 m^2 + 2 n^2` numbers. Flops: `8 mn (m + n)`, and about `9 (m^3 + n^3)` when a basis is refreshed. After
+/// the first call and the first refresh nothing is allocated. **Waits** for a device at the first call (eigenvectors) and at a refresh (the order). Source: arXiv 2409.11321, github.com/nikhilvyas/SOAP.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -92,12 +92,10 @@ impl<B: Backend> UpdateRule<B> for Soap {
     fn buffers(&self, (m, n): (usize, usize)) -> Vec<BufferSpec> {
         let mut buffers = [MOMENTUM, SECOND_MOMENT].map(|name| BufferSpec::zeros(name, (m, n))).to_vec();
         let (left, right) = self.axes((m, n));
-        for (side, k) in
-            [(left, (LEFT, m)), (right, (RIGHT, n))].into_iter().filter_map(|(has, of)| has.then_some(of))
-        {
-            buffers
-                .extend([BufferSpec::zeros(side.gram, (k, k)), BufferSpec::made_by_rule(side.basis, (k, k))]);
-        }
+        let sides = [(left, m, LEFT), (right, n, RIGHT)];
+        let sides = sides.iter().filter(|(has, ..)| *has);
+        buffers.extend(sides.clone().map(|(_, k, side)| BufferSpec::zeros(side.gram, (*k, *k))));
+        buffers.extend(sides.map(|(_, k, side)| BufferSpec::made_by_rule(side.basis, (*k, *k))));
         buffers
     }
 

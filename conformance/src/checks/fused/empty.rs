@@ -59,7 +59,13 @@ pub fn empty_fused<B: Backend>(subject: &Subject<B>) -> Outcome {
             judge.require(holds, format_args!("gemm_symmetric over an empty inner extent, beta = {beta}"))?;
         }
     }
-    for factor in [SmallFactor::CholeskyInverse, SmallFactor::ColumnNormalizer, SmallFactor::Diagonalizer] {
+    for factor in [
+        SmallFactor::CholeskyInverse,
+        SmallFactor::ColumnNormalizer,
+        SmallFactor::Diagonalizer,
+        SmallFactor::EIGENVECTORS,
+        SmallFactor::Sorter,
+    ] {
         let (mut out, gram) =
             (subject.upload(&HostMatrix::zeros(0, 0))?, subject.upload(&HostMatrix::zeros(0, 0))?);
         let dead = out.small_factor(factor, &gram, &mut Scratch::new())?.map_or(0, |info| info.dead);

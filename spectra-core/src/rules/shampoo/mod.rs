@@ -120,11 +120,10 @@ impl<B: Backend> UpdateRule<B> for Shampoo {
             buffers.push(BufferSpec::zeros(SECOND_MOMENT, (m, n)));
         }
         let (left, right) = self.axes((m, n));
-        for (has, k, gram, root) in [(left, m, LEFT_GRAM, LEFT_ROOT), (right, n, RIGHT_GRAM, RIGHT_ROOT)] {
-            if has {
-                buffers.extend([BufferSpec::zeros(gram, (k, k)), BufferSpec::made_by_rule(root, (k, k))]);
-            }
-        }
+        let sides = [(left, m, LEFT_GRAM, LEFT_ROOT), (right, n, RIGHT_GRAM, RIGHT_ROOT)];
+        let sides = sides.iter().filter(|(has, ..)| *has);
+        buffers.extend(sides.clone().map(|(_, k, gram, _)| BufferSpec::zeros(gram, (*k, *k))));
+        buffers.extend(sides.map(|(_, k, _, root)| BufferSpec::made_by_rule(root, (*k, *k))));
         buffers
     }
 
@@ -196,7 +195,9 @@ impl<B: Backend> UpdateRule<B> for Shampoo {
                 for (gram, root) in [(LEFT_GRAM, LEFT_ROOT), (RIGHT_GRAM, RIGHT_ROOT)] {
                     if let Some(gram) = state.get(gram) {
                         let made = self.root.of(gram, how, self.eps, workspace)?;
-                        state.put(root, made).into_iter().for_each(|old| workspace.give(old));
+                        let [place] = state.zeros([root], &made, workspace.backend())?;
+                        place.copy_from(&made)?;
+                        workspace.give(made);
                     }
                 }
             }
