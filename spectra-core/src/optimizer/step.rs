@@ -1,14 +1,13 @@
 //! A step: the update of each parameter, and whether the step came to its end.
 
 use super::member::{Member, SharedRules, with_rule};
+use super::policy::StepOptions;
 use super::progress::Progress;
 use super::rates::ModelRates;
-use super::report::Before;
 use super::{Config, Optimizer, ParameterSpec, Prepared};
-use crate::backend::{Backend, Error, Gradient, Matrix, Result, check_shape};
+use crate::backend::{Backend, Error, Matrix, Result, check_shape};
 use crate::linalg::Workspace;
 use crate::rules::StepInfo;
-use crate::state::MASTER;
 #[cfg(feature = "faer")]
 use alloc::vec::Vec;
 
@@ -161,32 +160,15 @@ impl<B: Backend> Update<'_, B> {
         let rates = self.rates.of(self.config, spec, self.model_step);
         *report = None;
         let gradient = self.prepared.replaced(index).unwrap_or(gradient);
-        let scaled = match &self.prepared.scale {
-            Some(factor) => Gradient::scaled(gradient, factor),
-            None => Gradient::new(gradient),
-        };
-        let before = self.keeps_reports.then(|| Before::new(weights, workspace)).transpose();
-        let before = before.map_err(|error| error.for_parameter(&spec.name))?;
-        let at = with_rule(&*self.rules[*rule], spec, |rule| rates.at(block.steps, rule));
-        let outcome = match with_rule(&*self.rules[*rule], spec, |rule| {
-            block.step(rule, weights, &scaled, rates, workspace)
-        }) {
-            // Nobody asked for the check, and a map that goes by norms met a NaN on the host. A device would not have
-            // noticed: the image of such a matrix is NaN.
-            Err(error) if !self.config.check_finite && error.is_non_finite() => {
-                block.steps += 1;
-                let spoil = |x: &mut B::Matrix| x.scale_add(f64::NAN.into(), f64::NAN.into(), gradient);
-                let master = block.state.get_mut(MASTER).map_or(Ok(()), spoil);
-                master.and_then(|()| spoil(weights)).map(|()| StepInfo::default())
-            }
-            outcome => outcome,
-        };
-        let outcome = outcome.and_then(|info| {
-            if let Some(before) = before {
-                let scale = self.prepared.scale.clone();
-                *report = Some(before.report(weights, (info.clone(), at), scale, workspace)?);
-            }
-            Ok(info)
+        let (check_finite, keep_report) = (self.config.check_finite, self.keeps_reports);
+        let options = StepOptions { rates, check_finite, keep_report };
+        let scale = self.prepared.scale.as_ref();
+        let outcome = with_rule(&*self.rules[*rule], spec, |rule| {
+            options.step(block, rule, weights, (gradient, scale), workspace)
+        });
+        let outcome = outcome.map(|(info, told)| {
+            *report = told;
+            info
         });
         outcome.map_err(|error| error.for_parameter(&spec.name))
     }
