@@ -9,7 +9,8 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, Zip};
 use spectra_conformance::suite::{self, Report, Subject};
 use spectra_core::backend::{
-    Backend, Coef, Element, Error, Matrix, Op, Result, check_gemm, check_memory, check_same, check_shape,
+    Backend, Coef, Element, Error, Fused, Matrix, Op, Result, check_gemm, check_memory, check_same,
+    check_shape,
 };
 
 /// The device: the host's memory, with arithmetic in `E`.
@@ -149,6 +150,8 @@ impl<E: Element> Matrix for NdMatrix<E> {
         Ok(self.0.iter().map(|entry| entry.widen().abs()).fold(0.0, larger))
     }
 }
+
+impl<E: Element> Fused for NdMatrix<E> {}
 
 #[cfg(test)]
 spectra_conformance::suite!(

@@ -1,6 +1,6 @@
 //! A backend stripped of its overrides.
 
-use spectra_core::backend::{Backend, Coef, Matrix, Op, Result};
+use spectra_core::backend::{Backend, Coef, Fused, Matrix, Op, Result};
 
 /// The backend B with every provided method of its matrices in the default form.
 ///
@@ -93,3 +93,5 @@ impl<M: Matrix> Matrix for RequiredOnlyMatrix<M> {
         self.0.max_abs()
     }
 }
+
+impl<M: Matrix> Fused for RequiredOnlyMatrix<M> {}

@@ -3,7 +3,9 @@
 
 use std::marker::PhantomData;
 
-use spectra_core::backend::{Backend, Coef, Coefficient, Element, Matrix, Op, Result, Scalar, ScalarOp};
+use spectra_core::backend::{
+    Backend, Coef, Coefficient, Element, Fused, Matrix, Op, Result, Scalar, ScalarOp,
+};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
 
@@ -106,6 +108,9 @@ impl<E: Element> Matrix for DeviceMatrix<E> {
     fn max_abs(&self) -> Result<DeviceScalar<E>> {
         self.0.max_abs().map(|value| DeviceScalar(E::narrow(value)))
     }
+}
+
+impl<E: Element> Fused for DeviceMatrix<E> {
     fn small_factor(
         &mut self,
         factor: SmallFactor,

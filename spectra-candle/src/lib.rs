@@ -80,14 +80,14 @@
 #![forbid(unsafe_code)]
 
 mod backend;
-mod files;
 mod optimizer;
 
 pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
 pub use optimizer::{Optimizer, OwnRules};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
-    Config, Difference, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale, plan,
+    Config, Difference, Method, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale,
+    plan,
 };
 pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
 

@@ -7,7 +7,6 @@ use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use common::{gradients, model, vars};
 use spectra_candle::plan::Plan;
 use spectra_candle::{Config, Optimizer};
-use spectra_core::directions::{Adam, Direction};
 
 const STEPS: u64 = 20;
 
@@ -18,9 +17,8 @@ fn same_weights_as_candles_own() -> Result<(), Box<dyn std::error::Error>> {
         for (eps, weight_decay) in [(1e-8, 0.01), (1e-2, 0.0), (1e-2, 0.3)] {
             let (ours, theirs) = (model(dtype)?, model(dtype)?);
             let lr = 0.01;
-            let mut config = Config::preset("adamw")?.lr(lr).weight_decay(weight_decay);
-            let adam = Direction::Adam(Adam { beta1: 0.8, beta2: 0.95, eps });
-            (config.spectral.direction, config.elementwise.direction) = (adam, adam);
+            let config = Config::preset("adamw")?.lr(lr).weight_decay(weight_decay);
+            let config = config.beta1(0.8).beta2(0.95).eps(eps);
             // Candle's own decays norms and biases, too.
             let plan = Plan::builder().group("*", |group| group.weight_decay(weight_decay));
             let mut optimizer = Optimizer::with_plan(&ours, config, &plan)?;

@@ -82,6 +82,52 @@ fn blocks_step_as_separate_variables_do() -> TestResult {
     Ok(())
 }
 
+/// Each group of a convolution, and the map of a transposed one, as a matrix variable by itself.
+#[test]
+fn convolutions_step_as_their_groups_do() -> TestResult {
+    // Shape of the kernel, its split, and the groups: rows of the kernel each, whether they are turned.
+    let cases: [(&[usize], Split, usize, bool); 5] = [
+        (&[12, 3, 3, 3], Split::groups(4), 3, false),
+        (&[12, 5, 4], Split::groups(3), 4, false),
+        (&[12, 1, 3, 3], Split::groups(6), 2, false), // depthwise, two outputs a channel
+        (&[6, 4, 2, 2], Split::whole().transposed(), 6, true),
+        (&[6, 4, 2, 2], Split::groups(2).transposed(), 3, true),
+    ];
+    for dtype in [DType::F32, DType::F64, DType::BF16] {
+        for preset in ["spectra", "muon", "spectra-adamw"] {
+            for (shape, split, rows, is_turned) in &cases {
+                let config = Config::preset(preset)?.lr(0.05);
+                let kernel = |seed| {
+                    random(seed, (shape[0], shape[1..].iter().product()), dtype)?.reshape(shape.to_vec())
+                };
+                let group = |t: &Tensor, i: usize| {
+                    let matrix = t.narrow(0, i * rows, *rows)?.reshape((*rows, ()))?;
+                    if *is_turned { matrix.t()?.contiguous() } else { Ok(matrix) }
+                };
+                let whole = Var::from_tensor(&kernel(1)?)?;
+                let plan = Plan::builder().split("conv.weight", split.clone());
+                let vars = vec![("conv.weight".to_owned(), whole.clone())];
+                let optimizer = stepped(vars, config, &plan, OwnRules::new(), |t, _| kernel(10 + t))?;
+                let groups = shape[0] / rows;
+                assert_eq!(optimizer.plan().blocks().count(), groups, "{split:?}");
+
+                let start = kernel(1)?;
+                let apart =
+                    (0..groups).map(|i| Ok((format!("group{i}"), Var::from_tensor(&group(&start, i)?)?)));
+                let apart: Vec<_> = apart.collect::<candle_core::Result<_>>()?;
+                stepped(apart.clone(), config, &Plan::builder(), OwnRules::new(), |t, i| {
+                    group(&kernel(10 + t)?, i)
+                })?;
+                for (i, (_, var)) in apart.iter().enumerate() {
+                    let (block, alone) = (values(&group(whole.as_tensor(), i)?)?, values(var.as_tensor())?);
+                    assert_eq!(block, alone, "{preset}, {dtype:?}, {split:?}, group {i}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// `L = L + G G^T`, `X = X - lr L G / ||L||_F`.
 #[derive(Debug, Clone)]
 struct GramStep;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! a [direction](directions) (momentum, Adam, ...), a [spectral map](maps) (tail shrink, spectral clip, polar factor, identity)
-//! and a [step scale](scales); a [`Recipe`](rules::Recipe) is one value with the three, and the presets
+//! and a [step scale](scales); a [`Recipe`](rules::Recipe) is one value with the three, and most [presets](rules::Method::presets)
 //! (`spectra`, `adamw`, ...) are rows of that table. Each of the three is a trait, and so is the [rule](rules) that they make: one
 //! of your own is a type outside this crate. The [plan](optimizer::plan) says which matrices of a model get which.
 //!
@@ -15,8 +15,8 @@
 //!
 //! * **You train with candle or burn:** use `spectra-candle` or `spectra-burn`; of this crate you see [`optimizer::Config`] and
 //!   [`optimizer::plan`].
-//! * **You have your own tensors:** implement [`Backend`](backend::Backend) and [`Matrix`](backend::Matrix), 12 required methods, run the
-//!   `spectra-conformance` suite, and call [`optimizer::Optimizer`].
+//! * **You have your own tensors:** implement [`Backend`](backend::Backend) and [`Matrix`](backend::Matrix), 12 required methods, and
+//!   [`Fused`](backend::Fused), none, run the `spectra-conformance` suite, and call [`optimizer::Optimizer`].
 //! * **You want one algorithm:** [`maps`] and [`linalg`] are plain functions over the two traits.
 //! * **You have no operating system:** [`dense`] runs on `core` and `alloc`.
 //!
@@ -39,6 +39,7 @@
 //!
 //! None by default: `#![no_std]` with `alloc`; dependencies are `num-traits` and `libm`.
 //! `faer`: the fast CPU backend (needs std). `serde`: configurations and saved states.
+//! `safetensors`: saved states as files, the same for every front-end (needs std).
 //!
 //! # The required methods, and why none can be provided
 //!
@@ -89,7 +90,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(feature = "faer")]
+#[cfg(any(feature = "faer", feature = "safetensors"))]
 extern crate std;
 
 pub mod backend;

@@ -1,6 +1,7 @@
 //! Step scales: the third choice.
 
-use crate::backend::{Backend, Result, Scalar, ScalarOp, domain};
+use crate::backend::{Backend, Coefficient, Matrix, Op, Result, Scalar, ScalarOp, domain};
+use crate::linalg::Workspace;
 use crate::maps::Mapped;
 use core::fmt;
 
@@ -24,8 +25,8 @@ pub trait ScaleRule<B: Backend>: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Those of the backend.
-    fn of_update(&self, update: &Update<'_, B>, backend: &B) -> Result<B::Scalar> {
-        backend.scalar(self.of_shape(update.shape).unwrap_or(1.0))
+    fn of_update(&self, update: &Update<'_, B>, workspace: &mut Workspace<B>) -> Result<B::Scalar> {
+        workspace.backend().scalar(self.of_shape(update.shape).unwrap_or(1.0))
     }
 
     /// The largest Frobenius norm of a direction of which it takes squares. `wide`:
@@ -57,6 +58,25 @@ pub enum StepScale {
         /// 0.2; positive, in `f32` from 2.4e-10 to 4.2e9.
         factor: f64,
     },
+    /// `radius sqrt(m / n)`, not kept from 1: an O with singular values of 1 has the norm `radius` from RMS to RMS (Scion, 2502.07529).
+    RmsOperator {
+        /// The radius, rho of Scion; positive, in `f32` from 2.4e-10 to 4.2e9.
+        radius: f64,
+    },
+    /// `radius / n`: Scion's sign norm, for the sign of a momentum in the last layer.
+    PerInput {
+        /// Likewise.
+        radius: f64,
+    },
+    /// `<D, O>` of the direction D: the nuclear norm of D if O is its polar factor (PolarGrad, 2505.21799).
+    InnerProduct,
+    /// `rms sqrt(mn) / (||O||_F + eps)`: [`MatchRms`](Self::MatchRms) with eps added to the norm (AdaMuon, 2507.11005).
+    MatchNorm {
+        /// 0.2; positive, in `f32` from 2.4e-10 to 4.2e9.
+        rms: f64,
+        /// Added to the measured norm, 1e-8; in the domain of `MatchRms`.
+        eps: f64,
+    },
     /// `rms / (||O||_F / sqrt(mn) + eps)`: every update has the same RMS (2602.11185, Algorithm 1, line 11).
     MatchRms {
         /// 0.2; positive, in `f32` from 2.4e-10 to 4.2e9.
@@ -71,6 +91,9 @@ impl StepScale {
     /// The paper's RMS match: 0.2, eps 1e-8.
     pub const RMS: Self = Self::MatchRms { rms: 0.2, eps: 1e-8 };
 
+    /// `sqrt(m / n)`, which shrinks the steps of wide matrices (Dion, 2504.05295).
+    pub const RATIO: Self = Self::RmsOperator { radius: 1.0 };
+
     /// The scale if it depends on the shape alone.
     pub fn of_shape(&self, (rows, cols): (usize, usize)) -> Option<f64> {
         let (m, n) = (rows as f64, cols as f64);
@@ -78,7 +101,9 @@ impl StepScale {
             Self::One => Some(1.0),
             Self::AspectRatio => Some(libm::sqrt((m / n).max(1.0))),
             Self::MaxDimension { factor } => Some(factor * libm::sqrt(m.max(n))),
-            Self::MatchRms { .. } => None,
+            Self::RmsOperator { radius } => Some(radius * libm::sqrt(m / n)),
+            Self::PerInput { radius } => Some(radius / n),
+            Self::InnerProduct | Self::MatchNorm { .. } | Self::MatchRms { .. } => None,
         }
     }
 }
@@ -88,35 +113,65 @@ impl<B: Backend> ScaleRule<B> for StepScale {
         StepScale::of_shape(self, shape)
     }
 
-    fn of_update(&self, update: &Update<'_, B>, backend: &B) -> Result<B::Scalar> {
-        let Self::MatchRms { rms, eps } = *self else {
-            return backend.scalar(self.of_shape(update.shape).unwrap_or(1.0));
+    fn of_update(&self, update: &Update<'_, B>, workspace: &mut Workspace<B>) -> Result<B::Scalar> {
+        let combine = <B::Scalar as Scalar>::combine;
+        let entries = (update.shape.0 * update.shape.1).max(1) as f64;
+        let (rms, eps, squares, factor) = match *self {
+            Self::MatchRms { rms, eps } => (rms, eps, entries, 1.0),
+            Self::MatchNorm { rms, eps } => (rms, eps, 1.0, libm::sqrt(entries)),
+            Self::InnerProduct => return inner_product(update, workspace),
+            _ => return workspace.backend().scalar(self.of_shape(update.shape).unwrap_or(1.0)),
         };
         let norm_squared = update.mapped.norm_squared(update.direction)?;
-        let combine = <B::Scalar as Scalar>::combine;
-        let (rows, cols) = update.shape;
-        let mean = combine(ScalarOp::Div, &norm_squared, &backend.scalar((rows * cols).max(1) as f64)?)?;
+        let backend = workspace.backend();
+        let mean = combine(ScalarOp::Div, &norm_squared, &backend.scalar(squares)?)?;
         let measured = combine(ScalarOp::Add, &mean.sqrt()?, &backend.scalar(eps)?)?;
-        combine(ScalarOp::Div, &backend.scalar(rms)?, &measured)
+        combine(ScalarOp::Div, &backend.scalar(rms * factor)?, &measured)
     }
 
     /// With half of the range left.
     fn largest_norm(&self, wide: bool) -> f64 {
         match self {
-            Self::MatchRms { .. } if wide => libm::sqrt(f64::MAX / 2.0),
-            Self::MatchRms { .. } => libm::sqrt(domain::largest::<B::Element>() / 2.0),
-            Self::One | Self::AspectRatio | Self::MaxDimension { .. } => f64::INFINITY,
+            Self::MatchRms { .. } | Self::MatchNorm { .. } if wide => libm::sqrt(f64::MAX / 2.0),
+            // The inner product makes the step itself, in the element type.
+            Self::MatchRms { .. } | Self::MatchNorm { .. } | Self::InnerProduct => {
+                libm::sqrt(domain::largest::<B::Element>() / 2.0)
+            }
+            _ => f64::INFINITY,
         }
     }
 
     fn validate(&self) -> Result<()> {
         match *self {
-            Self::One | Self::AspectRatio => Ok(()),
+            Self::One | Self::AspectRatio | Self::InnerProduct => Ok(()),
+            Self::RmsOperator { radius } | Self::PerInput { radius } => {
+                domain::factor::<B::Element>("step_scale", "radius", radius)
+            }
             Self::MaxDimension { factor } => domain::factor::<B::Element>("step_scale", "factor", factor),
-            Self::MatchRms { rms, eps } => {
+            Self::MatchRms { rms, eps } | Self::MatchNorm { rms, eps } => {
                 domain::factor::<B::Element>("step_scale", "rms", rms)?;
                 domain::square_normal::<B::Element>("step_scale", "eps", eps)
             }
+        }
+    }
+}
+
+/// `<D, O>`.
+fn inner_product<B: Backend>(update: &Update<'_, B>, workspace: &mut Workspace<B>) -> Result<B::Scalar> {
+    let Update { direction, mapped, .. } = update;
+    match mapped {
+        Mapped::Unchanged => direction.dot(direction),
+        Mapped::Dense(out) => direction.dot(out),
+        Mapped::Shaped(shaped) => {
+            let whole = direction.dot(direction)?;
+            let Some((left, right)) = &shaped.correction else { return Ok(whole) };
+            // <D, D - L R^T> = <D, D> - <D R, L>.
+            let mut projected = workspace.take_like(left, left.shape().1)?;
+            let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+            projected.gemm(zero, one, direction, Op::Plain, right, Op::Plain)?;
+            let removed = projected.dot(left)?;
+            workspace.give(projected);
+            B::Scalar::combine(ScalarOp::Sub, &whole, &removed)
         }
     }
 }

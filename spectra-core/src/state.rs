@@ -10,6 +10,10 @@ use alloc::vec::Vec;
 pub const MOMENTUM: &str = "momentum";
 /// Second moment: an average of squares.
 pub const SECOND_MOMENT: &str = "second_moment";
+/// Average of squares of the mapped direction, of its rows, columns or entries.
+pub const MAPPED_SECOND_MOMENT: &str = "mapped_second_moment";
+/// The norm that weights on a sphere keep, 1 x 1.
+pub const RADIUS: &str = "radius";
 /// AdEMAMix's slow momentum.
 pub const SLOW_MOMENTUM: &str = "slow_momentum";
 /// MARS's gradient of the step before.
@@ -66,6 +70,15 @@ impl<M> State<M> {
     /// The buffer of this name, if it exists.
     pub fn get(&self, name: &str) -> Option<&M> {
         self.buffers.iter().find(|(known, _)| *known == name).map(|(_, matrix)| matrix)
+    }
+
+    /// The buffer of this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::State`] if it does not exist.
+    pub fn named(&self, name: &str) -> Result<&M> {
+        let missing = ErrorKind::State { reason: "a buffer that the rule asks for does not exist" };
+        self.get(name).ok_or_else(|| Error::new("state", missing))
     }
 
     /// The buffer of this name, to change.

@@ -1,7 +1,7 @@
 //! A call like an earlier one allocates nothing: counted by the global allocator, all threads included.
 #![cfg(feature = "faer")]
 
-use spectra_core::backend::{Backend, Coefficient, Entrywise, Error, Gradient, Matrix, Op, Result};
+use spectra_core::backend::{Backend, Coefficient, Entrywise, Error, Fused, Gradient, Matrix, Op, Result};
 use spectra_core::faer::{Faer, FaerElement, FaerMatrix};
 use spectra_core::linalg::{Workspace, uniform};
 use std::alloc::{GlobalAlloc, Layout, System};

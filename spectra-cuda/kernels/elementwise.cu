@@ -83,3 +83,24 @@ extern "C" __global__ void mirror(struct View out, Index n) {
         if (row > col) put(out, row, col, get(out, col, row));
     }
 }
+
+// A tile's entries lie 32 by 32 in shared memory, with a column more: neither rows nor columns meet in one bank.
+#define SIDE WARP
+
+// out (rows x cols) = x^T, tile by tile: both are read and written along their rows, 32 entries at a time.
+extern "C" __global__ void transpose(struct View out, struct View x_view, Index rows, Index cols) {
+    __shared__ REAL tile[SIDE * (SIDE + 1)];
+    const int lane = threadIdx.x % SIDE, line = threadIdx.x / SIDE;
+    const Index across = (cols + SIDE - 1) / SIDE, tiles = (rows + SIDE - 1) / SIDE * across;
+    for (Index t = blockIdx.x; t < tiles; t += gridDim.x) {
+        const Index top = t / across * SIDE, left = t % across * SIDE;
+        for (int i = line; i < SIDE; i += THREADS / SIDE) {
+            if (left + i < cols && top + lane < rows) tile[i * (SIDE + 1) + lane] = get(x_view, left + i, top + lane);
+        }
+        __syncthreads();
+        for (int i = line; i < SIDE; i += THREADS / SIDE) {
+            if (top + i < rows && left + lane < cols) put(out, top + i, left + lane, tile[lane * (SIDE + 1) + i]);
+        }
+        __syncthreads();
+    }
+}

@@ -67,6 +67,8 @@
 //! | `spectra-signum` | 33 | 11 | 69 | 1 |
 //! | `frank-wolfe` | 427 | 273 | 547 | 21 |
 //!
+//! A block that is stored `in x out` ([`Split::transposed`](plan::Split::transposed)) is turned before and after: three launches and 6 mn words
+//! more with its gradient, a copy of which is kept for each such block, and one of weights for each shape.
 //! The norm clip adds a launch or two for each matrix; [`Config::check_finite`], which is on by default, adds one and a wait
 //! for one number in each step. The spectral clips choose their iteration by a bound that the host reads;
 //! `SoftClipMethod::Fixed` does not.
@@ -135,6 +137,7 @@ pub use error::CudaError;
 pub use optimizer::{Optimizer, Parameter, Source, Target};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
-    Config, Difference, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale, plan,
+    Config, Difference, Method, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale,
+    plan,
 };
 pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};

@@ -1,7 +1,7 @@
 //! Every operation as a call that can be repeated: matrices that are kept, contents and coefficients that depend on a number.
 
 use spectra_core::backend::{
-    Backend, Coefficient, Element, Matrix, Op, Result as CoreResult, Scalar, ScalarOp,
+    Backend, Coefficient, Element, Fused, Matrix, Op, Result as CoreResult, Scalar, ScalarOp,
 };
 use spectra_core::linalg::{Scratch, SmallFactor, uniform};
 

@@ -1,7 +1,9 @@
 //! The directions of [`spectra_core::directions`] on the backend, against their formulas in double precision.
 
 use spectra_core::backend::{Backend, Gradient};
-use spectra_core::directions::{AdEmaMix, Adam, Direction, DirectionRule, Mars, Momentum, Signum, Target};
+use spectra_core::directions::{
+    AdEmaMix, Adam, Direction, DirectionRule, Lion, Mars, Momentum, Signum, Target,
+};
 use spectra_core::state::State;
 
 use crate::distance::entrywise_distance;
@@ -41,7 +43,7 @@ fn compare<B: Backend>(judge: &mut Judge, subject: &Subject<B>, rule: Direction)
             } else {
                 (Gradient::new(&device_values), values)
             };
-            let directed = reference.advance(&values, 0.0);
+            let directed = reference.advance(&values, 0.0)?;
 
             let (beta, alpha) = if step % 2 == 0 { (0.0, 1.0) } else { (-0.5, 2.0) };
             let old = subject.random("weights", shape.0, shape.1);
@@ -93,6 +95,14 @@ pub fn direction_signum<B: Backend>(subject: &Subject<B>) -> Outcome {
     let rules =
         [(0.95, false), (0.95, true)].map(|(mu, nesterov)| Direction::Signum(Signum { mu, nesterov }));
     compare_all(subject, &rules)
+}
+
+/// Lion with its authors' betas and with equal ones.
+///
+/// Finds: the sign of the new momentum, one beta for both blends.
+pub fn direction_lion<B: Backend>(subject: &Subject<B>) -> Outcome {
+    let rules = [Lion::PAPER, Lion { beta1: 0.95, beta2: 0.95 }, Lion { beta1: 0.0, beta2: 0.9 }];
+    compare_all(subject, &rules.map(Direction::Lion))
 }
 
 /// Adam with three memories and two sizes of eps.

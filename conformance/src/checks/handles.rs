@@ -1,7 +1,7 @@
 //! An operation changes the matrix it is called on, and nothing that somebody else holds.
 
 use spectra_core::backend::{
-    Backend, Coefficient, Element, Entrywise, Gradient, Matrix, Op, Result as CoreResult,
+    Backend, Coefficient, Element, Entrywise, Fused, Gradient, Matrix, Op, Result as CoreResult,
 };
 use spectra_core::linalg::{Scratch, SmallFactor, Workspace};
 

@@ -2,7 +2,7 @@
 
 use spectra_core::backend::{Backend, ErrorKind};
 use spectra_core::maps::{SpectralMap, TailShrink};
-use spectra_core::optimizer::{Config, Optimizer, PreClip, Recipe, Restored, StateHeader, plan::Rule};
+use spectra_core::optimizer::{Config, Method, Optimizer, PreClip, Restored, StateHeader, plan::Rule};
 
 use super::presets::{MODEL, gradients, initial, specs, take_step, upload_all};
 use crate::HostMatrix;
@@ -13,13 +13,13 @@ const CLIP_NORM: f64 = 5.0;
 
 /// Every preset, the subspace refreshed at every third step, and everything that has a switch.
 fn configs() -> Vec<(String, Config)> {
-    let configure = |recipe| Config::new(recipe).lr(0.02).clip_norm(CLIP_NORM);
+    let configure = |method: Method| Config::new(method).lr(0.02).clip_norm(CLIP_NORM);
     let mut configs: Vec<(String, Config)> =
-        Recipe::presets().map(|(name, recipe, _)| (name.to_owned(), configure(recipe))).collect();
-    for (name, recipe, _) in Recipe::presets().filter(|(name, ..)| *name == "spectra") {
+        Method::presets().map(|(name, method, _)| (name.to_owned(), configure(method))).collect();
+    for (name, spectra, _) in Method::presets().filter(|(name, ..)| *name == "spectra") {
         let map =
             SpectralMap::TailShrink(TailShrink { rank_ratio: 0.3, refresh_every: 3, ..TailShrink::PAPER });
-        let config = configure(recipe.with_map(map)).pre_clip(PreClip::new(2.0)).elementwise_lr(0.01);
+        let config = configure(spectra).map(map).pre_clip(PreClip::new(2.0)).elementwise_lr(0.01);
         configs.push((format!("{name}, refreshed at every third step, pre-clip"), config));
     }
     configs

@@ -1,6 +1,6 @@
 //! Rounding to 16 bits at random.
 
-use spectra_core::backend::{Backend, Element, Matrix};
+use spectra_core::backend::{Backend, Element, Fused};
 use spectra_core::linalg::{Scratch, SixteenBits};
 
 use crate::HostMatrix;

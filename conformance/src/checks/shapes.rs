@@ -1,6 +1,6 @@
 //! Operands that do not fit are refused, and nothing is changed.
 
-use spectra_core::backend::{Backend, Coefficient, Element, Error, ErrorKind, Gradient, Matrix, Op};
+use spectra_core::backend::{Backend, Coefficient, Element, Error, ErrorKind, Fused, Gradient, Matrix, Op};
 use spectra_core::linalg::{PowerIteration, Scratch, SmallFactor};
 
 use super::fused::{Factor, RULES, entrywise};

@@ -185,7 +185,7 @@ mod tests {
     use super::super::{directory, names};
     use super::{Golden, GoldenError};
 
-    const CASES: usize = 68;
+    const CASES: usize = 92;
 
     #[test]
     fn every_case_loads_with_description_arrays_and_tolerance() {

@@ -96,16 +96,31 @@ mod tests {
     }
 
     /// Whose optimizer is not implemented; every other case is replayed, which reads or lists all of its fields.
-    const NOT_REPLAYED: [&str; 2] = ["baseline_dion_", "baseline_soap_"];
+    const NOT_REPLAYED: [&str; 0] = [];
 
     /// The prefixes of the replays: `replay_*` and the suite's own checks.
-    const REPLAYED: [&str; 14] = [
+    const REPLAYED: [&str; 29] = [
         "baseline_adamw",
         "baseline_ademamix",
+        "baseline_dion_",
         "baseline_mars_adamw",
         "baseline_muon_",
         "baseline_signum_",
+        "baseline_soap_",
         "frank_wolfe_",
+        "peer_dion2_",
+        "peer_dion3_",
+        "peer_shampoo_",
+        "peer_adamuon_",
+        "peer_cautious_",
+        "peer_hyperball_",
+        "peer_lion",
+        "peer_normuon_",
+        "peer_polar_express_",
+        "peer_polargrad_default",
+        "peer_polargrad_first",
+        "peer_polargrad_qdwh",
+        "peer_scion_",
         "schedules_clip_threshold",
         "schedules_lr",
         "soft_clip_",

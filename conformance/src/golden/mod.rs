@@ -22,6 +22,7 @@ mod files;
 mod frank_wolfe;
 mod hyper;
 mod maps;
+pub(crate) mod peers;
 mod replay;
 mod tolerance;
 mod wrapper;

@@ -5,6 +5,7 @@
 
 use spectra_core::directions::{AdEmaMix, Adam, Direction, Mars};
 
+use super::OracleError;
 use crate::{HostMatrix, Precision, tolerance};
 
 /// A direction of one step.
@@ -41,6 +42,13 @@ impl Sized {
     }
 }
 
+/// The signs of sums: where rounding can turn one either will do; a sum of zeros is zero.
+fn signs(value: &HostMatrix, size: &HostMatrix, relative: f64) -> Directed {
+    let turns = |value: f64, size: f64| value.abs() <= relative * size && size != 0.0;
+    let error = value.zip(size, |value, size| if turns(value, size) { 2.0 } else { 0.0 });
+    Directed { value: value.map(sign), error }
+}
+
 /// A direction with its state, in double precision.
 #[derive(Clone, Debug)]
 pub struct ReferenceDirection {
@@ -63,11 +71,14 @@ impl ReferenceDirection {
     }
 
     /// One step with the gradient, whose entries the backend may know with this relative error only.
-    pub fn advance(&mut self, gradient: &HostMatrix, gradient_error: f64) -> Directed {
+    ///
+    /// # Errors
+    /// [`OracleError::Undefined`] for a direction that it has no formula for.
+    pub fn advance(&mut self, gradient: &HostMatrix, gradient_error: f64) -> Result<Directed, OracleError> {
         self.steps += 1;
         let gradient = Sized::of(gradient);
         let relative = tolerance::recursion(self.precision, self.steps) + gradient_error;
-        match self.rule {
+        Ok(match self.rule {
             Direction::Momentum(rule) => {
                 let c = if rule.averaged { 1.0 - rule.mu } else { 1.0 };
                 let Sized { value, size } = self.heavy_ball(&gradient, rule.mu, c, rule.nesterov);
@@ -75,13 +86,7 @@ impl ReferenceDirection {
             }
             Direction::Signum(rule) => {
                 let Sized { value, size } = self.heavy_ball(&gradient, rule.mu, 1.0, rule.nesterov);
-                // Where rounding can turn the sign either sign will do; a sum of zeros is zero.
-                let error =
-                    value.zip(
-                        &size,
-                        |value, size| if value.abs() > relative * size || size == 0.0 { 0.0 } else { 2.0 },
-                    );
-                Directed { value: value.map(sign), error }
+                signs(&value, &size, relative)
             }
             Direction::Adam(rule) => self.adam(&rule, &gradient, gradient_error, 0.0),
             Direction::AdEmaMix(rule) => {
@@ -95,7 +100,15 @@ impl ReferenceDirection {
                 self.adam(&rule.adam, &gradient, gradient_error, alpha)
             }
             Direction::Mars(rule) => self.mars(&rule, &gradient, gradient_error),
-        }
+            Direction::Lion(rule) => {
+                let Sized { value, size } = self.momentum.combine(rule.beta1, 1.0 - rule.beta1, &gradient);
+                self.momentum = self.momentum.combine(rule.beta2, 1.0 - rule.beta2, &gradient);
+                signs(&value, &size, relative)
+            }
+            Direction::PolarFirst(_) => {
+                return Err(OracleError::Undefined { what: "a polar factor before the momentum" });
+            }
+        })
     }
 
     /// `M = mu M + c G`; M, or `c G + mu M`.
@@ -172,9 +185,10 @@ mod tests {
     fn signs_of_sums_that_rounding_may_turn_are_left_open() {
         let rule = Direction::Signum(Signum { mu: 0.5, nesterov: false });
         let mut direction = ReferenceDirection::new(rule, Precision::F32, (1, 3));
-        direction.advance(&HostMatrix::from_data(1, 3, vec![2.0, 2.0, 0.0]), 0.0);
+        direction.advance(&HostMatrix::from_data(1, 3, vec![2.0, 2.0, 0.0]), 0.0).unwrap();
         // 0.5 * 2 + g: 3, a cancellation to 1e-9, and zero.
-        let directed = direction.advance(&HostMatrix::from_data(1, 3, vec![-4.0, -1.0 + 1e-9, 0.0]), 0.0);
+        let directed =
+            direction.advance(&HostMatrix::from_data(1, 3, vec![-4.0, -1.0 + 1e-9, 0.0]), 0.0).unwrap();
         assert_eq!(directed.value.data, [-1.0, 1.0, 0.0]);
         assert_eq!(directed.error.data, [0.0, 2.0, 0.0]);
         assert_eq!((sign(-0.0), sign(1e-300)), (0.0, 1.0));
@@ -189,7 +203,7 @@ mod tests {
         ] {
             let mut direction = ReferenceDirection::new(Direction::Momentum(rule), Precision::F64, (1, 1));
             for (gradient, expected) in [1.0, 2.0].into_iter().zip(expected) {
-                let directed = direction.advance(&HostMatrix::column(&[gradient]), 0.0);
+                let directed = direction.advance(&HostMatrix::column(&[gradient]), 0.0).unwrap();
                 assert_eq!(directed.value.data, [expected], "{rule:?}");
                 assert!(directed.error.data[0] > 0.0 && directed.error.data[0] < 1e-13);
             }

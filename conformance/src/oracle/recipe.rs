@@ -55,10 +55,10 @@ impl Reference {
     /// # Errors
     /// [`OracleError`] for a setting or a spectrum that it has no answer for.
     pub fn step(&mut self, gradient: &HostMatrix, gradient_error: f64, lr: f64) -> Result<(), OracleError> {
-        let Directed { value, error } = self.direction.advance(gradient, gradient_error);
+        let Directed { value, error } = self.direction.advance(gradient, gradient_error)?;
         let mapped = self.map(Bounded { value, error: error.frobenius_norm() })?;
         let norm = mapped.value.frobenius_norm();
-        let (scale, scale_error) = self.scale(&mapped);
+        let (scale, scale_error) = self.scale(&mapped)?;
         let (decay, rate) = (1.0 - lr * self.recipe.weight_decay, lr * scale);
         // Coefficients, products and the sum round the weights and the update.
         let rounding = 4.0 * self.precision.unit_roundoff() * (self.weights.frobenius_norm() + rate * norm);
@@ -68,18 +68,28 @@ impl Reference {
     }
 
     /// The step scale, and its relative error.
-    fn scale(&self, mapped: &Bounded) -> (f64, f64) {
+    fn scale(&self, mapped: &Bounded) -> Result<(f64, f64), OracleError> {
         let (m, n) = (self.weights.rows as f64, self.weights.cols as f64);
-        match self.recipe.scale {
+        Ok(match self.recipe.scale {
+            StepScale::InnerProduct => {
+                return Err(OracleError::Undefined { what: "an inner product's error" });
+            }
             StepScale::One => (1.0, 0.0),
             StepScale::AspectRatio => ((m / n).max(1.0).sqrt(), 0.0),
             StepScale::MaxDimension { factor } => (factor * m.max(n).sqrt(), 0.0),
+            StepScale::RmsOperator { radius } => (radius * (m / n).sqrt(), 0.0),
+            StepScale::PerInput { radius } => (radius / n, 0.0),
+            StepScale::MatchNorm { rms, eps } => {
+                let norm = mapped.value.frobenius_norm();
+                let rounding = tolerance::norm(self.precision, mapped.value.data.len());
+                (rms * (m * n).sqrt() / (norm + eps), mapped.error / norm.max(f64::MIN_POSITIVE) + rounding)
+            }
             StepScale::MatchRms { rms, eps } => {
                 let norm = mapped.value.frobenius_norm();
                 let rounding = tolerance::norm(self.precision, mapped.value.data.len());
                 (rms / (norm / (m * n).sqrt() + eps), mapped.error / norm.max(f64::MIN_POSITIVE) + rounding)
             }
-        }
+        })
     }
 
     fn map(&mut self, direction: Bounded) -> Result<Bounded, OracleError> {
@@ -105,6 +115,9 @@ impl Reference {
             }
             SpectralMap::Orthogonalize(polar) => self.orthogonalize(&polar, &direction),
             SpectralMap::TailShrink(options) => self.tail_shrink(&options, &direction),
+            SpectralMap::Normalized { .. } => {
+                Err(OracleError::Undefined { what: "a second moment of the image" })
+            }
         }
     }
 

@@ -31,7 +31,7 @@ macro_rules! __with_all_checks {
                 low_rank_add low_rank_add_non_finite low_rank_add_large low_rank_add_every_rank empty_fused
             }
             small_factors {
-                cholesky_inverse column_normalizer diagonalizer small_factor_dead_columns small_factor_range
+                cholesky_inverse column_normalizer diagonalizer eigenvectors sorter small_factor_dead_columns small_factor_range
                 gram_schmidt gram_schmidt_dependent seed_zero_columns
             }
             shapes { shape_errors shape_errors_of_fused shape_errors_of_rules length_errors }
@@ -55,17 +55,23 @@ macro_rules! __with_all_checks {
             hard_clip { hard_clip_auto hard_clip_extreme hard_clip_polar hard_clip_many_above }
             threshold { soft_threshold elastic_threshold bang_bang_threshold schatten_threshold }
             frank_wolfe { frank_wolfe_minimizers frank_wolfe_gap frank_wolfe_converges frank_wolfe_schatten }
-            directions { direction_momentum direction_signum direction_adam direction_ademamix direction_mars }
+            directions { direction_momentum direction_signum direction_lion direction_adam direction_ademamix direction_mars }
             presets {
                 preset_spectra preset_spectra_adamw preset_spectra_signum preset_spectra_ademamix preset_spectra_mars
                 preset_muon preset_d_muon preset_adamw_post_orth preset_frank_wolfe
-                preset_adamw preset_signum preset_ademamix preset_mars preset_sgd_m
+                preset_adamw preset_signum preset_ademamix preset_mars preset_sgd_m preset_lion
+                preset_scion preset_scion_unconstrained
             }
             optimizer {
                 optimizer_deterministic saved_state_round_trip foreign_state_is_refused non_finite_gradient_is_refused
             }
             gradient_range { dot_range max_abs_range entrywise_factor_range norm_clip_range gradient_too_large }
             golden { golden_power_iteration golden_spectra_step golden_adamw }
+            peers { dion_feedback soap_in_the_identity_basis shampoo_of_rank_one }
+            golden_peers {
+                golden_adamuon golden_cautious golden_dion golden_dion2 golden_hyperball golden_lion golden_normuon golden_polar_express
+                golden_polargrad golden_qdwh golden_scion golden_shampoo golden_soap
+            }
         }
     };
 }

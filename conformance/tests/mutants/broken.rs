@@ -1,7 +1,8 @@
 //! The portable backend with a defect.
 
 use spectra_core::backend::{
-    Backend, Coef, Coefficient, Element, Entrywise, Gradient, Matrix, Op, Result, Scalar, ScalarOp, composed,
+    Backend, Coef, Coefficient, Element, Entrywise, Fused, Gradient, Matrix, Op, Result, Scalar, ScalarOp,
+    composed,
 };
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo, Workspace};
@@ -131,6 +132,9 @@ impl<E: Element> Matrix for BrokenMatrix<E> {
     fn copy_from(&mut self, x: &Self) -> Result<()> {
         self.1.copy_from(&mut self.0, &x.0)
     }
+}
+
+impl<E: Element> Fused for BrokenMatrix<E> {
     fn gemm_symmetric(
         &mut self,
         beta: Coef<'_, Self>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use spectra_core::backend::{Element, Matrix};
+use spectra_core::backend::{Element, Fused, Matrix};
 use spectra_core::dense::DenseMatrix;
 
 use crate::bug::bug;

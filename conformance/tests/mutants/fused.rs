@@ -1,6 +1,6 @@
 //! Defects of the fused operations.
 
-use spectra_core::backend::{Coefficient, Matrix};
+use spectra_core::backend::{Coefficient, Fused, Matrix};
 
 use crate::bug::bug;
 

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use spectra_core::backend::{
-    Backend, Coefficient, Element, Entrywise, Gradient, Matrix, Op, Result, ScalarOp,
+    Backend, Coefficient, Element, Entrywise, Fused, Gradient, Matrix, Op, Result, ScalarOp,
 };
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};

@@ -183,6 +183,8 @@ mutants! {
     cholesky_factor_is_transposed: small_factors::TransposedFactor => small_factors::cholesky_inverse, f32 f64;
     normalizer_has_no_root: small_factors::SquaredLengths => small_factors::column_normalizer, f32 f64;
     eigenvalues_increase: small_factors::Increasing => small_factors::diagonalizer, f32 f64;
+    eigenvectors_increase: small_factors::IncreasingEigenvectors => small_factors::eigenvectors, f32 f64;
+    permutation_is_inverted: small_factors::TransposedSorter => small_factors::sorter, f32 f64;
     dead_columns_are_not_counted: small_factors::UncountedDead => small_factors::small_factor_dead_columns, f32 f64;
     tiny_squares_are_dead: small_factors::TinySquaresDead => small_factors::small_factor_range, f32 f64;
     two_scales_are_multiplied: small_factors::ScalesMultiplied => small_factors::small_factor_range, f64;

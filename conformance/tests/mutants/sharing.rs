@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use spectra_core::backend::{Backend, Coef, Element, Matrix, Op, Result};
+use spectra_core::backend::{Backend, Coef, Element, Fused, Matrix, Op, Result};
 use spectra_core::dense::{Dense, DenseMatrix};
 
 /// Clones of its matrices share storage; with `COPIES`, `copy_from` shares it too.
@@ -91,3 +91,5 @@ impl<E: Element, const COPIES: bool> Matrix for SharedMatrix<E, COPIES> {
         self.0.borrow_mut().copy_from(&x.0.borrow())
     }
 }
+
+impl<E: Element, const COPIES: bool> Fused for SharedMatrix<E, COPIES> {}

@@ -1,6 +1,6 @@
 //! Defects that show from some size on, or where an extent is no multiple of a block.
 
-use spectra_core::backend::{Matrix, Op};
+use spectra_core::backend::{Fused, Matrix, Op};
 use spectra_core::dense::DenseMatrix;
 
 use crate::broken::{at, keep, sound_step};

@@ -1,6 +1,6 @@
 //! Defects of the small factorisations.
 
-use spectra_core::backend::{Element, Matrix};
+use spectra_core::backend::{Element, Fused, Matrix};
 use spectra_core::dense::DenseMatrix;
 
 use crate::bug::bug;
@@ -31,6 +31,19 @@ factor_bug!(Increasing, "eigenvalues in increasing order", Diagonalizer, |out, k
     if k > 0 {
         out.values_mut().chunks_exact_mut(k).for_each(<[E]>::reverse);
     }
+    Ok(info)
+});
+
+factor_bug!(IncreasingEigenvectors, "eigenvectors in increasing order", EIGENVECTORS, |out, k, info| {
+    if k > 0 {
+        out.values_mut().chunks_exact_mut(k).for_each(<[E]>::reverse);
+    }
+    Ok(info)
+});
+
+factor_bug!(TransposedSorter, "the inverse permutation", Sorter, |out, k, info| {
+    let transposed = DenseMatrix::from_fn(k, k, |i, j| out.values()[j * k + i]);
+    *out = transposed;
     Ok(info)
 });
 

@@ -1,6 +1,6 @@
 //! Defects that show for NaN, infinities, zeros, empty matrices, and coefficients that are no short fractions.
 
-use spectra_core::backend::{Coefficient, Element, Matrix, check_gemm};
+use spectra_core::backend::{Coefficient, Element, Fused, Matrix, check_gemm};
 use spectra_core::dense::DenseMatrix;
 
 use crate::broken::{accumulate, at, sound_step};

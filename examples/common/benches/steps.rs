@@ -11,7 +11,7 @@ use std::fmt;
 use divan::{AllocProfiler, Bencher};
 use spectra_core::faer::FaerElement;
 use spectra_core::maps::{SpectralMap, TailShrink};
-use spectra_core::optimizer::{Config, Recipe};
+use spectra_core::optimizer::{Config, Method, Recipe};
 use spectra_examples::steps::{QWEN3_LAYER, Steps};
 
 #[global_allocator]
@@ -23,22 +23,22 @@ fn main() {
 
 /// One benchmark.
 struct Case {
-    recipe: Recipe,
+    method: Method,
     label: String,
     shapes: Vec<(usize, usize)>,
 }
 
 impl Case {
-    fn new((preset, recipe): (&str, Recipe), shapes: &[(usize, usize)]) -> Self {
+    fn new((preset, method): (&str, Method), shapes: &[(usize, usize)]) -> Self {
         let label = match shapes {
             [(rows, cols)] => format!("{preset} {rows}x{cols}"),
             _ => format!("{preset}, {} matrices", shapes.len()),
         };
-        Self { recipe, label, shapes: shapes.to_vec() }
+        Self { method, label, shapes: shapes.to_vec() }
     }
 
     fn run<E: FaerElement>(&self, bencher: Bencher) {
-        let mut steps = Steps::<E>::new(Config::new(self.recipe), &self.shapes).expect("a preset's settings");
+        let mut steps = Steps::<E>::new(Config::new(self.method), &self.shapes).expect("a preset's settings");
         bencher.bench_local(|| steps.step().expect("finite gradients"));
     }
 }
@@ -49,8 +49,8 @@ impl fmt::Display for Case {
     }
 }
 
-fn presets() -> impl Iterator<Item = (&'static str, Recipe)> {
-    Recipe::presets().map(|(name, recipe, _)| (name, recipe))
+fn presets() -> impl Iterator<Item = (&'static str, Method)> {
+    Method::presets().map(|(name, method, _)| (name, method))
 }
 
 /// Every preset on single matrices, and on a layer of Qwen3-0.6B.
@@ -61,8 +61,10 @@ fn every() -> impl Iterator<Item = Case> {
 
 /// The presets without products of whole matrices, on all of Qwen3-0.6B's.
 fn qwen3() -> impl Iterator<Item = Case> {
-    let light =
-        |(_, recipe): &(_, Recipe)| matches!(recipe.map, SpectralMap::Identity | SpectralMap::TailShrink(_));
+    let light = |(_, method): &(_, Method)| {
+        let map = method.recipe().map(|recipe| recipe.map);
+        matches!(map, Some(SpectralMap::Identity | SpectralMap::TailShrink(_)))
+    };
     presets().filter(light).map(|preset| Case::new(preset, &QWEN3_LAYER.repeat(28)))
 }
 
@@ -71,7 +73,7 @@ fn ranks() -> impl Iterator<Item = Case> {
     let spectra = Recipe::preset("spectra").expect("a preset's name");
     [0.005, 0.015, 0.05, 0.15].into_iter().map(move |rank_ratio| {
         let map = SpectralMap::TailShrink(TailShrink { rank_ratio, ..TailShrink::PAPER });
-        let case = Case::new(("spectra", spectra.with_map(map)), &[(4096, 4096)]);
+        let case = Case::new(("spectra", spectra.with_map(map).into()), &[(4096, 4096)]);
         Case { label: format!("ratio {rank_ratio} {}", case.label), ..case }
     })
 }

@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
-use spectra_core::optimizer::Recipe;
+use spectra_core::optimizer::Method;
 use spectra_core::schedules::DecayCurve;
 
 use crate::Failure;
@@ -36,7 +36,7 @@ pub struct CommandLine {
 
     /// Optimizers to compare, separated by commas or by repeating the flag
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["adamw", "spectra"],
-          value_parser = PossibleValuesParser::new(Recipe::presets().map(|(name, ..)| name)))]
+          value_parser = PossibleValuesParser::new(Method::presets().map(|(name, ..)| name)))]
     pub optimizer: Vec<String>,
 
     /// Peak learning rate of the hidden matrices, for all optimizers (0.001) or for one (spectra=0.002), separated by

@@ -5,6 +5,7 @@
 
 use faer::{Mat, MatRef, Side};
 use serde::{Deserialize, Serialize};
+use spectra_core::optimizer::Method;
 use spectra_core::optimizer::plan::{Plan, Rule};
 
 use crate::bound::Bound;
@@ -63,8 +64,12 @@ impl Norms {
             let (rows, cols) = entry.view();
             Hidden { index, name: entry.name().into(), rows, cols, values }
         });
-        let recipe = config(settings)?.spectral;
-        Ok(Self { hidden: hidden.collect(), weight_decay: recipe.weight_decay, bound: Bound::of(&recipe) })
+        // Of a rule that is no recipe nobody knows which part of a step is decay.
+        let (weight_decay, bound) = match config(settings)?.spectral {
+            Method::Recipe(recipe) => (recipe.weight_decay, Bound::of(&recipe)),
+            Method::Whole(_) => (0.0, None),
+        };
+        Ok(Self { hidden: hidden.collect(), weight_decay, bound })
     }
 
     /// Takes the weights after a step at this learning rate and clip factor. An error if an update is larger than the

@@ -2,7 +2,7 @@
 
 use spectra_core::directions::Direction;
 use spectra_core::maps::SpectralMap;
-use spectra_core::optimizer::{Config, PreClip, Recipe};
+use spectra_core::optimizer::{Config, Method, PreClip};
 
 use crate::numbers::{below_one, positive, share};
 use crate::{CommandLine, Failure, Settings};
@@ -45,11 +45,12 @@ const UNTUNED: (&str, f64, f64, f64, f64) = ("", 1e-3, 4e-3, 0.95, 0.6);
 impl Choice {
     /// The preset of this name with the settings of the table above, or ordinary ones if it is not there.
     pub fn tuned(name: &str) -> Result<Self, Failure> {
-        let recipe = Recipe::preset(name).map_err(Failure::input)?;
+        let recipe = Method::preset(name).map_err(Failure::input)?.recipe();
+        let map = recipe.map_or(SpectralMap::Identity, |recipe| recipe.map);
         let tuned = TUNED.iter().find(|(tuned, ..)| *tuned == name);
         let &(_, lr, elementwise_lr, beta2, ratio) = tuned.unwrap_or(&UNTUNED);
-        let rank_ratio = matches!(recipe.map, SpectralMap::TailShrink(_)).then_some(ratio);
-        let clip = match recipe.map {
+        let rank_ratio = matches!(map, SpectralMap::TailShrink(_)).then_some(ratio);
+        let clip = match map {
             SpectralMap::SoftClip { threshold, .. } | SpectralMap::HardClip { threshold, .. } => {
                 Some(threshold)
             }
@@ -116,7 +117,7 @@ fn set(
 /// The configuration the frameworks build their optimizer from.
 pub fn config(settings: &Settings) -> Result<Config, Failure> {
     let mut config = Config::preset(&settings.optimizer).map_err(Failure::input)?;
-    for recipe in [&mut config.spectral, &mut config.elementwise] {
+    for recipe in [&mut config.spectral, &mut config.elementwise].into_iter().filter_map(Method::recipe_mut) {
         match &mut recipe.direction {
             Direction::Adam(adam) => adam.beta2 = settings.beta2,
             Direction::AdEmaMix(mix) => {

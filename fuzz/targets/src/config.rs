@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use spectra_core::maps::SoftClip;
-use spectra_core::optimizer::{Config, PreClip, Recipe, StepScale};
+use spectra_core::optimizer::{Config, Method, PreClip, Recipe, StepScale};
 use spectra_core::schedules::{ClipSchedule, LearningRateSchedule};
 
 use crate::model::{fresh, step};
@@ -27,9 +27,9 @@ pub fn config(data: &[u8]) -> bool {
             assert!(at > 0.0, "threshold {at} at {step}");
         }
     }
-    let recipe = round_trip::<Recipe>(&value).is_some_and(|recipe| takes_a_step(Config::new(recipe)));
+    let method = round_trip::<Method>(&value).is_some_and(|method| takes_a_step(Config::new(method)));
     let config = round_trip::<Config>(&value).is_some_and(takes_a_step);
-    schedule.is_some() || threshold.is_some() || recipe || config
+    schedule.is_some() || threshold.is_some() || method || config
 }
 
 /// What the value says, if it says a `T`; written and read again it is the same.
@@ -57,8 +57,8 @@ pub fn config_seeds() -> Vec<(String, String)> {
     let mut push = |name: &str, value: serde_json::Result<String>| {
         seeds.push((name.to_owned(), value.expect("settings have a JSON form")));
     };
-    for (name, recipe, ..) in Recipe::presets() {
-        push(name, serde_json::to_string(&recipe));
+    for (name, method, ..) in Method::presets() {
+        push(name, serde_json::to_string(&method));
     }
     let scale = StepScale::MaxDimension { factor: 0.2 };
     let mut config = Config::new(Recipe { scale, ..Recipe::adamw() }).elementwise_lr(1e-3).clip_norm(1.0);

@@ -12,9 +12,8 @@ pub(crate) const PARAMETERS: [(&str, &[usize]); 3] =
 
 /// Tail shrink with k = 2, so that there is a subspace to save.
 pub(crate) fn config() -> Result<Config> {
-    let mut config = Config::preset("spectra")?;
-    config.spectral.map = SpectralMap::TailShrink(TailShrink { rank_ratio: 0.5, ..TailShrink::default() });
-    Ok(config)
+    let map = SpectralMap::TailShrink(TailShrink { rank_ratio: 0.5, ..TailShrink::default() });
+    Ok(Config::preset("spectra")?.map(map))
 }
 
 /// The optimizer of the model, before its first step.

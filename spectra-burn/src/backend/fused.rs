@@ -31,7 +31,7 @@ impl<E: BurnElement> BurnMatrix<E> {
         Ok(true)
     }
 
-    /// `Matrix::low_rank_add` by tiles; false if a matrix is not in memory.
+    /// `Fused::low_rank_add` by tiles; false if a matrix is not in memory.
     pub(super) fn low_rank(
         &mut self,
         (beta, alpha): (Coef<'_>, Coef<'_>),
@@ -59,7 +59,7 @@ impl<E: BurnElement> BurnMatrix<E> {
         Ok(true)
     }
 
-    /// `Matrix::power_sweep` in one pass; `None` if a matrix is not in memory or a written one lies by columns: the pass
+    /// `Fused::power_sweep` in one pass; `None` if a matrix is not in memory or a written one lies by columns: the pass
     /// goes over rows.
     pub(super) fn sweep(
         &mut self,

@@ -6,7 +6,7 @@ use super::scalar::BurnScalar;
 use super::tensor_ops;
 use burn::tensor::{Tensor, TensorData};
 use spectra_core::backend::{
-    Coef, Coefficient, Error, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
+    Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
 };
 
 impl<E: BurnElement> Matrix for BurnMatrix<E> {
@@ -106,6 +106,27 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
         self.combine(beta, alpha, tensor_ops::product(a.tensor(), op_a, b.tensor(), op_b))
     }
 
+    fn has_wide_dot(&self) -> bool {
+        self.memory().is_some()
+    }
+
+    fn dot(&self, x: &Self) -> Result<BurnScalar> {
+        check_same("dot", self, x)?;
+        if let (Some(a), Some(b)) = (self.memory(), x.memory()) {
+            return a.stored::<E>()?.dot(b.in_order(a.is_transposed()).stored()?).map(BurnScalar::host);
+        }
+        Ok(BurnScalar::device(tensor_ops::dot(self.tensor(), x.tensor())))
+    }
+
+    fn max_abs(&self) -> Result<BurnScalar> {
+        if let Some(memory) = self.memory() {
+            return Ok(BurnScalar::host(memory.stored::<E>()?.max_abs()));
+        }
+        Ok(BurnScalar::device(tensor_ops::max_abs(self.tensor())))
+    }
+}
+
+impl<E: BurnElement> Fused for BurnMatrix<E> {
     fn gemm_symmetric(
         &mut self,
         beta: Coef<'_, Self>,
@@ -125,25 +146,6 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
             return Ok(());
         }
         self.combine(beta, alpha, tensor_ops::product(a.tensor(), op_a, b.tensor(), op_b))
-    }
-
-    fn has_wide_dot(&self) -> bool {
-        self.memory().is_some()
-    }
-
-    fn dot(&self, x: &Self) -> Result<BurnScalar> {
-        check_same("dot", self, x)?;
-        if let (Some(a), Some(b)) = (self.memory(), x.memory()) {
-            return a.stored::<E>()?.dot(b.in_order(a.is_transposed()).stored()?).map(BurnScalar::host);
-        }
-        Ok(BurnScalar::device(tensor_ops::dot(self.tensor(), x.tensor())))
-    }
-
-    fn max_abs(&self) -> Result<BurnScalar> {
-        if let Some(memory) = self.memory() {
-            return Ok(BurnScalar::host(memory.stored::<E>()?.max_abs()));
-        }
-        Ok(BurnScalar::device(tensor_ops::max_abs(self.tensor())))
     }
 
     fn power_sweep(

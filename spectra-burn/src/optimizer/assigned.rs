@@ -38,8 +38,8 @@ impl Assigned {
     /// # Errors
     /// A rule that is not among these.
     pub(super) fn in_group(&self, group: &Group, rules: &OwnRules) -> Result<Self> {
-        let rule = match (group.own_recipe(), group.rule_name()) {
-            (Some(recipe), _) => Arc::new(*recipe) as Arc<dyn BurnRule>,
+        let rule = match (group.own_method(), group.rule_name()) {
+            (Some(method), _) => Arc::new(*method) as Arc<dyn BurnRule>,
             (None, Some(name)) => rules.get(name).ok_or_else(|| {
                 let reason = "is no rule that the optimizer was given";
                 Error::new("optimizer", ErrorKind::Name { name: name.into(), reason })

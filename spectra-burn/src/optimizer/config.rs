@@ -7,7 +7,7 @@ use burn::module::{Module, ParamGroup};
 use burn::optim::ModuleOptimizer;
 use spectra_core::backend::{self, Error, ErrorKind};
 use spectra_core::optimizer::plan::Plan;
-use spectra_core::optimizer::{Config as Settings, PreClip, Recipe};
+use spectra_core::optimizer::{Config as Settings, Method, PreClip, Recipe};
 use spectra_core::rules::Rounding;
 use spectra_core::schedules::ClipSchedule;
 
@@ -35,9 +35,9 @@ pub enum Orientation {
 #[derive(Config, Debug)]
 pub struct SpectralConfig {
     /// The rule of matrices.
-    pub spectral: Recipe,
+    pub spectral: Method,
     /// The rule of everything else; `None`: AdamW with the same weight decay.
-    pub elementwise: Option<Recipe>,
+    pub elementwise: Option<Method>,
     /// Learning rate of everything else over that of the matrices.
     #[config(default = 1.0)]
     pub elementwise_lr_ratio: f64,
@@ -74,21 +74,19 @@ pub struct SpectralConfig {
 }
 
 impl SpectralConfig {
-    /// The [preset](Recipe::preset) of this name.
+    /// The [preset](Method::preset) of this name.
     ///
     /// # Errors
     /// For an unknown name.
     pub fn preset(name: &str) -> backend::Result<Self> {
-        Recipe::preset(name).map(Self::new)
+        Method::preset(name).map(Self::new)
     }
 
-    /// Sets the weight decay of all rules.
+    /// Sets the weight decay of all rules; one that has none, as those whose weights stay on a sphere, stays without.
     #[must_use]
     pub fn with_weight_decay(mut self, weight_decay: f64) -> Self {
-        self.spectral.weight_decay = weight_decay;
-        if let Some(elementwise) = &mut self.elementwise {
-            elementwise.weight_decay = weight_decay;
-        }
+        self.spectral = self.spectral.with_weight_decay(weight_decay);
+        self.elementwise = self.elementwise.map(|method| method.with_weight_decay(weight_decay));
         self
     }
 
@@ -185,8 +183,9 @@ impl SpectralConfig {
     }
 
     /// The rule of everything that is no matrix.
-    pub fn elementwise_recipe(&self) -> Recipe {
-        self.elementwise.unwrap_or_else(|| Recipe::adamw().with_weight_decay(self.spectral.weight_decay))
+    pub fn elementwise_method(&self) -> Method {
+        let adamw = || Recipe::adamw().with_weight_decay(self.spectral.weight_decay()).into();
+        self.elementwise.unwrap_or_else(adamw)
     }
 
     /// An error if a setting is outside its domain.
@@ -205,7 +204,7 @@ impl SpectralConfig {
     /// The same settings as the core has them, at a learning rate of 1.
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::new(self.spectral).lr(1.0).elementwise_lr(self.elementwise_lr_ratio);
-        settings.elementwise = self.elementwise_recipe();
+        settings.elementwise = self.elementwise_method();
         settings.clip_norm = self.clip_norm;
         settings.pre_clip = self.pre_clip;
         settings.clip_schedule = self.clip_schedule;

@@ -9,7 +9,7 @@ use spectra_burn::plan::{Plan, PlanBuilder, Split};
 use spectra_burn::rules::Rounding;
 use spectra_burn::{ErrorKind, Hybrid, SpectralConfig};
 use spectra_core::maps::SoftClip;
-use spectra_core::optimizer::{PreClip, Recipe};
+use spectra_core::optimizer::{Method, PreClip};
 use std::ops::Range;
 
 /// `in x out`, as burn's `Linear` stores it.
@@ -38,9 +38,9 @@ fn weights(model: &Linear) -> Tensor<2> {
 #[test]
 fn they_step_as_separate_layers_do() {
     let clip = PreClip { clip: SoftClip::AUTO, threshold: 0.5, all: false };
-    for (preset, recipe, _) in Recipe::presets() {
+    for (preset, method, _) in Method::presets() {
         for pre_clip in [None, Some(clip)] {
-            let config = SpectralConfig::new(recipe).with_pre_clip(pre_clip);
+            let config = SpectralConfig::new(method).with_pre_clip(pre_clip);
             let start = random(SHAPE, 7, DType::F64);
             let model = layer(start.clone());
             let mut optimizer = Hybrid::new(&config, &model, &builder()).unwrap();

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device};
 use spectra_burn::{PreClip, Settings, SpectralConfig};
 use spectra_core::backend::ErrorKind;
 use spectra_core::maps::SpectralMap;
-use spectra_core::optimizer::Recipe;
+use spectra_core::optimizer::{Method, Recipe};
 use spectra_core::schedules::{ClipSchedule, FinalDecay, LearningRateSchedule, Span};
 
 const LR: f64 = 0.02;
@@ -73,13 +73,13 @@ fn recipe(c: f64) -> Recipe {
 }
 
 fn config(c: f64) -> SpectralConfig {
-    SpectralConfig::new(recipe(c)).with_clip_schedule(Some(schedule()))
+    SpectralConfig::new(recipe(c).into()).with_clip_schedule(Some(schedule()))
 }
 
 /// Every model after each step, where the factor is set by hand.
 fn expected(c: f64) -> Vec<[Vec<f64>; 3]> {
     let mut model = Model::new();
-    let mut by_hand = SpectralConfig::new(recipe(c)).init_for(&model).unwrap();
+    let mut by_hand = SpectralConfig::new(recipe(c).into()).init_for(&model).unwrap();
     (0..STEPS)
         .map(|step| {
             by_hand.set_clip_factor(schedule().factor(step)).unwrap();
@@ -158,9 +158,9 @@ fn a_group_counts_with_its_most_advanced_parameter() {
 
 #[test]
 fn a_schedule_beside_recipes_that_do_not_clip_is_refused() {
-    for (preset, recipe, _) in Recipe::presets() {
-        let clips = matches!(recipe.map, SpectralMap::SoftClip { .. } | SpectralMap::HardClip { .. });
-        let config = SpectralConfig::new(recipe).with_clip_schedule(Some(schedule()));
+    for (preset, method, _) in Method::presets() {
+        let clips = method.recipe().is_some_and(|recipe| recipe.map.threshold().is_some());
+        let config = SpectralConfig::new(method).with_clip_schedule(Some(schedule()));
         let error = config.build().err();
         assert_eq!(error.is_none(), clips, "{preset}: {error:?}");
         if let Some(error) = error {

@@ -5,7 +5,7 @@ use burn::module::Param;
 use burn::nn::Linear;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use spectra_burn::{Hybrid, Recipe, SpectralConfig};
+use spectra_burn::{Hybrid, Method, SpectralConfig};
 use spectra_core::backend::ErrorKind;
 
 const LR: f64 = 0.01;
@@ -123,7 +123,7 @@ fn under_burns_own_type_a_gradient_too_large_is_refused() {
 #[test]
 fn parameters_of_two_types_have_one_norm() {
     // Shows the gradient that was used: X - X' = lr G.
-    let recipe = Recipe::preset("sgd-m").unwrap();
+    let recipe = Method::preset("sgd-m").unwrap();
     let config = SpectralConfig::new(recipe).with_elementwise(Some(recipe)).with_clip_norm(Some(0.5));
     for size in [1.0, 1e200] {
         let mut model = Tiny::new(24, 1);

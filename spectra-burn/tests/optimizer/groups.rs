@@ -21,7 +21,7 @@ fn config() -> SpectralConfig {
 }
 
 fn decayed() -> SpectralConfig {
-    config().with_elementwise(Some(Recipe::adamw())).with_weight_decay(5.0)
+    config().with_elementwise(Some(Recipe::adamw().into())).with_weight_decay(5.0)
 }
 
 /// All parameters, in the order of [`NAMES`], after four steps, which are the same under a learner.
@@ -156,7 +156,7 @@ fn another_clip_schedule() {
     let rate = rate.with_warmup(Span::Steps(2), 0.25).unwrap();
     let recipe = Recipe::preset("spectra-signum").unwrap();
     let SpectralMap::SoftClip { clip, .. } = recipe.map else { panic!("it clips softly") };
-    let plain = SpectralConfig::new(recipe.with_map(SpectralMap::SoftClip { clip, threshold: 0.5 }));
+    let plain = SpectralConfig::new(recipe.with_map(SpectralMap::SoftClip { clip, threshold: 0.5 }).into());
     let scheduled = plain.clone().with_clip_schedule(Some(ClipSchedule::new(rate)));
     let of_plain = trained(&plain, &Plan::builder(), LR);
     let of_all = trained(&scheduled, &Plan::builder(), LR);

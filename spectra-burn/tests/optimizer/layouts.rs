@@ -120,7 +120,7 @@ fn a_transposed_convolution_steps_as_its_matrix() {
         };
         for preset in ["muon", "spectra"] {
             let recipe = Recipe::preset(preset).unwrap();
-            let mut optimizer = SpectralConfig::new(recipe).init_for(&module).unwrap();
+            let mut optimizer = SpectralConfig::new(recipe.into()).init_for(&module).unwrap();
             let mut weights = matrix(values(module.weight.val()));
             let before = read(&weights);
             let mut state = ParameterState::<Faer<f64>>::new(recipe).unwrap();

@@ -10,7 +10,7 @@ use spectra_core::backend::{Backend, Gradient, Matrix};
 use spectra_core::faer::{Faer, FaerMatrix};
 use spectra_core::linalg::Workspace;
 use spectra_core::optimizer::plan::{Plan, Rule};
-use spectra_core::optimizer::{Config, Optimizer, ParameterState, PreClip, Rates, Recipe};
+use spectra_core::optimizer::{Config, Method, Optimizer, ParameterState, PreClip, Rates};
 
 pub(crate) const LR: f64 = 0.02;
 
@@ -34,12 +34,12 @@ pub(crate) fn read(matrix: &FaerMatrix<f64>) -> Vec<f64> {
 #[test]
 fn a_linear_layer_is_the_transposed_matrix() {
     let shape = [40, 24];
-    for (preset, recipe, _) in Recipe::presets() {
+    for (preset, method, _) in Method::presets() {
         let start = random(shape, 7, DType::F64);
         let mut model = layer(start.clone());
-        let mut optimizer = SpectralConfig::new(recipe).init_for(&model).unwrap();
+        let mut optimizer = SpectralConfig::new(method).init_for(&model).unwrap();
         let mut weights = upload(start.clone().transpose());
-        let mut state = ParameterState::<Faer<f64>>::new(recipe).unwrap();
+        let mut state = ParameterState::<Faer<f64>, _>::new(method).unwrap();
         let mut workspace = Workspace::new(Faer::new());
         for step in 0..4 {
             let given = random(shape, 200 + step, DType::F64);

@@ -97,7 +97,7 @@ fn steps_are_the_cores() {
         let recipe = Recipe::preset(preset).unwrap();
         let start = random(shape, 7, DType::F32);
         let mut model = layer_on(&device(), start.clone());
-        let mut optimizer = SpectralConfig::new(recipe).init_for(&model).unwrap();
+        let mut optimizer = SpectralConfig::new(recipe.into()).init_for(&model).unwrap();
         let mut weights = upload(start.clone().transpose());
         let mut state = ParameterState::<Faer<f64>>::new(recipe).unwrap();
         let mut workspace = Workspace::new(Faer::new());

@@ -26,7 +26,7 @@ fn moved(mut optimizer: ModuleOptimizer, dtype: DType, steps: u64) -> Vec<f64> {
 
 fn ours(recipe: Recipe) -> ModuleOptimizer {
     // Burn's Muon takes its step scale from the shape as it is stored.
-    SpectralConfig::new(recipe).with_orientation(Orientation::OutByIn).init().unwrap()
+    SpectralConfig::new(recipe.into()).with_orientation(Orientation::OutByIn).init().unwrap()
 }
 
 #[test]

@@ -211,9 +211,11 @@ fn without_the_check_a_nan_is_what_the_user_asked_for_and_counts() {
 fn every_setting_is_reached_and_one_that_no_rule_has_is_refused() {
     let set = |preset: &str, f: fn(Settings) -> Settings| SpectralConfig::preset(preset)?.with_settings(f);
     let config = set("spectra", |settings| settings.rank_ratio(0.1).beta2(0.9).weight_decay(2.0)).unwrap();
-    let Direction::Adam(adam) = config.elementwise_recipe().direction else { panic!("AdamW's") };
-    let SpectralMap::TailShrink(map) = config.spectral.map else { panic!("tail shrink") };
-    assert_eq!((adam.beta2, map.rank_ratio, config.spectral.weight_decay), (0.9, 0.1, 2.0));
+    let Direction::Adam(adam) = config.elementwise_method().recipe().unwrap().direction else {
+        panic!("AdamW's")
+    };
+    let SpectralMap::TailShrink(map) = config.spectral.recipe().unwrap().map else { panic!("tail shrink") };
+    assert_eq!((adam.beta2, map.rank_ratio, config.spectral.weight_decay()), (0.9, 0.1, 2.0));
     let error = set("muon", |settings| settings.rank_ratio(0.1)).unwrap_err();
     assert!(error.to_string().contains("rank_ratio"), "{error}");
     assert!(set("spectra", |settings| settings.lr(0.1)).unwrap_err().to_string().contains("lr"));

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::optim::AdamWConfig;
 use spectra_burn::{Hybrid, SpectralConfig};
 use spectra_core::backend::ErrorKind;
-use spectra_core::optimizer::Recipe;
+use spectra_core::optimizer::Method;
 
 fn config(preset: &str) -> SpectralConfig {
     SpectralConfig::preset(preset).unwrap().with_clip_norm(Some(1.0)).with_weight_decay(0.1)
@@ -21,7 +21,7 @@ fn train<M: Module>(optimizer: &mut Hybrid, mut module: M, steps: std::ops::Rang
 
 #[test]
 fn every_preset_resumes_with_the_same_bits() {
-    for (preset, ..) in Recipe::presets() {
+    for (preset, ..) in Method::presets() {
         let mut model = Tiny::new(24, 1);
         let mut optimizer = config(preset).init_for(&model).unwrap();
         model = train(&mut optimizer, model, 0..3);

@@ -74,7 +74,7 @@ fn even(model: &Model, value: f32) -> GradientsParams {
 fn optimizer(preset: &str, model: &Model) -> Hybrid {
     let mut config = SpectralConfig::preset(preset).unwrap().with_weight_decay(0.0);
     config.rounding = Some(Rounding::Nearest);
-    if config.spectral.map == SpectralMap::Identity {
+    if config.spectral.recipe().is_some_and(|recipe| recipe.map == SpectralMap::Identity) {
         config.elementwise = Some(config.spectral);
     }
     let plan = Plan::builder().rule("*.weight", Rule::Spectral);

@@ -17,9 +17,6 @@ pub trait CandleElement: FaerElement + WithDType + sealed::Sealed {
     /// The same, to change.
     #[doc(hidden)]
     fn values_mut(storage: &mut CpuStorage) -> Option<ValuesMut<'_, Self>>;
-    /// Appends the value's bytes, lowest first.
-    #[doc(hidden)]
-    fn push_le_bytes(self, bytes: &mut Vec<u8>);
 }
 
 macro_rules! element {
@@ -41,10 +38,6 @@ macro_rules! element {
                     CpuStorage::F16(values) => Some(ValuesMut::f16(values)),
                     _ => None,
                 }
-            }
-
-            fn push_le_bytes(self, bytes: &mut Vec<u8>) {
-                bytes.extend_from_slice(&self.to_le_bytes());
             }
         }
     };

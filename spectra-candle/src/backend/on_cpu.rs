@@ -85,7 +85,7 @@ impl<E: CandleElement> CandleMatrix<E> {
         })
     }
 
-    /// [`Matrix::power_sweep`] in one pass over memory.
+    /// [`Fused::power_sweep`] in one pass over memory.
     pub(super) fn sweep(
         &mut self,
         update: Option<(f64, &Gradient<'_, Self>)>,

@@ -6,7 +6,7 @@ use super::scalar::CandleScalar;
 use super::{memory, tensor_ops};
 use candle_core::{Result as CandleResult, Tensor};
 use spectra_core::backend::{
-    Coef, Coefficient, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape, composed,
+    Coef, Coefficient, Fused, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape, composed,
 };
 use spectra_core::linalg::{Scratch, SixteenBits};
 
@@ -104,6 +104,27 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
         self.combine(NAME, beta, alpha, tensor_ops::product(&a.tensor, op_a, &b.tensor, op_b))
     }
 
+    fn has_wide_dot(&self) -> bool {
+        self.on_memory
+    }
+
+    fn dot(&self, x: &Self) -> Result<CandleScalar> {
+        check_same("dot", self, x)?;
+        if self.on_memory {
+            return Self::inspect("dot", [self, x], |[a, b]| a.dot(b)).map(CandleScalar::host);
+        }
+        at("dot", tensor_ops::dot(&self.tensor, &x.tensor)).map(CandleScalar::device)
+    }
+
+    fn max_abs(&self) -> Result<CandleScalar> {
+        if self.on_memory {
+            return Self::inspect("max_abs", [self], |[a]| Ok(a.max_abs())).map(CandleScalar::host);
+        }
+        at("max_abs", tensor_ops::max_abs::<E>(&self.tensor)).map(CandleScalar::device)
+    }
+}
+
+impl<E: CandleElement> Fused for CandleMatrix<E> {
     fn gemm_symmetric(
         &mut self,
         beta: Coef<'_, Self>,
@@ -123,25 +144,6 @@ impl<E: CandleElement> Matrix for CandleMatrix<E> {
         self.change(NAME, beta, alpha, [a, b], |mut out, (beta, alpha), [a, b]| {
             out.gemm_symmetric(beta, alpha, (a, op_a), (b, op_b))
         })
-    }
-
-    fn has_wide_dot(&self) -> bool {
-        self.on_memory
-    }
-
-    fn dot(&self, x: &Self) -> Result<CandleScalar> {
-        check_same("dot", self, x)?;
-        if self.on_memory {
-            return Self::inspect("dot", [self, x], |[a, b]| a.dot(b)).map(CandleScalar::host);
-        }
-        at("dot", tensor_ops::dot(&self.tensor, &x.tensor)).map(CandleScalar::device)
-    }
-
-    fn max_abs(&self) -> Result<CandleScalar> {
-        if self.on_memory {
-            return Self::inspect("max_abs", [self], |[a]| Ok(a.max_abs())).map(CandleScalar::host);
-        }
-        at("max_abs", tensor_ops::max_abs::<E>(&self.tensor)).map(CandleScalar::device)
     }
 
     fn power_sweep(

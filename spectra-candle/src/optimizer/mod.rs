@@ -1,7 +1,6 @@
 //! The optimizer that replaces `candle_nn::AdamW`.
 
 mod candle;
-mod header;
 mod state;
 mod typed;
 mod variables;
@@ -217,7 +216,7 @@ impl Optimizer {
     }
 
     /// What the last step of a variable, or of a [block](spectra_core::optimizer::plan::Block) of one, did: update RMS, captured energy, the factor of the
-    /// norm clip. `None` if it took no part in it, or reports are not [kept](Self::keep_reports).
+    /// norm clip, whether a tail shrink [fell back](spectra_core::rules::StepInfo::one_sweep) to its stable form. `None` if it took no part in it, or reports are not [kept](Self::keep_reports).
     ///
     /// # Errors
     /// For a name that no parameter, or block of one, has.

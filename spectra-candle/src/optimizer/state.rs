@@ -1,25 +1,16 @@
 //! Saving and restoring the state, as a file of its own or among the tensors of a checkpoint.
 
-use super::header::{Header, hex, refuse};
 use super::{Engine, Optimizer, Typed, with_core};
-use crate::backend::CandleElement;
-use crate::files::{self, Content};
+use crate::backend::{CandleElement, CandleMatrix};
 use candle_core::{DType, Device, Tensor};
 use spectra_core::backend::{Element, Error, ErrorKind, Result};
-use spectra_core::optimizer::{Checksum, RestoreOptions, Restored};
-use std::collections::{BTreeMap, HashMap};
+use spectra_core::optimizer::{RestoreOptions, Restored, Snapshot, StateDescription};
+use std::collections::HashMap;
 use std::path::Path;
 
-/// The tensor that describes the others.
-const HEADER: &str = "optimizer.state";
-
-fn key(parameter: &str, buffer: &str) -> String {
-    format!("optimizer.{parameter}.{buffer}")
-}
-
 impl Optimizer {
-    /// Writes the state to a safetensors file; whoever kills the process at any moment leaves the old file whole,
-    /// or the new one (temporary file in the same folder, flushed to the disk, renamed). A kill may leave the
+    /// Writes the state to a safetensors file, which `spectra-burn`, `spectra-cuda` and the core read as well; whoever kills the
+    /// process at any moment leaves the old file whole, or the new one (temporary file in the same folder, flushed to the disk, renamed). A kill may leave the
     /// temporary file `.NAME.*.tmp` behind.
     ///
     /// # Errors
@@ -27,13 +18,10 @@ impl Optimizer {
     /// of the file system and of the device. The old file is then untouched.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.check_named("save")?;
-        match &self.engine {
-            Engine::F32(engine) => engine.save(path.as_ref()),
-            Engine::F64(engine) => engine.save(path.as_ref()),
-        }
+        with_core!(&self.engine, core => core.save(path))
     }
 
-    /// Restores what [`save`](Self::save) wrote, now or in release 0.1; under the same settings training continues with the same bits
+    /// Restores what [`save`](Self::save) wrote, here, in another front-end or in release 0.1; under the same settings training continues with the same bits
     /// on the CPU. All or nothing: after an error the optimizer is as it was.
     ///
     /// Step counts and buffers become the saved ones. Everything that is set stays as it is set here: learning rates, weight decay,
@@ -93,17 +81,8 @@ impl Optimizer {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_with(&mut self, path: impl AsRef<Path>, options: &RestoreOptions<'_>) -> Result<Restored> {
-        let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| files::at("load", path, e))?;
-        let damaged = |_| refuse("it is no safetensors file, or a truncated or damaged one");
-        let metadata = files::metadata(&bytes).map_err(damaged)?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-            .map_err(|_| refuse("it is no safetensors file, or a truncated or damaged one"))?;
-        drop(bytes);
-        if metadata != header_of(&tensors)?.metadata() {
-            return Err(refuse("its metadata are damaged"));
-        }
-        self.load_state_tensors_with(&tensors, options)
+        self.check_named("load")?;
+        with_core!(&mut self.engine, core => core.load_with(path, options))
     }
 
     /// The state as tensors whose names begin with `optimizer.`, to be stored with the model's in one file.
@@ -133,16 +112,17 @@ impl Optimizer {
     /// As [`save`](Self::save), but for the file system's.
     pub fn state_tensors(&self) -> Result<HashMap<String, Tensor>> {
         self.check_named("state_tensors")?;
-        let header = match &self.engine {
-            Engine::F32(engine) => engine.header()?,
-            Engine::F64(engine) => engine.header()?,
+        let bytes = match &self.engine {
+            Engine::F32(engine) => engine.description()?.encode()?,
+            Engine::F64(engine) => engine.description()?.encode()?,
         };
-        let bytes = header.encode()?;
         let mut tensors: HashMap<String, Tensor> = with_core!(&self.engine, core => {
-            core.buffers().map(|(name, slot, matrix)| (key(name, slot), matrix.share())).collect()
+            let named = |(name, slot, matrix): (&str, &str, &CandleMatrix<_>)| (StateDescription::key(name, slot), matrix.share());
+            core.buffers().map(named).collect()
         });
         let description = Tensor::from_slice(&bytes, bytes.len(), &Device::Cpu);
-        tensors.insert(HEADER.to_owned(), description.map_err(|e| Error::device("save", e))?);
+        let description = description.map_err(|e| Error::device("save", e))?;
+        tensors.insert(StateDescription::NAME.to_owned(), description);
         Ok(tensors)
     }
 
@@ -182,58 +162,40 @@ impl Optimizer {
     }
 }
 
-fn header_of(tensors: &HashMap<String, Tensor>) -> Result<Header> {
-    let description = tensors.get(HEADER).ok_or_else(|| refuse("it holds no optimizer state"))?;
-    let bytes = description.to_device(&Device::Cpu).and_then(|t| t.flatten_all()?.to_vec1::<u8>());
-    Header::decode(&bytes.map_err(|_| refuse("its description is damaged"))?)
+fn refuse(reason: &'static str) -> Error {
+    Error::new("load", ErrorKind::State { reason })
 }
 
 impl<E: CandleElement> Typed<E> {
-    fn header(&self) -> Result<Header> {
-        let state = self.0.header()?;
-        let mut checksums = BTreeMap::new();
+    fn description(&self) -> Result<StateDescription> {
+        let mut description = StateDescription::new(self.0.header()?);
         for (name, slot, matrix) in self.0.buffers() {
-            let finite = matrix
-                .with_values(|values| values.iter().all(|x| x.is_finite()).then(|| checksum(values)))?;
-            let error = || Error::new("save", ErrorKind::NonFinite { what: slot }).for_parameter(name);
-            checksums.insert(key(name, slot), finite.ok_or_else(error)?);
+            let finite = matrix.with_values(|values| {
+                description.add(name, slot, values);
+                values.iter().all(|x| x.is_finite())
+            })?;
+            if !finite {
+                return Err(Error::new("save", ErrorKind::NonFinite { what: slot }).for_parameter(name));
+            }
         }
-        Ok(Header { state, checksums })
-    }
-
-    fn save(&self, path: &Path) -> Result<()> {
-        let header = self.header()?;
-        let mut contents: Vec<Content<'_>> = Vec::new();
-        for (name, slot, matrix) in self.0.buffers() {
-            contents.push(Content::matrix(key(name, slot), matrix));
-        }
-        contents.push(Content::bytes(HEADER.to_owned(), header.encode()?));
-        files::save(path, &contents, header.metadata())
+        Ok(description)
     }
 
     fn load(&mut self, tensors: &HashMap<String, Tensor>, options: &RestoreOptions<'_>) -> Result<Restored> {
-        let header = header_of(tensors)?;
-        let backend = self.0.backend().clone();
-        // The core refuses f64 in f32.
-        let dtype = if header.state.element == f32::NAME { DType::F32 } else { E::DTYPE };
-        self.0.restore_with(&header.state, options, |name, slot, rows, cols| {
-            let key = key(name, slot);
-            let tensor = tensors.get(&key).ok_or_else(|| refuse("a buffer is missing"))?;
-            if tensor.dtype() != dtype || tensor.dims() != [rows, cols] {
+        let description = tensors.get(StateDescription::NAME);
+        let description = description.ok_or_else(|| refuse("it holds no optimizer state"))?;
+        let bytes = description.to_device(&Device::Cpu).and_then(|t| t.flatten_all()?.to_vec1::<u8>());
+        let bytes = bytes.map_err(|_| refuse("its description is damaged"))?;
+        let description = StateDescription::decode(&bytes)?;
+        let dtype = if description.header().element == f32::NAME { DType::F32 } else { DType::F64 };
+        let snapshot = Snapshot::<E>::from_tensors(&description, |key| {
+            let Some(tensor) = tensors.get(key) else { return Ok(None) };
+            if tensor.dtype() != dtype {
                 return Err(refuse("a buffer has another shape or type"));
             }
-            let tensor = tensor.to_device(backend.device()).map_err(|e| Error::device("load", e))?;
-            let matrix = backend.matrix(&tensor, (rows, cols))?;
-            if header.checksums.get(&key) != Some(&matrix.with_values(checksum)?) {
-                return Err(refuse("the numbers of a buffer are damaged"));
-            }
-            Ok(matrix)
-        })
+            let values = tensor.to_dtype(E::DTYPE).and_then(|t| t.flatten_all()?.to_vec1());
+            Ok(Some((tensor.dims().to_vec(), values.map_err(|e| Error::device("load", e))?)))
+        })?;
+        self.0.load_snapshot_with(&snapshot, options)
     }
-}
-
-fn checksum<E: CandleElement>(values: &[E]) -> String {
-    let mut checksum = Checksum::new();
-    checksum.values(values);
-    hex(&checksum)
 }

@@ -9,7 +9,7 @@ mod rules;
 use candle_core::Device;
 use common::{distance, host, pair};
 use spectra_candle::{CandleBackend, CandleElement, CandleMatrix};
-use spectra_core::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix, Op, Result, Scalar};
+use spectra_core::backend::{Backend, Coefficient, Entrywise, Fused, Gradient, Matrix, Op, Result, Scalar};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::linalg::Workspace;
 

@@ -157,11 +157,7 @@ fn states_of_others_are_refused() -> TestResult {
     let error = refused(&mut adamw, &path, "recipe")?;
     assert_eq!(error.parameter(), Some("layers.0.mlp.up.weight"), "{error}");
     // Another rank and a wider arithmetic can go on with it.
-    let mut config_of_rank = config()?;
-    if let spectra_core::maps::SpectralMap::TailShrink(map) = &mut config_of_rank.spectral.map {
-        map.rank_ratio = 0.5;
-    }
-    let mut optimizer = Optimizer::from_varmap(&trained.varmap, config_of_rank)?;
+    let mut optimizer = Optimizer::from_varmap(&trained.varmap, config()?.rank_ratio(0.5))?;
     assert!(optimizer.load(&path)?.fresh.is_empty());
     let double = model(DType::F64)?;
     let mut wider = Optimizer::from_varmap(&double, config()?)?;

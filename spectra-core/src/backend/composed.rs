@@ -2,8 +2,8 @@
 //! call where it has nothing faster (in some of its memory, for some of its types).
 
 use super::matrix::{Coef, Matrix, Op, check_same, check_shape};
-use super::{Backend, Coefficient, Entrywise, Gradient, Result};
-use crate::linalg::{Scratch, SixteenBits, Workspace};
+use super::{Backend, Coefficient, Entrywise, Error, Fused, Gradient, Result};
+use crate::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo, Workspace};
 
 /// [`Backend::entrywise_add`].
 ///
@@ -65,7 +65,7 @@ pub fn entrywise_add<B: Backend, const N: usize>(
     }
 }
 
-/// [`Matrix::adam_add`] on `out`.
+/// [`Fused::adam_add`] on `out`.
 ///
 /// # Errors
 /// Shapes.
@@ -87,11 +87,11 @@ pub fn adam_add<M: Matrix>(
     out.quotient_add(beta, alpha, first, second, eps)
 }
 
-/// [`Matrix::power_sweep`] on `matrix`.
+/// [`Fused::power_sweep`] on `matrix`.
 ///
 /// # Errors
 /// Shapes.
-pub fn power_sweep<M: Matrix>(
+pub fn power_sweep<M: Fused>(
     matrix: &mut M,
     update: Option<(f64, &Gradient<'_, M>)>,
     alpha: f64,
@@ -114,7 +114,7 @@ pub fn power_sweep<M: Matrix>(
     matrix.dot(matrix)
 }
 
-/// [`Matrix::low_rank_add`] on `out`.
+/// [`Fused::low_rank_add`] on `out`.
 ///
 /// # Errors
 /// Shapes.
@@ -133,7 +133,7 @@ pub fn low_rank_add<M: Matrix>(
     out.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed)
 }
 
-/// [`Matrix::round_stochastic`] by way of the host.
+/// [`Fused::round_stochastic`] by way of the host.
 ///
 /// # Errors
 /// Those of the device.
@@ -148,4 +148,25 @@ pub fn round_stochastic<M: Matrix>(
     x.read(values)?;
     format.round_all(values, seed, 0);
     x.write(values)
+}
+
+/// [`Fused::small_factor`] on the host: **waits** for a device.
+///
+/// # Errors
+/// Shapes.
+pub fn small_factor<M: Matrix>(
+    out: &mut M,
+    factor: SmallFactor,
+    gram: &M,
+    scratch: &mut Scratch<M::Element>,
+) -> Result<Option<SmallInfo>> {
+    check_same("small_factor", out, gram)?;
+    let (k, cols) = gram.shape();
+    if k != cols {
+        return Err(Error::shape("small_factor", (k, k), (k, cols)));
+    }
+    gram.read(scratch.slices(k * k, 0).0)?;
+    let info = scratch.factorize(factor, k);
+    out.write(scratch.slices(k * k, 0).0)?;
+    Ok(Some(info))
 }

@@ -1,6 +1,6 @@
 //! The device: allocation and constants.
 
-use super::{Element, Entrywise, Gradient, Matrix, Result, Scalar, composed};
+use super::{Element, Entrywise, Fused, Gradient, Matrix, Result, Scalar, composed};
 use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_by_gram_matrix};
 
 /// A place where matrices live. Cheap to clone (a handle).
@@ -16,7 +16,7 @@ pub trait Backend: Clone + core::fmt::Debug {
     /// Numbers that stay on the device; `f64` on a CPU.
     type Scalar: Scalar;
     /// The matrices.
-    type Matrix: Matrix<Element = Self::Element, Scalar = Self::Scalar>;
+    type Matrix: Matrix<Element = Self::Element, Scalar = Self::Scalar> + Fused;
 
     /// A `rows x cols` matrix of zeros. Either may be zero.
     ///
@@ -66,7 +66,7 @@ pub trait Backend: Clone + core::fmt::Debug {
     /// [`PowerIteration::iterate`], which calls this; the contract is there.
     ///
     /// The default is [`PowerIteration::iterate_by_sweeps`]. A backend where two products with `m` cost no more than
-    /// [`power_sweep`](Matrix::power_sweep), and every call has its price, fuses what lies between them.
+    /// [`power_sweep`](Fused::power_sweep), and every call has its price, fuses what lies between them.
     ///
     /// # Errors
     /// As [`PowerIteration::iterate`].

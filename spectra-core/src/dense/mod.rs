@@ -4,7 +4,7 @@
 mod kernels;
 
 use crate::backend::{
-    Backend, Coef, Element, Error, Matrix, Op, Result, check_gemm, check_memory, check_same,
+    Backend, Coef, Element, Error, Fused, Matrix, Op, Result, check_gemm, check_memory, check_same,
 };
 use alloc::{vec, vec::Vec};
 use core::marker::PhantomData;
@@ -165,6 +165,8 @@ impl<E: Element> Matrix for DenseMatrix<E> {
         Ok(kernels::max_abs(&self.values))
     }
 }
+
+impl<E: Element> Fused for DenseMatrix<E> {}
 
 fn check_len(operation: &'static str, shape: (usize, usize), len: usize) -> Result<()> {
     if shape.0.checked_mul(shape.1) == Some(len) {

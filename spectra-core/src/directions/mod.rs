@@ -3,7 +3,7 @@
 //! A direction is a [`DirectionRule`]: it keeps buffers of the parameter's shape in a [`State`] and writes
 //! `out = beta out + alpha d`, so that with the identity map the weights are updated without a temporary. The formula of each lives in
 //! the file of its name; [`Direction`] is the same list as data, for settings and files. One of your own is a type with four
-//! methods:
+//! methods; Lion, here once more:
 //!
 //! ```
 //! use spectra_core::backend::{Backend, Gradient, Matrix, Result};
@@ -53,13 +53,17 @@
 
 mod adam;
 mod ademamix;
+mod lion;
 mod mars;
 mod momentum;
+mod polar_first;
 
 pub use adam::Adam;
 pub use ademamix::AdEmaMix;
+pub use lion::Lion;
 pub use mars::Mars;
 pub use momentum::{Momentum, Signum};
+pub use polar_first::PolarFirst;
 
 use crate::backend::{Backend, Element, Gradient, Matrix, Result, domain};
 use crate::linalg::Workspace;
@@ -139,6 +143,10 @@ pub enum Direction {
     AdEmaMix(AdEmaMix),
     /// Adam on a variance-reduced gradient.
     Mars(Mars),
+    /// The sign of a blend of momentum and gradient.
+    Lion(Lion),
+    /// The momentum of the gradient's polar factor.
+    PolarFirst(PolarFirst),
 }
 
 impl Direction {
@@ -150,6 +158,8 @@ impl Direction {
             Self::Adam(direction) => direction,
             Self::AdEmaMix(direction) => direction,
             Self::Mars(direction) => direction,
+            Self::Lion(direction) => direction,
+            Self::PolarFirst(direction) => direction,
         }
     }
 }

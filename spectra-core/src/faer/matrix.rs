@@ -2,7 +2,7 @@
 
 use super::kernels::Kernels;
 use super::{MatrixMut, MatrixRef, Values, ValuesMut};
-use crate::backend::{Backend, Coef, Entrywise, Gradient, Matrix, Op, Result};
+use crate::backend::{Backend, Coef, Entrywise, Fused, Gradient, Matrix, Op, Result};
 use crate::dense::{Dense, DenseMatrix};
 use crate::linalg::{Scratch, SixteenBits, Workspace};
 use core::marker::PhantomData;
@@ -194,7 +194,9 @@ impl<E: FaerElement> Matrix for FaerMatrix<E> {
     fn max_abs(&self) -> Result<f64> {
         Ok(self.borrow().max_abs())
     }
+}
 
+impl<E: FaerElement> Fused for FaerMatrix<E> {
     fn gemm_symmetric(
         &mut self,
         beta: Coef<'_, Self>,

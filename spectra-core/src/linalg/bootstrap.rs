@@ -2,7 +2,7 @@
 
 use super::orthonormalize::{factor, has_no_factor};
 use super::{PowerIteration, Subspace, SubspaceForm, Workspace, orthonormalize, safe_scale};
-use crate::backend::{Backend, Coefficient, Gradient, Matrix, Op, Result, Scalar};
+use crate::backend::{Backend, Coefficient, Fused, Gradient, Matrix, Op, Result, Scalar};
 
 /// Iterations of the bootstrap; with them a first step of tail shrink at 1024 x 4096 costs 5 to 7 later ones for k from 102 to 614
 /// (the example `bootstrap_cost`). The error of the subspace is about
@@ -94,7 +94,7 @@ fn basis<B: Backend>(p: &mut B::Matrix, q: &mut B::Matrix, workspace: &mut Works
     Ok(())
 }
 
-/// Random columns, those of [`Matrix::seed_zero_columns`], in the place of everything.
+/// Random columns, those of [`Fused::seed_zero_columns`], in the place of everything.
 pub(crate) fn write_random<B: Backend>(
     v: &mut B::Matrix,
     seed: u64,

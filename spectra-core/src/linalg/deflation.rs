@@ -2,7 +2,7 @@
 
 use super::orthonormalize::multiply_in_place;
 use super::{PowerIteration, SubspaceForm, Workspace, power_of_two};
-use crate::backend::{Backend, Coefficient, Element, Error, ErrorKind, Matrix, Op, Result, Scalar};
+use crate::backend::{Backend, Coefficient, Element, Error, ErrorKind, Fused, Matrix, Op, Result, Scalar};
 
 /// At most so many directions: the small factorisations of the power iteration run on the host.
 pub(crate) const MAX_DEFLATED: usize = 256;

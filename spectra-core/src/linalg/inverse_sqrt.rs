@@ -1,7 +1,9 @@
 //! `A^{-1/2}` and `A^{1/2}` of a symmetric positive definite matrix by matrix products.
 
 use super::{Info, OddPolynomial, Polynomials, Schedule, Steps, Workspace};
-use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, check_same, check_shape, require};
+use crate::backend::{
+    Backend, Coefficient, Element, Fused, Matrix, Op, Result, check_same, check_shape, require,
+};
 
 /// The coupled iteration: `R_0 = A`, `Z_0 = I`, and with `P = a I + b R + c R^2` for the step's polynomial
 /// `p(x) = x (a + b x^2 + c x^4)`
@@ -141,7 +143,7 @@ impl<B: Backend> Coupled<B> {
 }
 
 /// `out = b M + c M^2` for symmetric M; returns the number of products it took.
-pub(crate) fn add_polynomial<M: Matrix>(out: &mut M, p: &OddPolynomial, m: &M) -> Result<usize> {
+pub(crate) fn add_polynomial<M: Fused>(out: &mut M, p: &OddPolynomial, m: &M) -> Result<usize> {
     let zero = Coefficient::ZERO;
     if p.c == 0.0 {
         out.scale_add(zero, p.b.into(), m)?;

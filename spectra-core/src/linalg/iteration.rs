@@ -14,6 +14,9 @@ pub enum Steps {
         /// Relative error, in (0, 1).
         tolerance: f64,
     },
+    /// As many as the arithmetic type can make use of: from a 64th of its epsilon to within its epsilon, whatever lower bound is set.
+    /// Singular values below that are noise.
+    Exact,
 }
 
 impl Steps {
@@ -22,6 +25,7 @@ impl Steps {
         match self {
             Self::Fixed(steps) => domain::iterations(operation, "steps", steps, 0),
             Self::Auto { tolerance } => domain::tolerance(operation, tolerance),
+            Self::Exact => Ok(()),
         }
     }
 
@@ -39,6 +43,7 @@ impl Steps {
                 Ok((steps, polynomials.error()))
             }
             Self::Auto { tolerance } => Ok(schedule.count(lower, tolerance)),
+            Self::Exact => Ok(schedule.count(f64::EPSILON / 64.0, f64::EPSILON)),
         }
     }
 }

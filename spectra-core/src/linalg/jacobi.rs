@@ -15,14 +15,7 @@ pub(super) fn diagonalize(k: usize, a: &mut [f64], order: &[f64], out: &mut [f64
     for (value, row) in values.iter_mut().zip(a.chunks_exact(k)) {
         *value = libm::sqrt(dot(row, row));
     }
-    for i in 0..k {
-        let largest = (i..k).fold(i, |best, j| if values[j] > values[best] { j } else { best });
-        values.swap(i, largest);
-        let (row, other) = two_rows(k, a, i, largest);
-        if let Some(other) = other {
-            row.swap_with_slice(other);
-        }
-    }
+    sort_rows(k, a, values, |x, y| x > y);
     for (value, row) in values.iter().zip(a.chunks_exact_mut(k)) {
         row.iter_mut().for_each(|x| *x = if *value == 0.0 { 0.0 } else { *x / value });
     }
@@ -30,6 +23,18 @@ pub(super) fn diagonalize(k: usize, a: &mut [f64], order: &[f64], out: &mut [f64
     for (i, row) in a.chunks_exact(k).enumerate() {
         for (x, to) in row.iter().zip(order) {
             out[*to as usize * k + i] = *x;
+        }
+    }
+}
+
+/// Sorts values with their rows, so that none is `before` the one before it.
+pub(super) fn sort_rows(k: usize, rows: &mut [f64], values: &mut [f64], before: impl Fn(f64, f64) -> bool) {
+    for i in 0..k {
+        let first = (i..k).fold(i, |best, j| if before(values[j], values[best]) { j } else { best });
+        values.swap(i, first);
+        let (row, other) = two_rows(k, rows, i, first);
+        if let Some(other) = other {
+            row.swap_with_slice(other);
         }
     }
 }
@@ -114,7 +119,7 @@ pub(super) fn dot(x: &[f64], y: &[f64]) -> f64 {
 }
 
 /// Unit vectors made orthogonal to the other rows, twice, in the place of rows without a value.
-fn complete(k: usize, rows: &mut [f64], values: &[f64]) {
+pub(super) fn complete(k: usize, rows: &mut [f64], values: &[f64]) {
     let mut unit = 0;
     for i in (0..k).filter(|i| values[*i] == 0.0) {
         // Of k unit vectors one at least has 1 / sqrt(k) of its length outside the span of fewer than k rows.

@@ -4,6 +4,7 @@
 //! arXiv 2505.16932): the best composition of `n` odd polynomials on `[l, u]` is found greedily, each step the
 //! best single polynomial on the interval that the steps before left.
 
+use super::Published;
 use crate::backend::{Result, require};
 
 /// `p(x) = x (a + b x^2 + c x^4)`
@@ -33,13 +34,26 @@ impl OddPolynomial {
         Self { a: 1.5 * alpha * beta, b: -0.5 * cube * beta, c: 0.0 }
     }
 
+    /// The least and the largest value on `[l, u]`.
+    fn range(&self, l: f64, u: f64) -> (f64, f64) {
+        // p'(x) = a + 3 b y + 5 c y^2 with y = x^2; where there are no real roots they are NaN, and in no interval.
+        let root = libm::sqrt(9.0 * self.b * self.b - 20.0 * self.a * self.c);
+        let extrema = [-root, root].map(|root| libm::sqrt((root - 3.0 * self.b) / (10.0 * self.c)));
+        let inside = extrema.into_iter().filter(|x| l < *x && *x < u);
+        [l, u]
+            .into_iter()
+            .chain(inside)
+            .map(|x| self.at(x))
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)))
+    }
+
     /// `p(x) times f`
     fn times(self, f: f64) -> Self {
         Self { a: self.a * f, b: self.b * f, c: self.c * f }
     }
 
     /// `p(x / s)`
-    fn stretched(self, s: f64) -> Self {
+    pub(super) fn stretched(self, s: f64) -> Self {
         let cube = s * s * s;
         Self { a: self.a / s, b: self.b / cube, c: self.c / (cube * s * s) }
     }
@@ -134,6 +148,8 @@ pub enum Schedule {
         /// Least ratio of the interval's ends, in [0, 1]; the published coefficients have 0.02.
         cushion: f64,
     },
+    /// A published table.
+    Published(Published),
 }
 
 impl Schedule {
@@ -153,7 +169,14 @@ impl Schedule {
     /// The polynomials for singular values in `[lower, 1]`, `lower` clamped to `[1e-30, 1]`; `count` of them,
     /// then none.
     pub fn polynomials(self, lower: f64, count: usize) -> Polynomials {
-        Polynomials { schedule: self, lower: lower.clamp(1e-30, 1.0), upper: 1.0, left: count, finish: 0.0 }
+        Polynomials {
+            schedule: self,
+            lower: lower.clamp(1e-30, 1.0),
+            upper: 1.0,
+            taken: 0,
+            left: count,
+            finish: 0.0,
+        }
     }
 
     /// As many [`polynomials`](Self::polynomials) as bring `[lower, 1]` to within `tolerance` of 1, at most
@@ -188,6 +211,7 @@ pub struct Polynomials {
     schedule: Schedule,
     lower: f64,
     upper: f64,
+    taken: usize,
     left: usize,
     /// The last polynomial may be a cubic if it leaves no more than this.
     finish: f64,
@@ -219,7 +243,9 @@ impl Iterator for Polynomials {
                 let p = cushioned(l, u, cushion);
                 if self.left > 0 { p.stretched(safety) } else { p }
             }
+            Schedule::Published(set) => set.polynomial(self.taken),
         };
+        self.taken += 1;
         (self.lower, self.upper) = match self.schedule {
             // x (3 - x^2) / 2 increases on [0, 1] and keeps it.
             Schedule::Cubic => (p.at(l), 1.0),
@@ -227,6 +253,7 @@ impl Iterator for Polynomials {
             Schedule::Muon => ((p.a * l).min(0.68), 1.21),
             // By equioscillation the minimum is at the lower end and the maximum as far above 1.
             Schedule::Minimax | Schedule::Guarded { .. } => (p.at(l), 2.0 - p.at(l)),
+            Schedule::Published(_) => p.range(l, u),
         };
         Some(p)
     }

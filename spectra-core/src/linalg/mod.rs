@@ -1,7 +1,9 @@
 //! Linear algebra by matrix products and small host factorisations.
 
 mod bootstrap;
+mod coefficients;
 mod deflation;
+mod eigen;
 mod gram_schmidt;
 mod inverse_sqrt;
 mod iteration;
@@ -11,6 +13,7 @@ mod norm;
 mod orthonormalize;
 mod polar;
 mod power_iteration;
+mod qdwh;
 mod random;
 mod scratch;
 mod sixteen_bits;
@@ -18,6 +21,7 @@ mod small;
 mod workspace;
 
 pub(crate) use bootstrap::write_random;
+pub use coefficients::Published;
 pub(crate) use deflation::{Directions, MAX_DEFLATED};
 pub use gram_schmidt::gram_schmidt;
 pub use inverse_sqrt::InverseSqrt;
@@ -32,6 +36,7 @@ pub use orthonormalize::{Orthonormalization, orthonormalize, orthonormalize_by_g
 pub use polar::{GramForm, Normalization, Polar};
 pub(crate) use power_iteration::safe_scale;
 pub use power_iteration::{PowerIteration, Subspace, SubspaceForm};
+pub use qdwh::Qdwh;
 pub use random::{seed_zero_columns, uniform};
 pub use scratch::Scratch;
 pub use sixteen_bits::SixteenBits;

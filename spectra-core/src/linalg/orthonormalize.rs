@@ -2,7 +2,7 @@
 
 use super::power_iteration::safe_scale;
 use super::{SmallFactor, SmallInfo, Workspace};
-use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, Scalar};
+use crate::backend::{Backend, Coefficient, Element, Fused, Matrix, Op, Result, Scalar};
 
 /// How [`orthonormalize`] got there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

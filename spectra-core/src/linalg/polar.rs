@@ -1,8 +1,8 @@
 //! The polar factor `U V^T` of `X = U diag(sigma) V^T` by matrix products.
 
-use super::{Info, OddPolynomial, Schedule, Steps, Workspace, add_polynomial, tiny};
+use super::{Info, OddPolynomial, Published, Schedule, Steps, Workspace, add_polynomial, tiny};
 use crate::backend::{
-    Backend, Coefficient, Element, Error, ErrorKind, Matrix, Op, Result, Scalar, ScalarOp, check_same,
+    Backend, Coefficient, Element, Error, ErrorKind, Fused, Matrix, Op, Result, Scalar, ScalarOp, check_same,
     require,
 };
 
@@ -78,15 +78,53 @@ impl Polar {
         ..Self::MUON
     };
 
+    /// The authors' Polar Express in eight steps, `X / (1.01 ||X||_F + 1e-7)`.
+    pub const POLAR_EXPRESS_PAPER: Self = Self {
+        schedule: Schedule::Published(Published::PolarExpress),
+        steps: Steps::Fixed(8),
+        normalization: Normalization::Added { factor: 1.01, eps: 1e-7 },
+        ..Self::MUON
+    };
+
+    /// The published digits of [`POLAR_EXPRESS`](Self::POLAR_EXPRESS), as in microsoft/dion and modded-nanogpt.
+    pub const POLAR_EXPRESS_SHORT: Self =
+        Self { schedule: Schedule::Published(Published::PolarExpressShort), ..Self::POLAR_EXPRESS };
+
+    /// NVIDIA's Polar Express in eight steps, `X / max(||X||_F, 1e-7)`.
+    pub const POLAR_EXPRESS_NVIDIA: Self = Self {
+        schedule: Schedule::Published(Published::PolarExpressNvidia),
+        steps: Steps::Fixed(8),
+        ..Self::MUON_TORCH
+    };
+
+    /// You's five steps, `X / (||X||_F + 1e-7)`.
+    pub const YOU: Self = Self { schedule: Schedule::Published(Published::You), ..Self::MUON };
+
+    /// CANS in five steps, `X / max(||X||_F, 1e-7)` as NVIDIA has it.
+    pub const CANS: Self = Self { schedule: Schedule::Published(Published::Cans), ..Self::MUON_TORCH };
+
     /// To rounding error: as many minimax steps as the element type can make use of.
+    pub const EXACT: Self = Self {
+        schedule: Schedule::Minimax,
+        steps: Steps::Exact,
+        lower: 1e-3,
+        normalization: Normalization::Frobenius,
+        gram: GramForm::Never,
+    };
+
+    /// [`EXACT`](Self::EXACT), spelled out for this element type.
     pub fn exact<E: Element>() -> Self {
-        Self {
-            schedule: Schedule::Minimax,
-            steps: Steps::Auto { tolerance: E::EPSILON },
+        Self::EXACT.spelled_out::<E>()
+    }
+
+    /// With the steps of [`Steps::Exact`] as those to a tolerance.
+    fn spelled_out<E: Element>(&self) -> Self {
+        match self.steps {
             // Noise of size eps in the null space of a rank-deficient matrix is driven to 1 as well.
-            lower: E::EPSILON / 64.0,
-            normalization: Normalization::Frobenius,
-            gram: GramForm::Never,
+            Steps::Exact => {
+                Self { steps: Steps::Auto { tolerance: E::EPSILON }, lower: E::EPSILON / 64.0, ..*self }
+            }
+            Steps::Fixed(_) | Steps::Auto { .. } => *self,
         }
     }
 
@@ -132,6 +170,15 @@ impl Polar {
         workspace: &mut Workspace<B>,
     ) -> Result<Info> {
         self.validate()?;
+        self.spelled_out::<B::Element>().run(x, out, workspace)
+    }
+
+    fn run<B: Backend>(
+        &self,
+        x: &B::Matrix,
+        out: &mut B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Info> {
         check_same("polar", x, out)?;
         let _scope = workspace.scope();
         let (m, n) = x.shape();

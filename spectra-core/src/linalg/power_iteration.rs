@@ -3,7 +3,7 @@
 use super::orthonormalize::{factor, go_on, is_well_conditioned, multiply_in_place};
 use super::{SmallFactor, Workspace};
 use crate::backend::{
-    Backend, Coefficient, Element, Error, ErrorKind, Gradient, Matrix, Op, Result, Scalar, domain,
+    Backend, Coefficient, Element, Error, ErrorKind, Fused, Gradient, Matrix, Op, Result, Scalar, domain,
 };
 use alloc::{vec, vec::Vec};
 
@@ -59,8 +59,9 @@ pub struct Subspace<B: Backend> {
     /// ones took their place.
     pub blind: bool,
     /// Whether one pass over M sufficed for the last iteration; false when the columns of `M V` were too
-    /// ill-conditioned and `M^T U` was computed from a stable `U`.
-    pub one_sweep: bool,
+    /// ill-conditioned and `M^T U` was computed from a stable `U`. `None` where that is decided on the device and the host not told
+    /// (CUDA, whose iteration takes two passes in any case).
+    pub one_sweep: Option<bool>,
     /// `||W||_F^2` and `||V||_F^2`, where the iteration came by them.
     pub squares: Option<(B::Scalar, B::Scalar)>,
 }
@@ -125,7 +126,7 @@ impl PowerIteration {
         B::power_iteration(self, m, update, v, workspace)
     }
 
-    /// [`iterate`](Self::iterate) by [`Matrix::power_sweep`].
+    /// [`iterate`](Self::iterate) by [`Fused::power_sweep`].
     ///
     /// # Errors
     /// As [`iterate`](Self::iterate).
@@ -169,7 +170,7 @@ impl PowerIteration {
         workspace.give(sweep.gram);
         workspace.give(sweep.inverse);
         let Sweep { p: u, z: w, blind, .. } = sweep;
-        Ok(Subspace { u, w, scale, norm_squared, blind, one_sweep, squares: None })
+        Ok(Subspace { u, w, scale, norm_squared, blind, one_sweep: Some(one_sweep), squares: None })
     }
 }
 

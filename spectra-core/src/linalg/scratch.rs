@@ -40,24 +40,27 @@ impl<E: Element> Scratch<E> {
     /// [`SmallFactor::compute`], or what is faster and as good for this type.
     pub fn factorize(&mut self, factor: SmallFactor, k: usize) -> SmallInfo {
         #[cfg(feature = "faer")]
-        if factor == SmallFactor::Diagonalizer
-            && let Some(info) = self.eigenvectors(k)
-        {
+        if let Some(info) = self.eigenvectors(factor, k) {
             return info;
         }
         let (values, numbers) = self.slices(k * k, factor.numbers(k));
         factor.compute(k, values, numbers)
     }
 
-    /// The diagonalizer by faer; none where rotations are better or it does not converge.
+    /// The factors made of eigenvectors by faer; none where rotations are better or it does not converge.
     #[cfg(feature = "faer")]
-    fn eigenvectors(&mut self, k: usize) -> Option<SmallInfo> {
+    fn eigenvectors(&mut self, factor: SmallFactor, k: usize) -> Option<SmallInfo> {
         /// Below this rotations take no longer.
         const LARGE: usize = 64;
-        if k < LARGE || E::EPSILON < 1e-10 {
+        let fits = match factor {
+            // Rotations keep the relative accuracy of small eigenvalues.
+            SmallFactor::Diagonalizer => E::EPSILON > 1e-10,
+            SmallFactor::Eigen { .. } => self.values.iter().take(k * k).all(|x| x.is_finite()),
+            _ => false,
+        };
+        if k < LARGE || !fits {
             return None;
         }
-        let factor = SmallFactor::Diagonalizer;
         let len = factor.numbers(k);
         if self.numbers.len() < len {
             self.numbers.resize(len, 0.0);
@@ -67,6 +70,15 @@ impl<E: Element> Scratch<E> {
         gram.iter_mut().zip(&self.values).for_each(|(c, x)| *c = x.widen());
         if !crate::faer::eigenvectors(k, gram, vectors, &mut rest[..k], &mut self.stack) {
             return None;
+        }
+        if let SmallFactor::Eigen { ridge, power } = factor {
+            let (lambda, order) = rest[..2 * k].split_at_mut(k);
+            // As rows.
+            for (i, row) in vectors.chunks_exact(k).enumerate() {
+                row.iter().enumerate().for_each(|(j, x)| gram[j * k + i] = *x);
+            }
+            super::eigen::assemble((ridge, power), gram, lambda, order, &mut self.values[..k * k]);
+            return Some(SmallInfo { dead: 0, condition: 1.0 });
         }
         let info = factor.examine::<E>(k, gram, &mut rest[..k]);
         for (row, values) in vectors.chunks_exact(k).zip(self.values.chunks_exact_mut(k)) {

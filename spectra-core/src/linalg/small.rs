@@ -1,11 +1,11 @@
 //! Factorisations of k x k Gram matrices on the host, in `f64`.
 
-use super::jacobi;
+use super::{eigen, jacobi};
 use crate::backend::Element;
 
-/// Which small factor [`Matrix::small_factor`](crate::backend::Matrix::small_factor) computes of the Gram
+/// Which small factor [`Fused::small_factor`](crate::backend::Fused::small_factor) computes of the Gram
 /// matrix `C` (symmetric positive semidefinite, k x k).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SmallFactor {
     /// `R^-1` of the Cholesky factor `C = R^T R`, R upper triangular with a non-negative diagonal. The columns
     /// are scaled to unit length first, so only the angles between them condition the result. A column that
@@ -17,6 +17,20 @@ pub enum SmallFactor {
     /// factor by one-sided Jacobi rotations: small eigenvalues keep their relative accuracy. (Large ones in `f32` by faer's
     /// solver in `f64`, where that feature is on: what it leaves between two columns is below the rounding of `f32`.)
     Diagonalizer,
+    /// `V diag((lambda_j + shift)^power)` of a symmetric `C = V diag(lambda) V^T`, definite or not, with decreasing eigenvalues
+    /// and `shift = ridge + max(0, -smallest eigenvalue)`: times its own transpose `(C + shift I)^(2 power)`. `V` itself for the power
+    /// 0. Eigenvalues have the absolute accuracy `eps max |lambda|`. By two-sided Jacobi rotations; large ones by faer's
+    /// solver, where that feature is on. In V unit vectors made orthogonal to the others stand for the eigenvectors of
+    /// eigenvalues that are rounding errors, so that V does not depend on them. A NaN or an infinity makes all entries NaN.
+    Eigen {
+        /// Added to the eigenvalues; positive where the power is negative.
+        ridge: f64,
+        /// Of the shifted eigenvalues.
+        power: f64,
+    },
+    /// The permutation matrix `P` that puts columns in the order in which the diagonal of C, any square matrix, decreases:
+    /// those of `Q P` are the sorted columns of Q. Equal ones keep their order.
+    Sorter,
 }
 
 /// What a small factorisation found.
@@ -31,6 +45,9 @@ pub struct SmallInfo {
 }
 
 impl SmallFactor {
+    /// The orthogonal V whose columns are the eigenvectors of C, those of the largest eigenvalues first.
+    pub const EIGENVECTORS: Self = Self::Eigen { ridge: 0.0, power: 0.0 };
+
     /// How many `f64` of working memory [`compute`](Self::compute) needs.
     pub fn numbers(self, k: usize) -> usize {
         2 * k * k + 2 * k
@@ -47,6 +64,18 @@ impl SmallFactor {
         let (c, rest) = numbers.split_at_mut(k * k);
         let (out, rest) = rest.split_at_mut(k * k);
         let (length, order) = rest[..2 * k].split_at_mut(k);
+        let nothing_found = SmallInfo { dead: 0, condition: 1.0 };
+        match self {
+            Self::Sorter => {
+                eigen::sorter(k, values, length, order);
+                return nothing_found;
+            }
+            Self::Eigen { .. } if values.iter().any(|x| !x.is_finite()) => {
+                values.fill(E::narrow(f64::NAN));
+                return nothing_found;
+            }
+            _ => {}
+        }
         for (c, x) in c.iter_mut().zip(values.iter()) {
             *c = x.widen();
         }
@@ -82,6 +111,13 @@ impl SmallFactor {
                 }
                 jacobi::diagonalize(k, c, order, out, length);
             }
+            Self::Eigen { ridge, power } => {
+                eigen::rotate(k, c, out, length);
+                eigen::assemble((ridge, power), out, length, order, values);
+                return nothing_found;
+            }
+            // Above.
+            Self::Sorter => return nothing_found,
         }
         for (x, o) in values.iter_mut().zip(out.iter()) {
             *x = E::narrow(*o);

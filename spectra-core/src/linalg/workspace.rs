@@ -1,7 +1,7 @@
 //! Temporaries that are allocated on the first step and reused afterwards.
 
 use super::{Scratch, SmallFactor};
-use crate::backend::{Backend, Matrix, Result, Scalar};
+use crate::backend::{Backend, Fused, Matrix, Result, Scalar};
 use alloc::{vec, vec::Vec};
 use num_traits::{One, Zero};
 
@@ -10,6 +10,8 @@ type Key = (usize, usize, usize);
 
 /// Stands for the layout under which identity matrices are kept.
 const IDENTITY: usize = usize::MAX;
+/// The same for matrices of ones.
+const ONES: usize = usize::MAX - 1;
 
 /// A pool of temporary matrices, shared by all parameters of an optimizer.
 ///
@@ -132,6 +134,21 @@ impl<B: Backend> Workspace<B> {
     pub(crate) fn give_identity(&mut self, matrix: B::Matrix) {
         let n = matrix.shape().0;
         self.put((n, n, IDENTITY), matrix);
+    }
+
+    /// A matrix of ones, uploaded once and kept; to be given back, unchanged, by [`give_ones`](Self::give_ones). Products with it are
+    /// sums over rows and columns, and copies of one along the other.
+    pub(crate) fn ones(&mut self, rows: usize, cols: usize) -> Result<B::Matrix> {
+        match self.reuse((rows, cols, ONES)) {
+            Some(matrix) => Ok(matrix),
+            None => self.backend.upload(rows, cols, &vec![B::Element::one(); rows * cols]),
+        }
+    }
+
+    /// Takes a matrix of ones back.
+    pub(crate) fn give_ones(&mut self, matrix: B::Matrix) {
+        let (rows, cols) = matrix.shape();
+        self.put((rows, cols, ONES), matrix);
     }
 
     fn reuse(&mut self, key: Key) -> Option<B::Matrix> {

@@ -1,10 +1,13 @@
 //! The maps of this library as data.
 
-use super::{Clip, HardClip, Identity, MapRule, Mapped, Moment, MomentumUpdate, SoftClip, TailShrink};
+use super::{
+    Clip, HardClip, Identity, MapRule, Mapped, Moment, MomentumUpdate, Normalized, SecondMoment, SoftClip,
+    TailShrink,
+};
 use crate::backend::{Backend, Result};
 use crate::linalg::{Polar, Workspace};
 use crate::state::{BufferSpec, State};
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 /// The spectral map of a recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +33,13 @@ pub enum SpectralMap {
     },
     /// `sigma -> 1`.
     Orthogonalize(Polar),
+    /// `sigma -> 1`, then over the root of a second moment of what that gave.
+    Normalized {
+        /// How the polar factor is computed.
+        polar: Polar,
+        /// What it is divided by.
+        moment: SecondMoment,
+    },
 }
 
 impl SpectralMap {
@@ -41,6 +51,7 @@ impl SpectralMap {
             Self::SoftClip { clip, threshold } => f(&Clip { clip, threshold }),
             Self::HardClip { clip, threshold } => f(&Clip { clip, threshold }),
             Self::Orthogonalize(polar) => f(&polar),
+            Self::Normalized { polar, moment } => f(&Normalized { map: polar, moment }),
         }
     }
 
@@ -48,7 +59,7 @@ impl SpectralMap {
     pub fn threshold(&self) -> Option<f64> {
         match self {
             Self::SoftClip { threshold, .. } | Self::HardClip { threshold, .. } => Some(*threshold),
-            Self::Identity | Self::TailShrink(_) | Self::Orthogonalize(_) => None,
+            Self::Identity | Self::TailShrink(_) | Self::Orthogonalize(_) | Self::Normalized { .. } => None,
         }
     }
 }
@@ -56,6 +67,10 @@ impl SpectralMap {
 impl<B: Backend> MapRule<B> for SpectralMap {
     fn name(&self) -> &'static str {
         self.with_rule::<B, _>(|rule| rule.name())
+    }
+
+    fn signature(&self) -> String {
+        self.with_rule::<B, _>(|rule| rule.signature())
     }
 
     fn map(

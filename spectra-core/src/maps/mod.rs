@@ -36,6 +36,7 @@
 mod clip;
 mod data;
 mod hard_clip;
+mod second_moment;
 mod separate;
 mod soft_clip;
 mod tail_shrink;
@@ -44,14 +45,15 @@ mod threshold;
 pub use clip::Clip;
 pub use data::SpectralMap;
 pub use hard_clip::{HardClip, HardClipMethod};
+pub use second_moment::{Guard, Normalized, NormalizedPolar, SecondMoment, Slices};
 pub use soft_clip::{AlphaBound, SoftClip, SoftClipMethod, VectorRule};
 pub use tail_shrink::{Shaped, TailShrink, tail_shrink};
 pub use threshold::Threshold;
 
-use crate::backend::{Backend, Gradient, Matrix, Result};
+use crate::backend::{Backend, Coefficient, Fused, Gradient, Matrix, Result};
 use crate::linalg::{Polar, Workspace};
 use crate::state::{BufferSpec, State};
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 use core::fmt;
 
 /// When a map is applied.
@@ -89,12 +91,42 @@ impl<B: Backend> Mapped<B> {
             Self::Dense(out) => out.dot(out),
         }
     }
+
+    /// The mapped `direction` as a temporary of the workspace; `None` if it is the direction itself.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn into_dense(
+        self,
+        direction: &B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Option<B::Matrix>> {
+        match self {
+            Self::Unchanged => Ok(None),
+            Self::Dense(out) => Ok(Some(out)),
+            Self::Shaped(shaped) => {
+                let mut out = workspace.take_like(direction, direction.shape().1)?;
+                let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+                match &shaped.correction {
+                    Some((left, right)) => out.low_rank_add(zero, one, direction, left, right)?,
+                    None => out.copy_from(direction)?,
+                }
+                shaped.release(workspace);
+                Ok(Some(out))
+            }
+        }
+    }
 }
 
 /// What is done to the singular values of a direction.
 pub trait MapRule<B: Backend>: fmt::Debug + Send + Sync {
     /// The name used in printed plans and saved states.
     fn name(&self) -> &'static str;
+
+    /// What a saved state must agree on: the name, and those of the maps within.
+    fn signature(&self) -> String {
+        self.name().into()
+    }
 
     /// Writes the mapped `direction` to `out`, of the same shape and with unspecified contents.
     ///

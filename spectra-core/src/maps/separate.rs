@@ -1,6 +1,6 @@
 //! The directions above a threshold, and a proof that no other is.
 
-use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, Scalar};
+use crate::backend::{Backend, Coefficient, Element, Fused, Matrix, Op, Result, Scalar};
 use crate::linalg::{Directions, Info, MAX_DEFLATED, Workspace};
 use num_traits::Float;
 

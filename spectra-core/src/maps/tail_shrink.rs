@@ -153,7 +153,7 @@ pub struct Shaped<B: Backend> {
     /// The tail's average scale; 0 for an empty tail.
     pub sigma_tail: B::Scalar,
     /// As [`Subspace::one_sweep`].
-    pub one_sweep: bool,
+    pub one_sweep: Option<bool>,
     /// What the subspace captures; `None` where there is none.
     pub energy: Option<Energy<B::Scalar>>,
 }
@@ -208,7 +208,7 @@ pub fn tail_shrink<B: Backend>(
             correction: None,
             norm_squared: m.dot(m)?,
             sigma_tail,
-            one_sweep: true,
+            one_sweep: Some(true),
             energy: None,
         });
     }
@@ -262,7 +262,7 @@ fn project_on<B: Backend>(
         scale,
         norm_squared,
         blind: false,
-        one_sweep: true,
+        one_sweep: Some(true),
         squares: None,
     };
     let measured = Measured::new(m, Side::Right, subspace, &unit, workspace)?;

@@ -5,15 +5,15 @@ use super::member::{ParameterSpec, SharedRules};
 use super::plan::{Own, Rule};
 use super::policy::check_rule;
 use crate::backend::{Backend, Error, ErrorKind, Result};
-use crate::rules::{Recipe, Rules, UpdateRule};
+use crate::rules::{Method, Rules, UpdateRule};
 use alloc::{boxed::Box, vec::Vec};
 
-/// The rules of a model: the two of its configuration, those of its own, and the groups' recipes.
+/// The rules of a model: the two of its configuration, those of its own, and the groups' methods.
 pub(super) struct Assigned<B: Backend> {
     pub(super) rules: SharedRules<B>,
     names: Rules<B>,
-    /// Groups' recipes and where they are.
-    recipes: Vec<(Recipe, usize)>,
+    /// Groups' methods and where they are.
+    methods: Vec<(Method, usize)>,
     /// The names of rules of one's own, and where they are.
     pub(super) named: Vec<(Box<str>, usize)>,
 }
@@ -24,18 +24,18 @@ impl<B: Backend> Assigned<B> {
             Box::new(config.spectral) as Box<dyn UpdateRule<B>>,
             Box::new(config.elementwise) as Box<dyn UpdateRule<B>>,
         ]);
-        Self { rules, names, recipes: Vec::new(), named: Vec::new() }
+        Self { rules, names, methods: Vec::new(), named: Vec::new() }
     }
 
     pub(super) fn rule_of(&mut self, spec: &ParameterSpec) -> Result<usize> {
         let added = match &spec.group.own {
             None => return Ok(usize::from(spec.rule != Rule::Spectral)),
-            Some(Own::Recipe(recipe)) => {
-                if let Some((_, at)) = self.recipes.iter().find(|(known, _)| known == recipe) {
+            Some(Own::Method(method)) => {
+                if let Some((_, at)) = self.methods.iter().find(|(known, _)| known == method) {
                     return Ok(*at);
                 }
-                self.recipes.push((*recipe, self.rules.len()));
-                Box::new(*recipe) as Box<dyn UpdateRule<B>>
+                self.methods.push((*method, self.rules.len()));
+                Box::new(*method) as Box<dyn UpdateRule<B>>
             }
             Some(Own::Named(name)) => {
                 if let Some((_, at)) = self.named.iter().find(|(known, _)| known == name) {

@@ -1,10 +1,10 @@
-//! What a user sets: two recipes, two learning rates, the safety switches.
+//! What a user sets: two rules, two learning rates, the safety switches.
 
 use super::PreClip;
 use super::plan::Rule;
 use crate::backend::{Element, Error, ErrorKind, Result, domain, require};
 use crate::dense::Dense;
-use crate::rules::{Rates, Recipe, Rounding};
+use crate::rules::{Method, Rates, Recipe, Rounding};
 use crate::schedules::{ClipSchedule, LearningRateSchedule};
 
 /// The settings of an [`Optimizer`](super::Optimizer).
@@ -22,9 +22,9 @@ use crate::schedules::{ClipSchedule, LearningRateSchedule};
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Config {
     /// The rule of hidden matrices.
-    pub spectral: Recipe,
+    pub spectral: Method,
     /// The rule of everything else: embeddings, heads, vectors.
-    pub elementwise: Recipe,
+    pub elementwise: Method,
     /// Learning rate of the hidden matrices: see [`Rates::lr`].
     pub lr: f64,
     /// Learning rate of everything else, likewise; `None`: the same. Setting the learning rate later scales both.
@@ -78,8 +78,9 @@ fn refuse_misfit<S: serde::Serializer>(
 impl Config {
     /// Hidden matrices by `spectral`, everything else by AdamW with the same weight decay; learning rate 1e-3,
     /// finite check on, no norm clip.
-    pub fn new(spectral: Recipe) -> Self {
-        let elementwise = Recipe::adamw().with_weight_decay(spectral.weight_decay);
+    pub fn new(spectral: impl Into<Method>) -> Self {
+        let spectral = spectral.into();
+        let elementwise = Recipe::adamw().with_weight_decay(spectral.weight_decay()).into();
         Self {
             spectral,
             elementwise,
@@ -97,12 +98,12 @@ impl Config {
         }
     }
 
-    /// The [preset](Recipe::preset) of this name.
+    /// The [preset](Method::preset) of this name.
     ///
     /// # Errors
     /// For an unknown name.
     pub fn preset(name: &str) -> Result<Self> {
-        Recipe::preset(name).map(Self::new)
+        Method::preset(name).map(Self::new)
     }
 
     /// Sets [`lr`](Self::lr).
@@ -119,11 +120,11 @@ impl Config {
         self
     }
 
-    /// Sets the weight decay of both recipes.
+    /// Sets the weight decay of both rules; one that has none, as those whose weights stay on a sphere, stays without.
     #[must_use]
     pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-        self.spectral.weight_decay = weight_decay;
-        self.elementwise.weight_decay = weight_decay;
+        self.spectral = self.spectral.with_weight_decay(weight_decay);
+        self.elementwise = self.elementwise.with_weight_decay(weight_decay);
         self
     }
 
@@ -179,7 +180,7 @@ impl Config {
         self
     }
 
-    /// The spectral recipe for every parameter, also embeddings, heads and vectors (whose map goes by their norm):
+    /// The spectral rule for every parameter, also embeddings, heads and vectors (whose map goes by their norm):
     /// `apply_to = all` of 2603.14315's program. Without it, matrices only.
     #[must_use]
     pub fn apply_to_all(mut self) -> Self {
@@ -215,8 +216,8 @@ impl Config {
         let requirement = "positive when elementwise_lr is, because both are scaled together";
         let ok = elementwise_lr == 0.0 || (elementwise_lr / self.lr).is_finite();
         require(ok, "config", "lr", self.lr, requirement)?;
-        for (lr, recipe) in [(self.lr, &self.spectral), (elementwise_lr, &self.elementwise)] {
-            Rates::new(lr).validate::<Dense<E>>(recipe)?;
+        for (lr, method) in [(self.lr, &self.spectral), (elementwise_lr, &self.elementwise)] {
+            Rates::new(lr).validate::<Dense<E>>(method)?;
         }
         Ok(())
     }
@@ -233,8 +234,8 @@ impl Config {
         if let Some(clip) = &self.pre_clip {
             clip.validate::<E>()?;
         }
-        let recipes = [&self.spectral, &self.elementwise];
-        let clips = recipes.iter().any(|recipe| recipe.map.threshold().is_some());
+        let recipes = [self.spectral.recipe(), self.elementwise.recipe()];
+        let clips = recipes.iter().flatten().any(|recipe| recipe.map.threshold().is_some());
         let unused = [
             ("clip_schedule", self.clip_schedule.is_some() && !clips),
             ("pre_clip_schedule", self.pre_clip_schedule.is_some() && self.pre_clip.is_none()),

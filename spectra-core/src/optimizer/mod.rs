@@ -1,6 +1,7 @@
 //! The optimizer: recipes, presets, the plan of who gets which, and the step.
 
 mod assigned;
+mod batch;
 mod checksum;
 mod config;
 mod header;
@@ -23,7 +24,7 @@ mod settings;
 mod snapshot;
 mod step;
 
-pub use crate::rules::{Rates, Recipe, StepInfo};
+pub use crate::rules::{Method, Rates, Recipe, StepInfo};
 pub use crate::scales::StepScale;
 pub use checksum::Checksum;
 pub use config::Config;
@@ -35,5 +36,7 @@ pub use pre_clip::PreClip;
 pub use prepare::Prepared;
 pub use report::StepReport;
 pub use restored::{Difference, Missing, RestoreOptions, Restored, Setting, differences, settings_of};
+#[cfg(feature = "safetensors")]
+pub use snapshot::file::StateDescription;
 #[cfg(feature = "serde")]
 pub use snapshot::{Snapshot, SnapshotReader};

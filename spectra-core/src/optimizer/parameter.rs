@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, Gradient, Matrix, Result, check_same};
 use crate::linalg::Workspace;
-use crate::rules::{Rates, Recipe, StepInfo, UpdateRule};
+use crate::rules::{Rates, Recipe, StepInfo, StepRates, UpdateRule};
 use crate::state::State;
 
 /// The state of one matrix.
@@ -56,10 +56,21 @@ impl<M: Matrix> BlockState<M> {
     ) -> Result<StepInfo<B::Scalar>> {
         rates.validate(rule)?;
         check_same("step", weights, gradient.values)?;
+        self.advance(rule, weights, gradient, &rates.at(self.steps, rule), workspace)
+    }
+
+    /// [`step`](Self::step) at rates and of shapes that have been checked.
+    pub(super) fn advance<B: Backend<Matrix = M>>(
+        &mut self,
+        rule: &(impl UpdateRule<B> + ?Sized),
+        weights: &mut M,
+        gradient: &Gradient<'_, M>,
+        rates: &StepRates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<StepInfo<B::Scalar>> {
         let _scope = workspace.scope();
         self.reserve(rule, gradient.values, workspace.backend())?;
-        let rates = rates.at(self.steps, rule);
-        let info = rule.step(weights, gradient, &mut self.state, &rates, workspace)?;
+        let info = rule.step(weights, gradient, &mut self.state, rates, workspace)?;
         self.steps += 1;
         Ok(info)
     }

@@ -1,6 +1,6 @@
 //! What a restored state was saved under, and how that differs from the settings that now hold.
 
-use super::Config;
+use super::{Config, Method};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 use core::fmt;
 
@@ -36,11 +36,16 @@ pub fn settings_of(config: &Config) -> Vec<Setting> {
         ("pre_clip_schedule", config.pre_clip_schedule.map(|schedule| format!("{schedule:?}"))),
     ];
     settings.extend(schedules.map(|(name, schedule)| Setting::new(name, schedule)));
-    for (part, recipe) in [("spectral", &config.spectral), ("elementwise", &config.elementwise)] {
-        settings.push(Setting::new(format!("{part}.direction"), recipe.direction));
-        settings.push(Setting::new(format!("{part}.map"), recipe.map));
-        settings.push(Setting::new(format!("{part}.scale"), recipe.scale));
-        settings.push(Setting::new(format!("{part}.weight_decay"), recipe.weight_decay));
+    for (part, method) in [("spectral", &config.spectral), ("elementwise", &config.elementwise)] {
+        match method {
+            Method::Recipe(recipe) => {
+                settings.push(Setting::new(format!("{part}.direction"), recipe.direction));
+                settings.push(Setting::new(format!("{part}.map"), recipe.map));
+                settings.push(Setting::new(format!("{part}.scale"), recipe.scale));
+                settings.push(Setting::new(format!("{part}.weight_decay"), recipe.weight_decay));
+            }
+            Method::Whole(rule) => settings.push(Setting::new(format!("{part}.rule"), rule)),
+        }
     }
     settings
 }

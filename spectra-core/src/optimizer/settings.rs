@@ -4,13 +4,13 @@ use super::{Config, Recipe, StepScale};
 use crate::backend::{Error, ErrorKind, Result};
 use crate::directions::{AdEmaMix, Adam, Direction, Mars};
 use crate::linalg::{Polar, SubspaceForm};
-use crate::maps::{HardClip, SoftClip, SpectralMap, TailShrink};
+use crate::maps::{HardClip, SecondMoment, SoftClip, SpectralMap, TailShrink};
 
-fn adam(recipe: &mut Recipe) -> Option<&mut Adam> {
-    match &mut recipe.direction {
+fn adam(direction: &mut Direction) -> Option<&mut Adam> {
+    match direction {
         Direction::Adam(adam) => Some(adam),
         Direction::AdEmaMix(AdEmaMix { adam, .. }) | Direction::Mars(Mars { adam, .. }) => Some(adam),
-        Direction::Momentum(_) | Direction::Signum(_) => None,
+        Direction::Momentum(_) | Direction::Signum(_) | Direction::Lion(_) | Direction::PolarFirst(_) => None,
     }
 }
 
@@ -24,7 +24,7 @@ fn tail_shrink(recipe: &mut Recipe) -> Option<&mut TailShrink> {
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $place:expr;)+) => {
-        /// Settings of the rules. Each is set in the spectral *and* in the elementwise recipe, wherever it exists there; one
+        /// Settings of the rules' recipes. Each is set in the spectral *and* in the elementwise recipe, wherever it exists there; one
         /// that neither has is refused by [`validate`](Self::validate), hence by every optimizer, with its name.
         ///
         /// ```
@@ -49,10 +49,12 @@ macro_rules! settings {
 }
 
 settings! {
-    /// mu of [`Momentum`](crate::directions::Momentum) and [`Signum`](crate::directions::Signum).
+    /// mu of [`Momentum`](crate::directions::Momentum), [`Signum`](crate::directions::Signum) and
+    /// [`PolarFirst`](crate::directions::PolarFirst).
     momentum: f64 = |recipe| match &mut recipe.direction {
         Direction::Momentum(direction) => Some(&mut direction.mu),
         Direction::Signum(direction) => Some(&mut direction.mu),
+        Direction::PolarFirst(direction) => Some(&mut direction.mu),
         _ => None,
     };
     /// Nesterov's look-ahead of [`Momentum`](crate::directions::Momentum) and [`Signum`](crate::directions::Signum).
@@ -66,12 +68,18 @@ settings! {
         Direction::Momentum(direction) => Some(&mut direction.averaged),
         _ => None,
     };
-    /// [`Adam::beta1`], also of AdEMAMix and MARS.
-    beta1: f64 = |recipe| adam(recipe).map(|adam| &mut adam.beta1);
-    /// [`Adam::beta2`], also of AdEMAMix and MARS.
-    beta2: f64 = |recipe| adam(recipe).map(|adam| &mut adam.beta2);
+    /// [`Adam::beta1`], also of AdEMAMix, MARS and Lion.
+    beta1: f64 = |recipe| match &mut recipe.direction {
+        Direction::Lion(lion) => Some(&mut lion.beta1),
+        direction => adam(direction).map(|adam| &mut adam.beta1),
+    };
+    /// [`Adam::beta2`], also of AdEMAMix, MARS and Lion.
+    beta2: f64 = |recipe| match &mut recipe.direction {
+        Direction::Lion(lion) => Some(&mut lion.beta2),
+        direction => adam(direction).map(|adam| &mut adam.beta2),
+    };
     /// [`Adam::eps`], also of AdEMAMix and MARS.
-    eps: f64 = |recipe| adam(recipe).map(|adam| &mut adam.eps);
+    eps: f64 = |recipe| adam(&mut recipe.direction).map(|adam| &mut adam.eps);
     /// [`AdEmaMix::beta3`].
     beta3: f64 = |recipe| ademamix(recipe).map(|direction| &mut direction.beta3);
     /// [`AdEmaMix::alpha`].
@@ -111,18 +119,29 @@ settings! {
         _ => None,
     };
     /// How the polar factor is computed.
-    polar: Polar = |recipe| match &mut recipe.map {
-        SpectralMap::Orthogonalize(polar) => Some(polar),
+    polar: Polar = |recipe| match (&mut recipe.map, &mut recipe.direction) {
+        (SpectralMap::Orthogonalize(polar) | SpectralMap::Normalized { polar, .. }, _) => Some(polar),
+        (_, Direction::PolarFirst(direction)) => Some(&mut direction.polar),
         _ => None,
     };
-    /// `rms` of [`StepScale::MatchRms`].
+    /// The second moment of the mapped direction.
+    second_moment: SecondMoment = |recipe| match &mut recipe.map {
+        SpectralMap::Normalized { moment, .. } => Some(moment),
+        _ => None,
+    };
+    /// `rms` of [`StepScale::MatchRms`] and [`StepScale::MatchNorm`].
     rms: f64 = |recipe| match &mut recipe.scale {
-        StepScale::MatchRms { rms, .. } => Some(rms),
+        StepScale::MatchRms { rms, .. } | StepScale::MatchNorm { rms, .. } => Some(rms),
         _ => None,
     };
-    /// `eps` of [`StepScale::MatchRms`].
+    /// `eps` of [`StepScale::MatchRms`] and [`StepScale::MatchNorm`].
     rms_eps: f64 = |recipe| match &mut recipe.scale {
-        StepScale::MatchRms { eps, .. } => Some(eps),
+        StepScale::MatchRms { eps, .. } | StepScale::MatchNorm { eps, .. } => Some(eps),
+        _ => None,
+    };
+    /// `radius` of [`StepScale::RmsOperator`] and [`StepScale::PerInput`].
+    radius: f64 = |recipe| match &mut recipe.scale {
+        StepScale::RmsOperator { radius } | StepScale::PerInput { radius } => Some(radius),
         _ => None,
     };
     /// `factor` of [`StepScale::MaxDimension`].
@@ -136,22 +155,27 @@ settings! {
 impl Config {
     /// Another direction for the hidden matrices.
     #[must_use]
-    pub fn direction(mut self, direction: Direction) -> Self {
-        self.spectral.direction = direction;
-        self
+    pub fn direction(self, direction: Direction) -> Self {
+        self.set_part("direction", |recipe| recipe.direction = direction)
     }
 
     /// Another spectral map for the hidden matrices.
     #[must_use]
-    pub fn map(mut self, map: SpectralMap) -> Self {
-        self.spectral.map = map;
-        self
+    pub fn map(self, map: SpectralMap) -> Self {
+        self.set_part("map", |recipe| recipe.map = map)
     }
 
     /// Another step scale for the hidden matrices.
     #[must_use]
-    pub fn scale(mut self, scale: StepScale) -> Self {
-        self.spectral.scale = scale;
+    pub fn scale(self, scale: StepScale) -> Self {
+        self.set_part("scale", |recipe| recipe.scale = scale)
+    }
+
+    fn set_part(mut self, name: &'static str, set: impl FnOnce(&mut Recipe)) -> Self {
+        match self.spectral.recipe_mut() {
+            Some(recipe) => set(recipe),
+            None => _ = self.misfit.get_or_insert(name),
+        }
         self
     }
 
@@ -162,8 +186,8 @@ impl Config {
         value: T,
     ) -> Self {
         let mut found = false;
-        for recipe in [&mut self.spectral, &mut self.elementwise] {
-            if let Some(place) = place(recipe) {
+        for method in [&mut self.spectral, &mut self.elementwise] {
+            if let Some(place) = method.recipe_mut().and_then(place) {
                 *place = value;
                 found = true;
             }

@@ -1,5 +1,7 @@
 //! The whole state as one serializable value (feature `serde`).
 
+#[cfg(feature = "safetensors")]
+pub(super) mod file;
 mod reader;
 mod version_1;
 

@@ -8,7 +8,6 @@ use super::{Config, Optimizer, ParameterSpec, Prepared};
 use crate::backend::{Backend, Error, Matrix, Result, check_shape};
 use crate::linalg::Workspace;
 use crate::rules::StepInfo;
-#[cfg(feature = "faer")]
 use alloc::vec::Vec;
 
 impl<B: Backend> Optimizer<B> {
@@ -27,16 +26,9 @@ impl<B: Backend> Optimizer<B> {
     ) -> Result<StepInfo<B::Scalar>> {
         self.check_not_failed("update")?;
         check_pair(self.spec(index)?, weights, gradient)?;
-        let update = Update {
-            config: &self.config,
-            rules: &self.rules,
-            rates: self.rates,
-            model_step: self.steps,
-            keeps_reports: self.keeps_reports,
-            prepared,
-        };
         self.progress = Progress::Begun(index);
-        let outcome = update.apply(index, &mut self.members[index], weights, gradient, &mut self.workspace);
+        let Parts { update, members, workspace, .. } = self.parts(prepared);
+        let outcome = update.apply(index, &mut members[index], weights, gradient, workspace);
         if outcome.is_err() {
             self.progress = Progress::Failed(index);
         }
@@ -58,8 +50,14 @@ impl<B: Backend> Optimizer<B> {
     /// As [`prepare`](Self::prepare), with nothing changed; then as [`update`](Self::update).
     pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, &B::Matrix)]) -> Result<()> {
         let prepared = self.prepare_all(parameters)?;
-        for (index, (weights, gradient)) in parameters.iter_mut().enumerate() {
-            self.update(index, weights, gradient, &prepared)?;
+        let pairs = parameters.iter_mut().enumerate();
+        if self.takes_batches() {
+            let mut pairs: Vec<_> = pairs.map(|(index, (x, g))| (index, &mut **x, &**g)).collect();
+            self.update_all(&mut pairs, &prepared)?;
+        } else {
+            pairs
+                .map(|(index, (x, g))| self.update(index, x, g, &prepared))
+                .try_for_each(|done| done.map(|_| ()))?;
         }
         self.finish(prepared);
         Ok(())
@@ -101,7 +99,6 @@ impl<B: Backend> Optimizer<B> {
     }
 
     /// What the members of a step have in common, and what it changes.
-    #[cfg(feature = "faer")]
     pub(super) fn parts<'a>(&'a mut self, prepared: &'a Prepared<B>) -> Parts<'a, B> {
         let update = Update {
             config: &self.config,
@@ -111,7 +108,13 @@ impl<B: Backend> Optimizer<B> {
             keeps_reports: self.keeps_reports,
             prepared,
         };
-        Parts { update, members: &mut self.members, workspace: &mut self.workspace, beside: &mut self.beside }
+        Parts {
+            update,
+            members: &mut self.members,
+            workspace: &mut self.workspace,
+            #[cfg(feature = "faer")]
+            beside: &mut self.beside,
+        }
     }
 }
 
@@ -127,19 +130,19 @@ pub(super) fn check_pair<M: Matrix>(spec: &ParameterSpec, weights: &M, gradient:
 #[derive(Debug)]
 pub(super) struct Update<'a, B: Backend> {
     config: &'a Config,
-    rules: &'a SharedRules<B>,
     rates: ModelRates,
     model_step: u64,
     keeps_reports: bool,
-    prepared: &'a Prepared<B>,
+    pub(super) rules: &'a SharedRules<B>,
+    pub(super) prepared: &'a Prepared<B>,
 }
 
 /// An optimizer taken apart.
-#[cfg(feature = "faer")]
 pub(super) struct Parts<'a, B: Backend> {
     pub(super) update: Update<'a, B>,
     pub(super) members: &'a mut [Member<B>],
     pub(super) workspace: &'a mut Workspace<B>,
+    #[cfg(feature = "faer")]
     pub(super) beside: &'a mut Vec<Workspace<B>>,
 }
 
@@ -157,19 +160,27 @@ impl<B: Backend> Update<'_, B> {
             return Ok(StepInfo::default());
         }
         let Member { spec, rule, block, report } = member;
-        let rates = self.rates.of(self.config, spec, self.model_step);
         *report = None;
-        let gradient = self.prepared.replaced(index).unwrap_or(gradient);
-        let (check_finite, keep_report) = (self.config.check_finite, self.keeps_reports);
-        let options = StepOptions { rates, check_finite, keep_report };
-        let scale = self.prepared.scale.as_ref();
-        let outcome = with_rule(&*self.rules[*rule], spec, |rule| {
-            options.step(block, rule, weights, (gradient, scale), workspace)
+        let gradient = (self.gradient(index, gradient), self.prepared.scale.as_ref());
+        let stepped = with_rule(&*self.rules[*rule], spec, |rule| {
+            self.options(spec).step(block, rule, weights, gradient, workspace)
         });
-        let outcome = outcome.map(|(info, told)| {
-            *report = told;
-            info
-        });
-        outcome.map_err(|error| error.for_parameter(&spec.name))
+        let (info, new) = stepped.map_err(|error| error.for_parameter(&spec.name))?;
+        *report = new;
+        Ok(info)
+    }
+
+    /// How this matrix is stepped.
+    pub(super) fn options(&self, spec: &ParameterSpec) -> StepOptions {
+        StepOptions {
+            rates: self.rates.of(self.config, spec, self.model_step),
+            check_finite: self.config.check_finite,
+            keep_report: self.keeps_reports,
+        }
+    }
+
+    /// The gradient of parameter `index`, or what takes its place.
+    pub(super) fn gradient<'g>(&'g self, index: usize, gradient: &'g B::Matrix) -> &'g B::Matrix {
+        self.prepared.replaced(index).unwrap_or(gradient)
     }
 }

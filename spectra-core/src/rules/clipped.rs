@@ -1,8 +1,9 @@
 //! Any rule with its update clipped: the post-processing of 2603.14315 (section 5).
 
 use super::composed::add_mapped;
+use super::update::negative_update;
 use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
-use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result};
+use crate::backend::{Backend, Gradient, Result};
 use crate::linalg::Workspace;
 use crate::maps::{MapRule, Moment};
 use crate::scales::{ScaleRule, StepScale};
@@ -50,7 +51,7 @@ impl<R, M> Clipped<R, M> {
 
 impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M> {
     fn signature(&self) -> String {
-        format!("{} + {}", self.rule.signature(), self.map.name())
+        format!("{} + {}", self.rule.signature(), self.map.signature())
     }
 
     fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
@@ -92,11 +93,7 @@ impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M
         rates: &StepRates,
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>> {
-        let mut update = workspace.take_like(gradient.values, weights.shape().1)?;
-        update.scale_add(Coefficient::ZERO, Coefficient::ZERO, gradient.values)?;
-        let alone = StepRates { lr: 1.0, weight_decay: 0.0, ..*rates };
-        // -U.
-        self.rule.step(&mut update, gradient, state, &alone, workspace)?;
+        let (mut update, _) = negative_update(&self.rule, weights, gradient, state, rates, workspace)?;
         let moment = Moment { clip_factor: rates.clip_factor, step: rates.step };
         let mapped = self.map.apply(&mut update, None, state, &moment, workspace)?;
         let info = add_mapped(&self.scale, weights, &update, mapped, (rates.decay(), rates.lr), workspace)?;

@@ -1,7 +1,7 @@
 //! `X <- (1 - lr wd) X - lr scale map(direction(G))`, written once.
 
 use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
-use crate::backend::{Backend, Coefficient, Error, ErrorKind, Gradient, Matrix, Result, domain};
+use crate::backend::{Backend, Coefficient, Error, ErrorKind, Fused, Gradient, Matrix, Result, domain};
 use crate::directions::{DirectionRule, Target};
 use crate::linalg::Workspace;
 use crate::maps::{MapRule, Mapped, Moment};
@@ -63,7 +63,7 @@ pub(super) struct Parts<'a, B: Backend> {
 
 impl<B: Backend> Parts<'_, B> {
     pub(super) fn signature(&self) -> String {
-        format!("{} + {}", self.direction.name(), self.map.name())
+        format!("{} + {}", self.direction.name(), self.map.signature())
     }
 
     pub(super) fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
@@ -150,7 +150,7 @@ pub(super) fn add_mapped<B: Backend>(
         Some(scale) => (scale, None),
         None => {
             let update = Update { direction, mapped: &mapped, shape };
-            (1.0, Some(scale.of_update(&update, workspace.backend())?))
+            (1.0, Some(scale.of_update(&update, workspace)?))
         }
     };
     let alpha = Coefficient { factor: step * of_shape, scalar: measured.as_ref() };
@@ -162,7 +162,7 @@ pub(super) fn add_mapped<B: Backend>(
             workspace.give(out);
         }
         Mapped::Shaped(shaped) => {
-            (info.one_sweep, info.energy) = (Some(shaped.one_sweep), shaped.energy.clone());
+            (info.one_sweep, info.energy) = (shaped.one_sweep, shaped.energy.clone());
             match &shaped.correction {
                 Some((left, right)) => weights.low_rank_add(decay.into(), alpha, direction, left, right)?,
                 None => weights.scale_add(decay.into(), alpha, direction)?,

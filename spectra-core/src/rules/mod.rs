@@ -2,8 +2,9 @@
 //!
 //! An [`UpdateRule`] says which buffers it keeps and how a step changes weights and buffers. Nearly all are compositions of a
 //! [direction](crate::directions), a [map](crate::maps) and a [scale](crate::scales): [`Composed`] for parts of any type,
-//! [`Recipe`] for those of this library as data, whose [presets](Recipe::presets) are rows of one table. [`Clipped`] clips the update
-//! of any other rule. One that is no composition is a type with three methods:
+//! [`Recipe`] for those of this library as data. [`Clipped`] clips the update of any other rule, [`Cautious`] decays its weights only
+//! where the step does so, too, [`Hyperball`] keeps them on a sphere. A [`Method`] is a recipe or a whole rule of this library as data, whose [presets](Method::presets) are rows of
+//! one table. A rule that is no composition is a type with three methods:
 //!
 //! ```
 //! use spectra_core::backend::{Backend, Coefficient, Gradient, Matrix, Op, Result};
@@ -61,20 +62,39 @@
 //! # Ok::<(), spectra_core::backend::Error>(())
 //! ```
 
+mod batch;
+mod cautious;
 mod clipped;
 mod composed;
+mod dion;
+mod dion2;
+#[cfg(feature = "serde")]
+mod form;
+mod hyperball;
+mod method;
 mod presets;
 mod range;
 mod recipe;
 mod registry;
+mod shampoo;
+mod soap;
+mod update;
 mod update_rule;
 mod weights;
 
+pub use batch::BatchItem;
+pub use cautious::Cautious;
 pub use clipped::Clipped;
 pub use composed::Composed;
+pub use dion::{Dion, DionQr, DionRank, DionSide};
+pub use dion2::{Dion2, SliceAxis, SliceNorm};
+pub use hyperball::Hyperball;
+pub use method::{Method, WholeRule};
 pub(crate) use range::non_finite;
 pub use range::{Dots, GradientLimits, check_gradient};
 pub use recipe::Recipe;
 pub use registry::Rules;
+pub use shampoo::{Graft, InverseRoot, Shampoo};
+pub use soap::Soap;
 pub use update_rule::{Energy, Rates, StepInfo, StepRates, UpdateRule};
 pub use weights::{Rounding, Weights};

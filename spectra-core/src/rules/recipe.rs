@@ -1,6 +1,7 @@
 //! A recipe: direction, spectral map, step scale. An optimizer of the family is one value of this type.
 
 use super::composed::Parts;
+use super::method::Settings;
 use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Element, Gradient, Result};
 use crate::dense::Dense;
@@ -82,6 +83,16 @@ impl Recipe {
 
     fn parts<B: Backend>(&self) -> Parts<'_, B> {
         Parts { direction: self.direction.rule(), map: &self.map, scale: &self.scale }
+    }
+}
+
+impl Settings for Recipe {
+    fn weight_decay_mut(&mut self) -> Option<&mut f64> {
+        Some(&mut self.weight_decay)
+    }
+
+    fn recipe_mut(&mut self) -> Option<&mut Recipe> {
+        Some(self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an optimizer of one matrix is.
 
-use super::{Dots, GradientLimits};
+use super::{BatchItem, Dots, GradientLimits};
 use crate::backend::{Backend, Gradient, Result, Scalar, domain, require};
 use crate::linalg::Workspace;
 use crate::state::{BufferSpec, State};
@@ -70,8 +70,9 @@ impl StepRates {
 /// What a step found out without waiting for the device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepInfo<S> {
-    /// Tail shrink: whether the subspace took one pass over the momentum. `Some(false)` when the columns of
-    /// `M V` were too ill-conditioned for it and the stable form was used.
+    /// Tail shrink: whether the subspace took one pass over the momentum. `Some(false)`: it fell back to the stable form,
+    /// because the columns of `M V` were too ill-conditioned. Filled wherever the small factors are the host's, as in candle on
+    /// every device; `None` on CUDA, where the device decides and the host is not told.
     pub one_sweep: Option<bool>,
     /// Tail shrink: how the energy of the momentum is divided.
     pub energy: Option<Energy<S>>,
@@ -179,4 +180,23 @@ pub trait UpdateRule<B: Backend>: fmt::Debug + Send + Sync {
         rates: &StepRates,
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>>;
+
+    /// Whether it gains by stepping blocks of equal shape together, by products or messages that it packs. Then
+    /// [`Optimizer::step`](crate::optimizer::Optimizer::step) and
+    /// [`update_all`](crate::optimizer::Optimizer::update_all) gather them for [`step_batch`](Self::step_batch).
+    fn takes_batches(&self) -> bool {
+        false
+    }
+
+    /// [`step`](Self::step) of several blocks of equal shape, which leaves in each what it found out. Unless overridden one after the
+    /// other.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step), of the first block that has no [`info`](BatchItem::info) then.
+    fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        for BatchItem { weights, gradient, state, rates, info, .. } in blocks {
+            *info = Some(self.step(weights, gradient, state, rates, workspace)?);
+        }
+        Ok(())
+    }
 }

@@ -1,7 +1,7 @@
 //! How weights take an update: those of 16 bits with a master of the arithmetic type, or rounded at random.
 
-use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
-use crate::backend::{Backend, Gradient, Matrix, Result};
+use super::{BatchItem, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use crate::backend::{Backend, Fused, Gradient, Matrix, Result};
 use crate::linalg::{SixteenBits, Workspace, seed_of};
 use crate::optimizer::Checksum;
 use crate::state::{BufferSpec, MASTER, State};
@@ -142,31 +142,90 @@ impl<B: Backend> UpdateRule<B> for Rounded<'_, B> {
         rates: &StepRates,
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>> {
-        if let Weights::Stochastic { format, seed } = self.weights {
-            let mut name = Checksum::new();
-            name.bytes(self.name.as_bytes());
-            let seed = seed_of(seed, name.finish(), rates.step);
+        let mut whole = self.begin(weights, state, workspace)?;
+        let done = self.rule.step(&mut whole, gradient, state, rates, workspace).and_then(|info| {
+            self.round(&mut whole, weights, (self.name, rates.step), workspace)?;
+            Ok(info)
+        });
+        self.end(whole, state, workspace);
+        done
+    }
+
+    fn takes_batches(&self) -> bool {
+        self.rule.takes_batches()
+    }
+
+    fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        let mut wholes = Vec::with_capacity(blocks.len());
+        for block in blocks.iter_mut() {
+            wholes.push(self.begin(block.weights, block.state, workspace)?);
+        }
+        let inner = blocks.iter_mut().zip(&mut wholes).map(|(block, weights)| BatchItem {
+            weights,
+            state: &mut *block.state,
+            info: None,
+            ..*block
+        });
+        let mut inner: Vec<_> = inner.collect();
+        let mut done = self.rule.step_batch(&mut inner, workspace);
+        let infos: Vec<_> = inner.into_iter().map(|item| item.info).collect();
+        for ((block, mut whole), info) in blocks.iter_mut().zip(wholes).zip(infos) {
+            if info.is_some() && done.is_ok() {
+                done = self.round(&mut whole, block.weights, (block.name, block.rates.step), workspace);
+            }
+            block.info = info.filter(|_| done.is_ok());
+            self.end(whole, block.state, workspace);
+        }
+        done
+    }
+}
+
+impl<B: Backend> Rounded<'_, B> {
+    /// The weights in the arithmetic type: the master, taken out of the state, or a temporary.
+    fn begin(
+        &self,
+        weights: &B::Matrix,
+        state: &mut State<B::Matrix>,
+        workspace: &mut Workspace<B>,
+    ) -> Result<B::Matrix> {
+        if self.weights != Weights::Master {
             let mut whole = workspace.take_like(weights, weights.shape().1)?;
             whole.copy_from(weights)?;
-            let info = self.rule.step(&mut whole, gradient, state, rates, workspace)?;
-            whole.round_stochastic(format, seed, &mut workspace.scratch)?;
-            weights.copy_from(&whole)?;
-            workspace.give(whole);
-            return Ok(info);
+            return Ok(whole);
         }
-        state.with(MASTER, |master, state| {
-            let master = match master {
-                Some(master) => master,
-                None => {
-                    let (rows, cols) = weights.shape();
-                    let mut copy = workspace.backend().zeros(rows, cols, Some(weights))?;
-                    copy.copy_from(weights)?;
-                    master.insert(copy)
-                }
-            };
-            let info = self.rule.step(master, gradient, state, rates, workspace)?;
-            weights.copy_from(master)?;
-            Ok(info)
-        })
+        match state.take(MASTER) {
+            Some(master) => Ok(master),
+            None => {
+                let (rows, cols) = weights.shape();
+                let mut copy = workspace.backend().zeros(rows, cols, Some(weights))?;
+                copy.copy_from(weights)?;
+                Ok(copy)
+            }
+        }
+    }
+
+    /// `X = round(X')`
+    fn round(
+        &self,
+        whole: &mut B::Matrix,
+        weights: &mut B::Matrix,
+        (name, step): (&str, u64),
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        if let Weights::Stochastic { format, seed } = self.weights {
+            let mut sum = Checksum::new();
+            sum.bytes(name.as_bytes());
+            whole.round_stochastic(format, seed_of(seed, sum.finish(), step), &mut workspace.scratch)?;
+        }
+        weights.copy_from(whole)
+    }
+
+    /// Puts them back to where they came from.
+    fn end(&self, whole: B::Matrix, state: &mut State<B::Matrix>, workspace: &mut Workspace<B>) {
+        if self.weights == Weights::Master {
+            state.put(MASTER, whole);
+        } else {
+            workspace.give(whole);
+        }
     }
 }

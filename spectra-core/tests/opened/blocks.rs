@@ -3,7 +3,7 @@
 use super::{M, random};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::optimizer::plan::{Plan, Reason, Rule, Split};
-use spectra_core::optimizer::{Config, Optimizer, Recipe};
+use spectra_core::optimizer::{Config, Method, Optimizer};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -22,7 +22,7 @@ fn cut(plan: &Plan, whole: &M) -> Vec<M> {
 
 #[test]
 fn every_cut_covers_each_number_once() -> TestResult {
-    let cases: [(&[usize], Split, usize); 9] = [
+    let cases: [(&[usize], Split, usize); 11] = [
         (&[96, 64], Split::rows([64, 16, 16]), 3),
         (&[96, 64], Split::heads(8), 8),
         (&[64, 192], Split::columns(3), 3),
@@ -30,7 +30,9 @@ fn every_cut_covers_each_number_once() -> TestResult {
         (&[64, 192], Split::columns_of([100, 92]), 2),
         (&[4, 12, 8], Split::experts(), 4),
         (&[4, 12, 8], Split::experts().transposed(), 4),
-        (&[32, 4, 3, 3], Split::equal_rows(4), 4),
+        (&[32, 4, 3, 3], Split::groups(4), 4),
+        (&[16, 1, 3, 3], Split::groups(8), 8),
+        (&[16, 8, 2, 2], Split::groups(2).transposed(), 2),
         (&[20, 30], Split::whole().transposed(), 1),
     ];
     for (shape, split, blocks) in cases {
@@ -48,8 +50,8 @@ fn every_cut_covers_each_number_once() -> TestResult {
 
 #[test]
 fn blocks_step_as_separate_matrices_do() -> TestResult {
-    for (name, recipe, _) in Recipe::presets() {
-        let config = Config::new(recipe).lr(1e-2);
+    for (name, method, _) in Method::presets() {
+        let config = Config::new(method).lr(1e-2);
         let split = Split::rows([12, 6, 6]).names(["q", "k", "v"]);
         let plan = Plan::builder().split("qkv", split).build([("qkv", [24, 10])])?;
         let apart = Plan::builder().build([("q", [12, 10]), ("k", [6, 10]), ("v", [6, 10])])?;

@@ -2,7 +2,7 @@
 
 use super::{run, step};
 use spectra_core::optimizer::plan::{Plan, Rule};
-use spectra_core::optimizer::{Config, ParameterSpec, Recipe};
+use spectra_core::optimizer::{Config, Method, ParameterSpec, Recipe};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -92,10 +92,10 @@ fn the_last_group_that_makes_a_setting_counts() -> TestResult {
 /// `apply_to = all`: vectors by their norm, for every preset.
 #[test]
 fn the_spectral_rule_drives_everything_when_asked() -> TestResult {
-    for (name, recipe, _) in Recipe::presets() {
-        let config = Config::new(recipe).lr(1e-3).apply_to_all();
+    for (name, method, _) in Method::presets() {
+        let config = Config::new(method).lr(1e-3).apply_to_all();
         let (_, all) = run(config, plan(Plan::builder())?, 2)?;
-        let own = |rule| Plan::builder().group("*", move |g| g.rule(rule).recipe(recipe));
+        let own = |rule| Plan::builder().group("*", move |g| g.rule(rule).recipe(method));
         let (_, by_groups) = run(Config::preset("adamw")?.lr(1e-3), plan(own(Rule::Elementwise))?, 2)?;
         assert_eq!(all, by_groups, "{name}");
     }

@@ -1,10 +1,12 @@
 //! What a user adds from outside: rules, groups, blocks, changed models.
 #![cfg(feature = "serde")]
 
+mod batches;
 mod blocks;
 mod changed;
 mod groups;
 mod own;
+mod peers;
 mod reports;
 mod scheduled;
 

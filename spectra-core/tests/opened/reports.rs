@@ -3,7 +3,7 @@
 use super::{random, run, step};
 use spectra_core::dense::Dense;
 use spectra_core::optimizer::plan::Rule;
-use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, Recipe};
+use spectra_core::optimizer::{Config, Method, Optimizer, ParameterSpec};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -16,8 +16,8 @@ fn specs() -> Vec<ParameterSpec> {
 
 #[test]
 fn a_report_tells_the_size_of_the_update_and_what_the_map_knows() -> TestResult {
-    for (name, recipe, _) in Recipe::presets() {
-        let config = Config::new(recipe).lr(0.01).clip_norm(1.0);
+    for (name, method, _) in Method::presets() {
+        let config = Config::new(method).lr(0.01).clip_norm(1.0);
         let (mut optimizer, mut weights) = run(config, specs(), 1)?;
         assert!(optimizer.report(0).is_none(), "{name}: nobody asked");
         optimizer.keep_reports(true);
@@ -41,7 +41,7 @@ fn a_report_tells_the_size_of_the_update_and_what_the_map_knows() -> TestResult 
             // One direction of twenty in a random matrix.
             assert!(captured > 0.05 && captured < 0.5, "{captured}");
         }
-        let clips = recipe.map.threshold().is_some();
+        let clips = method.recipe().is_some_and(|recipe| recipe.map.threshold().is_some());
         assert_eq!(info.spectral_norm.is_some(), clips, "{name}");
         optimizer.keep_reports(false);
         assert!(optimizer.report(0).is_none(), "{name}");

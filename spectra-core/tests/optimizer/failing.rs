@@ -1,6 +1,6 @@
 //! The portable backend, of which one call fails: as a device does that has no memory left, or a driver.
 
-use spectra_core::backend::{Backend, Coef, Error, Matrix, Op, Result};
+use spectra_core::backend::{Backend, Coef, Error, Fused, Matrix, Op, Result};
 use spectra_core::dense::{Dense, DenseMatrix};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -110,3 +110,5 @@ impl Matrix for FailingMatrix {
         self.1.call("max_abs", || self.0.max_abs())
     }
 }
+
+impl Fused for FailingMatrix {}

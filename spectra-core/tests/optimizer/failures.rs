@@ -2,7 +2,7 @@
 
 use super::failing::{Failing, FailingMatrix};
 use super::*;
-use spectra_core::optimizer::{PreClip, Recipe};
+use spectra_core::optimizer::{Method, PreClip};
 
 /// A run on the failing backend.
 struct Run {
@@ -114,8 +114,8 @@ fn fail_everywhere(config: Config, steps: u64, parallel: bool) -> Counts {
 
 #[test]
 fn a_call_that_fails_anywhere_in_a_step_changes_nothing_or_is_remembered() {
-    for (name, recipe, _) in Recipe::presets() {
-        let config = Config::new(recipe).clip_norm(1.0);
+    for (name, method, _) in Method::presets() {
+        let config = Config::new(method).clip_norm(1.0);
         for (steps, config) in [(0, config.pre_clip(PreClip::new(0.5))), (2, config)] {
             let Counts { unchanged, broken } = fail_everywhere(config, steps, false);
             assert!(unchanged > 10 && broken > 10, "{name}: {unchanged} and {broken}");

@@ -49,7 +49,7 @@ fn a_single_missing_gradient_is_an_error_where_all_are_required() {
 /// Without the check the step is what was asked for: NaN where the gradient has led, everything else moved, and counted.
 #[test]
 fn without_the_check_a_nan_is_stepped_and_counted_and_not_saved() {
-    for (name, ..) in spectra_core::optimizer::Recipe::presets() {
+    for (name, ..) in spectra_core::optimizer::Method::presets() {
         for (bad, index) in [(f64::NAN, 0), (f64::INFINITY, 0), (f64::NAN, 1), (f64::NEG_INFINITY, 1)] {
             let config = Config::preset(name).expect("preset").check_finite(false).apply_to_all();
             let (mut disturbed, mut undisturbed) = (optimizer(config), optimizer(config));
@@ -78,7 +78,7 @@ fn without_the_check_a_nan_is_stepped_and_counted_and_not_saved() {
 /// Else the next step would bring the old weights back.
 #[test]
 fn without_the_check_a_nan_reaches_the_master_and_the_weights() {
-    for (name, recipe, _) in spectra_core::optimizer::Recipe::presets() {
+    for (name, recipe, _) in spectra_core::optimizer::Method::presets() {
         let config = Config::new(recipe).check_finite(false);
         let spec = ParameterSpec { weights: Weights::Master, ..spec("mlp", 12, 20, Rule::Spectral) };
         let mut optimizer = Optimizer::new(Dense::<f64>::new(), config, [spec]).expect("valid");

@@ -3,6 +3,8 @@
 
 mod failing;
 mod failures;
+#[cfg(feature = "safetensors")]
+mod files;
 mod flipped_bits;
 mod gradients;
 mod release_0_1;

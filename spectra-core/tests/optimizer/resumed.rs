@@ -2,7 +2,7 @@
 
 use super::*;
 use spectra_core::backend::Matrix;
-use spectra_core::directions::{Adam, Direction, Momentum};
+use spectra_core::directions::{Direction, Momentum};
 use spectra_core::maps::{SoftClip, SpectralMap};
 use spectra_core::optimizer::{Recipe, Restored};
 
@@ -43,7 +43,7 @@ fn rates_decay_and_clip_are_the_new_settings_and_counts_and_buffers_the_saved_on
         let old = trained(preset(name));
         let mut config = preset(name).lr(0.01).weight_decay(0.3).clip_norm(2.0);
         if name == "spectra-adamw" {
-            config.spectral.map = SpectralMap::SoftClip { clip: SoftClip::AUTO, threshold: 0.5 };
+            config = config.map(SpectralMap::SoftClip { clip: SoftClip::AUTO, threshold: 0.5 });
         }
         // The first three steps are not clipped in either run.
         let mut all_along = optimizer(config.clip_norm(100.0));
@@ -92,7 +92,7 @@ fn what_differs_is_told_by_name() {
     assert_eq!(same.to_string(), "restored at step 3");
     old.set_learning_rate(0.005).expect("valid");
     let mut config = preset("muon").lr(0.01).weight_decay(0.3).clip_norm(2.0);
-    config.elementwise.direction = Direction::Adam(Adam { beta2: 0.95, ..Adam::PYTORCH });
+    config = config.beta2(0.95);
     let (_, restored) = resumed(config, &old);
     let told: Vec<_> = restored.differences.iter().map(|d| (&*d.setting, &*d.saved, &*d.now)).collect();
     assert_eq!(

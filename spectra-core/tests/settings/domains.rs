@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use spectra_core::linalg::{Normalization, Polar, Schedule, Steps};
-use spectra_core::maps::{AlphaBound, HardClip, SoftClipMethod, SpectralMap};
-use spectra_core::optimizer::{Config, PreClip};
+use spectra_core::maps::{AlphaBound, Guard, HardClip, SecondMoment, SoftClipMethod, SpectralMap};
+use spectra_core::optimizer::{Config, PreClip, Recipe};
 
 /// What a setting may be.
 #[derive(Clone, Copy, Debug)]
@@ -104,20 +104,35 @@ fn built(config: &mut Config, build: impl Fn(Config) -> Config) -> bool {
 }
 
 fn polar(config: &mut Config, set: impl Fn(&mut Polar)) -> bool {
-    let SpectralMap::Orthogonalize(polar) = &mut config.spectral.map else { return false };
+    let Some(Recipe { map: SpectralMap::Orthogonalize(polar), .. }) = config.spectral.recipe_mut() else {
+        return false;
+    };
     set(polar);
     true
 }
 
 fn soft_clip(config: &mut Config, set: impl Fn(&mut SoftClipMethod)) -> bool {
-    let SpectralMap::SoftClip { clip, .. } = &mut config.spectral.map else { return false };
+    let Some(Recipe { map: SpectralMap::SoftClip { clip, .. }, .. }) = config.spectral.recipe_mut() else {
+        return false;
+    };
     set(&mut clip.method);
     true
 }
 
 fn hard_clip(config: &mut Config, set: impl Fn(&mut HardClip)) -> bool {
-    let SpectralMap::HardClip { clip, .. } = &mut config.spectral.map else { return false };
+    let Some(Recipe { map: SpectralMap::HardClip { clip, .. }, .. }) = config.spectral.recipe_mut() else {
+        return false;
+    };
     set(clip);
+    true
+}
+
+fn second_moment(config: &mut Config, set: impl Fn(&mut SecondMoment)) -> bool {
+    let Some(Recipe { map: SpectralMap::Normalized { moment, .. }, .. }) = config.spectral.recipe_mut()
+    else {
+        return false;
+    };
+    set(moment);
     true
 }
 
@@ -155,8 +170,8 @@ fn added(polar: &mut Polar, set: impl Fn(&mut f64, &mut f64)) {
 pub(crate) const SETTINGS: &[Setting] = &[
     ("lr", "spectra", |c, x| { c.lr = x; true }, Domain::Rate),
     ("elementwise_lr", "spectra", |c, x| { c.elementwise_lr = Some(x); true }, Domain::Rate),
-    ("weight_decay", "spectra", |c, x| { c.spectral.weight_decay = x; true }, Domain::Rate),
-    ("weight_decay", "spectra", |c, x| { c.elementwise.weight_decay = x; true }, Domain::Rate),
+    ("weight_decay", "spectra", |c, x| { c.spectral = c.spectral.with_weight_decay(x); true }, Domain::Rate),
+    ("weight_decay", "spectra", |c, x| { c.elementwise = c.elementwise.with_weight_decay(x); true }, Domain::Rate),
     ("clip_norm", "spectra", |c, x| { c.clip_norm = Some(x); true }, Domain::Size),
     ("threshold", "spectra", |c, x| { c.pre_clip = Some(PreClip { all: true, ..PreClip::new(x) }); true }, Domain::Size),
     ("mu", "sgd-m", |c, x| built(c, |c| c.momentum(x)), Domain::Memory),
@@ -182,6 +197,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ("cushion", "spectra-adamw", |c, x| soft_clip(c, |m| fixed(m, |s, _, _| guarded(s, |_, cushion| *cushion = x))), Domain::Closed(0.0, 1.0)),
     ("tolerance", "frank-wolfe", |c, x| hard_clip(c, |clip| clip.tolerance = Some(x)), Domain::Open),
     ("slack", "frank-wolfe", |c, x| hard_clip(c, |clip| clip.slack = x), Domain::Share),
+    ("mu", "polargrad-first", |c, x| built(c, |c| c.momentum(x)), Domain::Memory),
+    ("beta1", "lion", |c, x| built(c, |c| c.beta1(x)), Domain::Memory),
+    ("beta2", "lion-cautious", |c, x| built(c, |c| c.beta2(x)), Domain::Memory),
+    ("radius", "scion", |c, x| built(c, |c| c.radius(x)), Domain::Factor),
+    ("rms", "adamuon", |c, x| built(c, |c| c.rms(x)), Domain::Factor),
+    ("eps", "adamuon", |c, x| built(c, |c| c.rms_eps(x)), Domain::Size),
+    ("beta2", "normuon", |c, x| second_moment(c, |m| m.beta2 = x), Domain::Memory),
+    ("guard", "normuon", |c, x| second_moment(c, |m| m.guard = Guard::Added { eps: x }), Domain::Size),
+    ("guard", "adamuon", |c, x| second_moment(c, |m| m.guard = Guard::Clamped { eps: x }), Domain::Size),
+    ("norm", "normuon", |c, x| second_moment(c, |m| m.norm = Some(Guard::Clamped { eps: x })), Domain::Size),
     ("lower", "muon", |c, x| polar(c, |p| p.lower = x), Domain::Share),
     ("steps", "muon", |c, x| polar(c, |p| p.steps = Steps::Fixed(x as usize)), Domain::Count(0, 100)),
     ("tolerance", "muon", |c, x| polar(c, |p| p.steps = Steps::Auto { tolerance: x }), Domain::Open),
@@ -199,9 +224,9 @@ pub(crate) fn reconciled(mut config: Config) -> Config {
         config.elementwise_lr = None;
     }
     let elementwise_lr = config.elementwise_lr.unwrap_or(config.lr);
-    for (recipe, lr) in [(&mut config.spectral, config.lr), (&mut config.elementwise, elementwise_lr)] {
-        if lr * recipe.weight_decay > 1.0 {
-            recipe.weight_decay = 0.5 / lr;
+    for (method, lr) in [(&mut config.spectral, config.lr), (&mut config.elementwise, elementwise_lr)] {
+        if lr * method.weight_decay() > 1.0 {
+            *method = method.with_weight_decay(0.5 / lr);
         }
     }
     polar(&mut config, |polar| {

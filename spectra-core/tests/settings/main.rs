@@ -13,7 +13,7 @@ use spectra_core::frank_wolfe::{FrankWolfe, Regularizer};
 use spectra_core::linalg::{InverseSqrt, Polar, PowerIteration, Schedule, Steps, Workspace};
 use spectra_core::maps::{HardClip, SoftClip, Threshold};
 use spectra_core::optimizer::plan::Rule;
-use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, Recipe};
+use spectra_core::optimizer::{Config, Method, Optimizer, ParameterSpec};
 
 fn runner(cases: u32) -> TestRunner {
     TestRunner::new(ProptestConfig {
@@ -97,7 +97,7 @@ fn trains_inside<E: Element>() {
         check(&format!("{name} of {preset} in {}", E::NAME), outcome);
     }
     // All at once.
-    let presets: Vec<&str> = Recipe::presets().map(|(name, ..)| name).collect();
+    let presets: Vec<&str> = Method::presets().map(|(name, ..)| name).collect();
     let draws: Vec<_> = SETTINGS.iter().map(|(.., domain)| (any::<bool>(), domain.inside(single))).collect();
     let outcome = runner(400).run(&(select(presets), any::<bool>(), draws), |(preset, all, draws)| {
         let mut config = Config::preset(preset).expect("a preset");

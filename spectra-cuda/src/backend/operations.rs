@@ -5,7 +5,7 @@ use super::{CudaElement, CudaMatrix, CudaScalar, check_device};
 use crate::checked::{Elementwise, Factorization};
 use crate::error::At;
 use spectra_core::backend::{
-    Coef, Coefficient, Error, Gradient, Matrix, Op, Result, check_same, check_shape,
+    Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_same, check_shape, composed,
 };
 use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 
@@ -27,6 +27,12 @@ impl<E: CudaElement> CudaMatrix<E> {
     /// An error if an operand lives on another stream.
     pub(super) fn check_operands(&self, operation: &'static str, operands: &[&Self]) -> Result<()> {
         operands.iter().try_for_each(|x| check_device(operation, &self.device, &x.device))
+    }
+
+    /// `self = x^T`; storages and gaps between rows may differ.
+    pub(crate) fn set_transposed(&mut self, x: &Self) -> Result<()> {
+        self.check_operands("transpose", &[x])?;
+        self.device.transpose(self.region, x.region)
     }
 
     fn elementwise(
@@ -130,20 +136,6 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
         self.device.gemm(products, self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
     }
 
-    fn gemm_symmetric(
-        &mut self,
-        beta: Coef<'_, Self>,
-        alpha: Coef<'_, Self>,
-        a: &Self,
-        op_a: Op,
-        b: &Self,
-        op_b: Op,
-    ) -> Result<()> {
-        self.check_operands("gemm_symmetric", &[a, b])?;
-        let c = self.pair("gemm_symmetric", beta, alpha)?;
-        self.device.gemm_symmetric(self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
-    }
-
     fn has_wide_dot(&self) -> bool {
         true
     }
@@ -162,6 +154,22 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
             return Ok(CudaScalar::constant(0.0));
         }
         CudaScalar::measured(&self.device, |place| self.device.max_abs(self.region, place))
+    }
+}
+
+impl<E: CudaElement> Fused for CudaMatrix<E> {
+    fn gemm_symmetric(
+        &mut self,
+        beta: Coef<'_, Self>,
+        alpha: Coef<'_, Self>,
+        a: &Self,
+        op_a: Op,
+        b: &Self,
+        op_b: Op,
+    ) -> Result<()> {
+        self.check_operands("gemm_symmetric", &[a, b])?;
+        let c = self.pair("gemm_symmetric", beta, alpha)?;
+        self.device.gemm_symmetric(self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
     }
 
     fn adam_add(
@@ -205,13 +213,17 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
         &mut self,
         factor: SmallFactor,
         gram: &Self,
-        _: &mut Scratch<E>,
+        scratch: &mut Scratch<E>,
     ) -> Result<Option<SmallInfo>> {
         self.check_operands("small_factor", &[gram])?;
         let factor = match factor {
             SmallFactor::CholeskyInverse => Factorization::CholeskyInverse,
             SmallFactor::ColumnNormalizer => Factorization::ColumnNormalizer,
             SmallFactor::Diagonalizer => Factorization::Diagonalizer,
+            // On the host: at most once in several steps of the rules that ask for them.
+            SmallFactor::Eigen { .. } | SmallFactor::Sorter => {
+                return composed::small_factor(self, factor, gram, scratch);
+            }
         };
         self.device.small_factor(factor, self.region, gram.region, E::EPSILON)?;
         Ok(None)

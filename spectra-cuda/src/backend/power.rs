@@ -3,7 +3,7 @@
 use super::scalar::coefficients;
 use super::{CudaBackend, CudaElement, CudaMatrix, CudaScalar};
 use crate::error::At;
-use spectra_core::backend::{Coefficient, Gradient, Matrix, Op, Result, check_same, check_shape};
+use spectra_core::backend::{Coefficient, Fused, Gradient, Matrix, Op, Result, check_same, check_shape};
 use spectra_core::linalg::{
     Orthonormalization, PowerIteration, SmallFactor, Subspace, SubspaceForm, Workspace,
 };
@@ -50,7 +50,7 @@ pub(super) fn iterate<E: CudaElement>(
         squares = Some(normalize(&w, v)?);
     }
     qr.release(workspace);
-    Ok(Subspace { u: p, w, scale: 1.0, norm_squared, blind: false, one_sweep: false, squares })
+    Ok(Subspace { u: p, w, scale: 1.0, norm_squared, blind: false, one_sweep: None, squares })
 }
 
 /// `orthonormalize` in six launches, whatever the columns.

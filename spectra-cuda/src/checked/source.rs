@@ -66,6 +66,7 @@ kernels! {
     scale,
     adam_add,
     mirror,
+    transpose,
     dot,
     max_abs,
     seed_zero_columns,

@@ -88,6 +88,55 @@ fn a_missing_barrier_is_caught() {
     simulator.reset();
 }
 
+/// Sides that are no multiples of a tile, more tiles than blocks of a thread's loop, and gaps between the rows of either.
+#[test]
+fn a_transpose_has_each_number_in_its_place() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    simulator.set_race_checks(true);
+    let device = device(|source| source + "\n// checked for races").unwrap();
+    simulator.set_race_checks(false);
+    for (rows, cols) in [(1, 1), (1, 70), (33, 5), (32, 64), (70, 99)] {
+        for (gap, order) in [(0, ThreadOrder::Forward), (3, ThreadOrder::Reverse)] {
+            simulator.set_thread_order(order);
+            // `x` is a block of wider rows, and so is what it goes to.
+            let (_x, whole) = numbers(&device, cols, rows + gap).unwrap();
+            let (_out, into) = numbers(&device, rows, cols + gap).unwrap();
+            let x = Region { cols: rows, ..whole };
+            device.transpose(Region { cols, ..into }, x).unwrap();
+            let found = download(&device, into);
+            for (k, found) in found.iter().enumerate() {
+                let (i, j) = (k / (cols + gap), k % (cols + gap));
+                let expected = if j < cols { j * (rows + gap) + i } else { k } + 1;
+                assert_eq!(*found, expected as f64, "{rows} x {cols}, gap {gap}: ({i}, {j})");
+            }
+        }
+    }
+    simulator.check().unwrap();
+}
+
+#[test]
+fn a_transpose_without_its_barrier_or_its_bounds_is_caught() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let barrier = "get(x_view, left + i, top + lane);\n        }\n        __syncthreads();";
+    let without = barrier.replace("__syncthreads();", "");
+    let turned = |device: &Device| {
+        let (_x, x) = numbers(device, 32, 16).unwrap();
+        let (_out, out) = numbers(device, 16, 32).unwrap();
+        [ThreadOrder::Forward, ThreadOrder::Reverse].map(|order| {
+            simulator.set_thread_order(order);
+            let launched = device.transpose(out, x).is_ok() && simulator.violations().is_empty();
+            launched.then(|| download(device, out))
+        })
+    };
+    let [a, b] = turned(&device(replace(barrier, &without)).unwrap());
+    assert!(a.is_some() && a != b, "the missing barrier is overlooked");
+    let device = device(replace("top + i < rows && left + lane < cols", "left + lane < cols")).unwrap();
+    turned(&device);
+    let violations = simulator.violations();
+    assert!(violations.iter().any(|text| text.contains("transpose")), "{violations:?}");
+    simulator.reset();
+}
+
 #[test]
 fn a_kernel_that_does_not_compile_is_an_error_with_the_compilers_words() {
     let Some((_simulator, _alone)) = simulator() else { return };

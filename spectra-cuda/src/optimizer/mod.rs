@@ -6,13 +6,15 @@ mod step;
 
 pub use parameter::{Parameter, Source, Target};
 
-use crate::backend::{CudaBackend, CudaElement, CudaMatrix};
-use spectra_core::backend::{Element, Error, ErrorKind, Result};
+use crate::backend::{CudaBackend, CudaElement};
+use spectra_core::backend::{Element, Result};
+use spectra_core::linalg::Workspace;
 use spectra_core::optimizer::SavedParameter;
 use spectra_core::optimizer::plan::{Block, Plan, PlanBuilder};
 use spectra_core::optimizer::{Config, Optimizer as Core, RestoreOptions, Restored, Snapshot};
 use spectra_core::rules::Rules;
 use spectra_core::state::MASTER;
+use std::path::Path;
 
 /// A spectral optimizer for weights and gradients in device memory.
 ///
@@ -22,8 +24,8 @@ use spectra_core::state::MASTER;
 pub struct Optimizer<E: CudaElement> {
     plan: Plan,
     core: Core<CudaBackend<E>>,
-    /// Gradients in bf16 that products need, widened, by parameter index; kept between steps.
-    widened: Vec<(usize, CudaMatrix<E>)>,
+    /// Memory for copies of what is stored otherwise than the rules want it; kept between steps.
+    copies: Workspace<CudaBackend<E>>,
     missing: Vec<usize>,
 }
 
@@ -45,8 +47,7 @@ impl<E: CudaElement> Optimizer<E> {
     /// An optimizer with rules of one's own, which the plan's [groups](spectra_core::optimizer::plan::Group::named) name.
     ///
     /// # Errors
-    /// As [`new`](Self::new); a rule that `own` has not, and a block that is stored transposed, with the parameter's name: the
-    /// blocks are used where they lie, and nothing here turns them.
+    /// As [`new`](Self::new); a rule that `own` has not, with the parameter's name.
     pub fn with_rules<'n>(
         backend: CudaBackend<E>,
         config: Config,
@@ -55,12 +56,36 @@ impl<E: CudaElement> Optimizer<E> {
         own: Rules<CudaBackend<E>>,
     ) -> Result<Self> {
         let plan = plan.build(parameters)?;
-        if let Some((_, _, block)) = plan.blocks().find(|(.., block)| block.place().transposed) {
-            let what = "a block that is stored in x out (`Split::transposed`; without it the rule sees it as it lies)";
-            return Err(Error::new("optimizer", ErrorKind::Unsupported { what }).for_parameter(block.name()));
-        }
+        let copies = Workspace::new(backend.clone());
         let core = Core::with_rules(backend, config, plan.parameters(), own)?;
-        Ok(Self { plan, core, widened: Vec::new(), missing: Vec::new() })
+        Ok(Self { plan, core, copies, missing: Vec::new() })
+    }
+
+    /// Writes the state to a safetensors file, which `spectra-candle`, `spectra-burn` and the core read as well; a kill at any moment
+    /// leaves the old file whole, or the new one. **Waits** for the device.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot); those of the file system, with the path. The old file is then untouched.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.core.save(path)
+    }
+
+    /// Restores what [`save`](Self::save) wrote, here or in another front-end, or candle's in release 0.1; see
+    /// [`load_snapshot`](Self::load_snapshot).
+    ///
+    /// # Errors
+    /// As [`load_snapshot`](Self::load_snapshot); a file that is no state, a truncated or damaged one, naming the parameter if it is a
+    /// buffer of one; those of the file system, with the path.
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<Restored> {
+        self.load_with(path, &RestoreOptions::default())
+    }
+
+    /// [`load`](Self::load) into a model that has changed; see [`load_snapshot_with`](Self::load_snapshot_with).
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with(&mut self, path: impl AsRef<Path>, options: &RestoreOptions<'_>) -> Result<Restored> {
+        self.load_snapshot_with(&Snapshot::<E>::load(path)?, options)
     }
 
     /// The whole state, copied to the host, for any serde format. **Waits** for the device.

@@ -1,10 +1,10 @@
 //! What can be asked and set between steps.
 
 use super::Optimizer;
-use crate::backend::{CudaBackend, CudaElement};
-use spectra_core::backend::Result;
+use crate::backend::{CudaBackend, CudaElement, CudaScalar};
+use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::optimizer::plan::{Plan, StateCost, Table};
-use spectra_core::optimizer::{Config, Optimizer as Core};
+use spectra_core::optimizer::{Config, Optimizer as Core, StepReport};
 
 impl<E: CudaElement> Optimizer<E> {
     /// Who gets which rule, and why.
@@ -61,9 +61,22 @@ impl<E: CudaElement> Optimizer<E> {
         self.core.set_learning_rate(lr)
     }
 
-    /// From the next step on keeps a report of each parameter's step: `core().report(index)`.
+    /// From the next step on keeps a [report](Self::report) of each parameter's step.
     pub fn keep_reports(&mut self, keep: bool) {
         self.core.keep_reports(keep);
+    }
+
+    /// What the last step of a parameter, or of a [block](spectra_core::optimizer::plan::Block) of one, did: update RMS, captured energy, the factor of
+    /// the norm clip; numbers of the device are copied when they are asked for. Whether a tail shrink
+    /// [fell back](spectra_core::rules::StepInfo::one_sweep) to its stable form the device does not tell. `None` if it took no part in the step, or reports
+    /// are not [kept](Self::keep_reports).
+    ///
+    /// # Errors
+    /// For a name that no parameter, or block of one, has.
+    pub fn report(&self, name: &str) -> Result<Option<&StepReport<CudaScalar>>> {
+        let index = self.core.parameters().position(|spec| *spec.name == *name);
+        let kind = || ErrorKind::Name { name: name.into(), reason: "is not a parameter" };
+        Ok(self.core.report(index.ok_or_else(|| Error::new("report", kind()))?))
     }
 
     /// Sets the factor of the learning rate of a plan's group, by its pattern.

@@ -1,12 +1,13 @@
 //! One step.
 
 use super::{Optimizer, Parameter};
-use crate::backend::{CudaElement, CudaMatrix, Storage};
+use crate::backend::{CudaBackend, CudaElement, CudaMatrix, Storage};
 use crate::error::At;
 use cudarc::driver::SyncOnDrop;
 use cudarc::driver::sys::CUdeviceptr;
-use spectra_core::backend::{Backend, Error, Matrix, Result};
+use spectra_core::backend::{Error, Matrix, Result};
 use spectra_core::linalg::SixteenBits;
+use spectra_core::optimizer::Prepared;
 use spectra_core::optimizer::plan::{Block, Rule};
 
 impl<E: CudaElement> Optimizer<E> {
@@ -68,7 +69,7 @@ impl<E: CudaElement> Optimizer<E> {
                 // SAFETY: the buffer is of this context and large enough, as checked above, and borrowed until the step has
                 // been queued; events or the common stream order it with other work. The core keeps neither weights nor
                 // gradients.
-                unsafe { backend.matrix_at(pointer, block.shape(), stride, storage) }
+                unsafe { backend.matrix_at(pointer, block.stored(), stride, storage) }
                     .map_err(|error| error.for_parameter(block.name()))
             };
             let (ld, storage) = (weights.ld, weights.storage());
@@ -80,8 +81,10 @@ impl<E: CudaElement> Optimizer<E> {
                 taken.push(Taken {
                     index: first + offset,
                     weights: borrow(block, of_weights, ld, storage)?,
+                    storage,
                     gradient: borrow(block, of_gradient, gradient.ld, gradient.storage())?,
                     is_bf16: gradient.storage() == Storage::Bf16,
+                    is_transposed: block.place().transposed,
                 });
             }
         }
@@ -99,40 +102,72 @@ impl<E: CudaElement> Optimizer<E> {
     }
 
     fn advance(&mut self, mut taken: Vec<Taken<E>>) -> Result<()> {
-        if self.core.config().pre_clip.is_some() {
-            // Its products cannot read bf16.
-            for item in taken.iter_mut().filter(|item| item.is_bf16) {
-                item.gradient = self.widen(item.index, &item.gradient)?;
-            }
+        // Products of the pre-clip cannot read bf16.
+        let widens = self.core.config().pre_clip.is_some();
+        let copied = |item: &Taken<E>| item.is_transposed || item.is_bf16 && widens;
+        for item in taken.iter_mut().filter(|item| copied(item)) {
+            item.gradient = self.copy(item)?;
+        }
+        // All memory is had before anything changes.
+        for item in taken.iter().filter(|item| item.is_transposed) {
+            let (rows, cols) = item.gradient.shape();
+            let memory = self.copies.take(rows, cols)?;
+            self.copies.give(memory);
         }
         let prepared = self.core.prepare(taken.iter().map(|item| (item.index, &item.gradient)))?;
+        let (mut turned, mut as_they_lie) = (Vec::new(), Vec::with_capacity(taken.len()));
         for item in &mut taken {
-            self.core.update(item.index, &mut item.weights, &item.gradient, &prepared)?;
+            if item.is_transposed {
+                turned.push(item);
+            } else {
+                as_they_lie.push((item.index, &mut item.weights, &item.gradient));
+            }
         }
+        self.core.update_all(&mut as_they_lie, &prepared)?;
+        turned.into_iter().try_for_each(|item| self.update_transposed(item, &prepared))?;
         self.core.finish(prepared);
-        if self.core.config().pre_clip.is_some() {
-            let own = taken.into_iter().filter(|item| item.is_bf16);
-            self.widened.extend(own.map(|item| (item.index, item.gradient)));
-        }
+        let copies = taken.into_iter().filter(copied).map(|item| item.gradient);
+        copies.for_each(|copy| self.copies.give(copy));
         Ok(())
     }
 
-    /// A copy in the element type, in memory that is kept from step to step.
-    fn widen(&mut self, index: usize, gradient: &CudaMatrix<E>) -> Result<CudaMatrix<E>> {
-        let kept = self.widened.iter().position(|(i, _)| *i == index);
-        let mut copy = match kept {
-            Some(position) => self.widened.swap_remove(position).1,
-            None => self.core.backend().zeros(gradient.shape().0, gradient.shape().1, None)?,
-        };
-        copy.copy_from(gradient)?;
+    /// The gradient `out x in` in the element type, in memory that is kept from step to step.
+    fn copy(&mut self, item: &Taken<E>) -> Result<CudaMatrix<E>> {
+        let (rows, cols) = item.gradient.shape();
+        if item.is_transposed {
+            let mut copy = self.copies.take(cols, rows)?;
+            copy.set_transposed(&item.gradient)?;
+            return Ok(copy);
+        }
+        let mut copy = self.copies.take(rows, cols)?;
+        copy.copy_from(&item.gradient)?;
         Ok(copy)
+    }
+
+    /// The update of weights that are stored `in x out`: of a copy `out x in`, which is then put in their place. The
+    /// copy has their storage, so that the bits are those of weights that lie so.
+    fn update_transposed(&mut self, item: &mut Taken<E>, prepared: &Prepared<CudaBackend<E>>) -> Result<()> {
+        let (rows, cols) = item.gradient.shape();
+        let memory = self.copies.take(rows, cols)?;
+        let backend = self.core.backend();
+        // SAFETY: the memory holds as many entries of the element type, and bf16 is no wider; it goes back after the last use
+        // has been queued, on the stream on which its next one will be.
+        let mut turned =
+            unsafe { backend.matrix_at(memory.device_pointer(), (rows, cols), cols, item.storage) }?;
+        turned.set_transposed(&item.weights)?;
+        self.core.update(item.index, &mut turned, &item.gradient, prepared)?;
+        item.weights.set_transposed(&turned)?;
+        self.copies.give(memory);
+        Ok(())
     }
 }
 
-/// A block of this step.
+/// A block of this step, as it is stored.
 struct Taken<E> {
     index: usize,
     weights: CudaMatrix<E>,
+    storage: Storage,
     gradient: CudaMatrix<E>,
     is_bf16: bool,
+    is_transposed: bool,
 }

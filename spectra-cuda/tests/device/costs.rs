@@ -3,7 +3,7 @@
 use crate::device::{Outcome, backend, check_violations, simulator, stream};
 use spectra_core::linalg::uniform;
 use spectra_cuda::plan::Plan;
-use spectra_cuda::{Config, Optimizer, Parameter, Recipe, Tally};
+use spectra_cuda::{Config, Method, Optimizer, Parameter, Tally};
 
 /// One matrix of this shape; k = round(0.015 * 104) = 2.
 const SHAPE: (usize, usize) = (104, 136);
@@ -47,8 +47,8 @@ pub(crate) fn of_every_preset() -> Outcome {
         "{:18} {:>8} {:>8} {:>11} {:>6} {:>12}",
         "preset", "launches", "products", "allocations", "waits", "bytes / 4 mn"
     );
-    for (name, recipe, _) in Recipe::presets() {
-        let tally = fourth_step(Config::new(recipe).check_finite(false))?;
+    for (name, method, _) in Method::presets() {
+        let tally = fourth_step(Config::new(method).check_finite(false))?;
         println!(
             "{name:18} {:>8} {:>8} {:>11} {:>6} {:>12.2}",
             tally.launches,

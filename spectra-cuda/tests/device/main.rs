@@ -6,6 +6,7 @@ mod buffers;
 mod conformance;
 mod costs;
 mod device;
+mod files;
 mod golden;
 mod graphs;
 mod masters;
@@ -37,7 +38,9 @@ fn main() {
     trials.extend(tests! {
         matrices: large_symmetric_products weight_updates_of_high_rank weight_updates_by_whole_tiles borrowed_with_gaps
             bf16_storage;
-        blocks: they_step_as_separate_matrices_do what_is_stored_the_other_way_is_refused;
+        blocks: they_step_as_separate_matrices_do sixteen_bits_are_turned_as_they_are what_is_turned_costs_three_launches
+            reports_of_blocks;
+        files: a_state_goes_from_candle_to_cuda_to_the_core_and_back a_damaged_file_is_refused_by_name;
         masters: a_bf16_weight_decays_with_a_master_and_not_without the_master_is_restored
             stochastic_rounding_has_the_bits_of_the_cpu;
         golden: baselines spectra_wrapper spectral_maps frank_wolfe;

@@ -2,7 +2,7 @@
 
 use crate::device::{Outcome, backend, check_violations, stream};
 use half::bf16;
-use spectra_core::backend::{Backend, Coefficient, Matrix, Op, Scalar};
+use spectra_core::backend::{Backend, Coefficient, Fused, Matrix, Op, Scalar};
 use spectra_core::linalg::{Scratch, uniform};
 use spectra_cuda::cudarc::driver::DevicePtr;
 use spectra_cuda::{CudaElement, CudaMatrix, Storage};

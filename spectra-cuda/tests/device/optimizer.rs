@@ -8,7 +8,7 @@ use spectra_core::optimizer::Optimizer as Core;
 use spectra_core::rules::Rounding;
 use spectra_cuda::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use spectra_cuda::plan::Plan;
-use spectra_cuda::{Config, CudaBackend, Parameter, Precision, Recipe};
+use spectra_cuda::{Config, CudaBackend, Method, Parameter, Precision};
 
 const STEPS: u64 = 6;
 
@@ -19,8 +19,8 @@ pub(crate) fn ensure(holds: bool, what: impl Into<String>) -> Outcome {
 /// Every preset follows the portable backend in f64.
 pub(crate) fn follows_the_portable_backend() -> Outcome {
     let stream = stream()?;
-    for (name, recipe, _) in Recipe::presets() {
-        let config = Config::new(recipe).lr(1e-2).clip_norm(1.0).weight_decay(0.1);
+    for (name, method, _) in Method::presets() {
+        let config = Config::new(method).lr(1e-2).clip_norm(1.0).weight_decay(0.1);
         let mut own = optimizer(backend::<f64>()?, config)?;
         let plan = Plan::builder().build(SHAPES)?;
         let mut reference = Core::new(Dense::<f64>::new(), config, plan.parameters())?;
@@ -154,8 +154,8 @@ pub(crate) fn gaps_between_rows() -> Outcome {
 /// A snapshot restores training to the bit.
 pub(crate) fn resumes_to_the_bit() -> Outcome {
     let stream = stream()?;
-    for (name, recipe, _) in Recipe::presets() {
-        let config = Config::new(recipe).lr(1e-2);
+    for (name, method, _) in Method::presets() {
+        let config = Config::new(method).lr(1e-2);
         let mut first = optimizer(backend::<f32>()?, config)?;
         let mut weights = Model::random(&stream, 1, |x| x)?;
         let step =

@@ -3,7 +3,7 @@
 use crate::buffers::{Model, optimizer, pairs};
 use crate::device::{Outcome, backend, check_violations, new_backend, simulator, stream};
 use half::bf16;
-use spectra_core::backend::{Backend, Entrywise, Gradient, Matrix};
+use spectra_core::backend::{Backend, Entrywise, Fused, Gradient, Matrix};
 use spectra_core::linalg::{PowerIteration, Workspace};
 use spectra_cuda::cudarc::driver::DevicePtr;
 use spectra_cuda::plan::Plan;

@@ -1,7 +1,7 @@
 //! Numbers and matrices that are very small: squares that vanish, and no entries at all.
 
 use crate::device::{Outcome, backend, check_violations};
-use spectra_core::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix, Op, Scalar};
+use spectra_core::backend::{Backend, Coefficient, Entrywise, Fused, Gradient, Matrix, Op, Scalar};
 use spectra_core::linalg::{PowerIteration, Scratch, SmallFactor, Workspace, orthonormalize};
 use spectra_cuda::{CudaBackend, CudaElement, CudaMatrix};
 

@@ -1,6 +1,6 @@
 //! The AdamW pass.
 
-use spectra_core::backend::{Backend, Matrix};
+use spectra_core::backend::{Backend, Fused};
 
 use super::wide_range_inputs;
 use crate::HostMatrix;

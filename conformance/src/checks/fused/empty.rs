@@ -1,6 +1,6 @@
 //! The fused operations on matrices without entries.
 
-use spectra_core::backend::{Backend, Coefficient, Entrywise, Matrix, Op, Scalar};
+use spectra_core::backend::{Backend, Coefficient, Entrywise, Fused, Matrix, Op, Scalar};
 use spectra_core::linalg::{Scratch, SmallFactor};
 
 use super::Factor;

@@ -1,6 +1,6 @@
 //! The weight update by a matrix and a low-rank correction.
 
-use spectra_core::backend::{Backend, Matrix};
+use spectra_core::backend::{Backend, Fused};
 
 use super::wide_range_inputs;
 use crate::HostMatrix;

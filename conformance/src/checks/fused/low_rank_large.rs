@@ -1,6 +1,6 @@
 //! The low-rank update where no tile or block divides the extents.
 
-use spectra_core::backend::{Backend, Matrix};
+use spectra_core::backend::{Backend, Fused};
 
 use crate::distance::entrywise_distance;
 use crate::inputs::{Product, large_factors};

@@ -1,6 +1,6 @@
 //! NaN and infinities in the fused operations.
 
-use spectra_core::backend::{Backend, Entrywise, Matrix, Scalar};
+use spectra_core::backend::{Backend, Entrywise, Fused, Scalar};
 
 use super::Factor;
 use super::entrywise::RULES;

@@ -1,6 +1,6 @@
 //! The sweep of the power iteration.
 
-use spectra_core::backend::{Backend, Matrix, Scalar};
+use spectra_core::backend::{Backend, Fused, Scalar};
 
 use super::{Factor, wide_range_inputs};
 use crate::HostMatrix;

@@ -1,6 +1,6 @@
 //! The sweep of the power iteration where no tile or block divides the extents.
 
-use spectra_core::backend::{Backend, Matrix, Scalar};
+use spectra_core::backend::{Backend, Fused, Scalar};
 
 use super::Factor;
 use super::power_sweep::Update;

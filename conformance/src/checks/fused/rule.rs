@@ -1,6 +1,6 @@
 //! What a step of an [`Entrywise`] rule gives, entry by entry.
 
-use spectra_core::backend::{Backend, Entrywise, Matrix, Result as CoreResult};
+use spectra_core::backend::{Backend, Entrywise, Fused, Result as CoreResult};
 
 use super::Factor;
 use crate::HostMatrix;
@@ -211,7 +211,7 @@ pub(crate) fn entrywise<B: Backend>(
     }
 }
 
-/// [`Matrix::adam_add`], whose gradient has no factor.
+/// [`Fused::adam_add`], whose gradient has no factor.
 pub(super) fn adam<B: Backend>(
     _: &Subject<B>,
     matrices: &mut [B::Matrix],

@@ -1,6 +1,6 @@
 //! Products whose extents no tile or block divides: large ones, and every remainder modulo 32.
 
-use spectra_core::backend::{Backend, Coef, Matrix, Op, Result as CoreResult};
+use spectra_core::backend::{Backend, Coef, Fused, Matrix, Op, Result as CoreResult};
 
 use super::{OPS, commuting, symmetric, transposed_if};
 use crate::HostMatrix;

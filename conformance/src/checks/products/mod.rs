@@ -6,7 +6,7 @@ mod non_finite;
 pub use large::{gemm_every_remainder, gemm_large, gemm_symmetric_every_remainder, gemm_symmetric_large};
 pub use non_finite::{gemm_non_finite, gemm_symmetric_non_finite};
 
-use spectra_core::backend::{Backend, Coef, Matrix, Op, Result as CoreResult};
+use spectra_core::backend::{Backend, Coef, Fused, Matrix, Op, Result as CoreResult};
 
 use crate::HostMatrix;
 use crate::distance::{relative_distance, same_bits};

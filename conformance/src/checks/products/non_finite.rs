@@ -1,6 +1,6 @@
 //! NaN and infinities in products.
 
-use spectra_core::backend::{Backend, Coef, Coefficient, Matrix, Op, Result as CoreResult};
+use spectra_core::backend::{Backend, Coef, Coefficient, Fused, Matrix, Op, Result as CoreResult};
 
 use super::{OPS, WIDTH, transposed_if};
 use crate::HostMatrix;

@@ -1,10 +1,12 @@
 //! Factorisations of k x k Gram matrices, and of thin matrices, on the device or through the host.
 
 mod range;
+mod symmetric;
 
 pub use range::small_factor_range;
-use spectra_core::backend::{Backend, Matrix};
+use spectra_core::backend::{Backend, Fused};
 use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo, uniform};
+pub use symmetric::{eigenvectors, sorter};
 
 use crate::distance::{relative_distance, relative_error, same_bits};
 use crate::inputs::{Family, gaussian, generator, with_spectrum};

@@ -2,7 +2,7 @@
 
 use spectra_core::backend::Result;
 use spectra_core::faer::FaerElement;
-use spectra_core::optimizer::{Config, Recipe};
+use spectra_core::optimizer::{Config, Method};
 use spectra_examples::steps::{QWEN3_LAYER, Steps};
 
 use crate::measure::{Report, least};
@@ -16,7 +16,7 @@ pub(crate) fn table<E: FaerElement>(report: &mut Report, quick: bool) -> Result<
     report.say("a step on the matrices of Qwen3-0.6B's layers, 15.7 million weights each");
     report
         .say(&format!("{:20}{:>8}{:>14}{:>14}{:>16}", "preset", "layers", "ms", "ms a layer", "state bytes"));
-    for (name, ..) in Recipe::presets() {
+    for (name, ..) in Method::presets() {
         let layers = match (quick, name) {
             (false, "spectra" | "adamw" | "signum" | "ademamix" | "mars" | "sgd-m") => LAYERS,
             _ => 1,

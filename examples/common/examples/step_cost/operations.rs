@@ -1,6 +1,6 @@
 //! Every operation of a Spectra step, and the whole step beside AdamW's pass.
 
-use spectra_core::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix, Op, Result};
+use spectra_core::backend::{Backend, Coefficient, Entrywise, Fused, Gradient, Matrix, Op, Result};
 use spectra_core::faer::{Faer, FaerElement, FaerMatrix};
 use spectra_core::linalg::Workspace;
 use spectra_core::maps::{SoftClip, TailShrink, tail_shrink};

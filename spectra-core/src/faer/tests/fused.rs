@@ -1,7 +1,7 @@
 //! `power_sweep` and `low_rank_add` against the portable backend's separate passes.
 
 use super::*;
-use crate::backend::{Coefficient, Gradient, Op};
+use crate::backend::{Coefficient, Fused, Gradient, Op};
 use alloc::format;
 
 /// What a sweep leaves.
@@ -21,7 +21,7 @@ fn sweep<X>(
     alpha: f64,
 ) -> Swept<X>
 where
-    X: Matrix<Scalar = f64>,
+    X: Fused<Scalar = f64>,
 {
     let gradient = Gradient::scaled(&g, &0.5);
     let update = mu.map(|mu| (mu, &gradient));

@@ -1,7 +1,7 @@
 //! `gemm` and `gemm_symmetric`.
 
 use super::*;
-use crate::backend::{Coefficient, Op};
+use crate::backend::{Coefficient, Fused, Op};
 use alloc::format;
 
 const OPS: [Op; 2] = [Op::Plain, Op::Transposed];

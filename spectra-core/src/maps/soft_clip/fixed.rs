@@ -1,6 +1,6 @@
 //! A fixed number of coupled steps, every bound on the device: the authors' program and its minimax cousin.
 
-use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, Scalar, ScalarOp};
+use crate::backend::{Backend, Coefficient, Element, Fused, Matrix, Op, Result, Scalar, ScalarOp};
 use crate::linalg::{Coupled, Info, Polynomials, Workspace, tiny};
 
 /// The upper bound of `||X X^T||` in `alpha = 1 + bound / c^2`.

@@ -1,6 +1,6 @@
 //! The Gram matrix on the short side, the bound that follows from it, and the coupled iteration.
 
-use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, Scalar};
+use crate::backend::{Backend, Coefficient, Element, Fused, Matrix, Op, Result, Scalar};
 use crate::linalg::{Coupled, Info, Schedule, Workspace};
 
 /// `G = gamma X X^T` (or `X^T X`) and `G^2`, both r x r.

@@ -1,7 +1,7 @@
 //! The polar iteration on the stacked matrix `[X, c I]`, whose polar factor is `[H_c(X) / c, (I + X X^T / c^2)^{-1/2}]`.
 
 use super::gram::Gram;
-use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result};
+use crate::backend::{Backend, Coefficient, Element, Fused, Matrix, Op, Result};
 use crate::linalg::{Info, Schedule, Workspace, add_polynomial};
 
 /// `out = H_c(X)`, `alpha = 1 + ||X||^2 / c^2` or more.

@@ -205,6 +205,10 @@ impl PlanBuilder {
         match (&split, &known) {
             // Whoever cuts a parameter says that its blocks are matrices.
             (Some(split), Reason::Experts | Reason::Unknown) if !split.is_plain() => default = Rule::Spectral,
+            // A channel with several outputs is a matrix; with one it stays what it is.
+            (Some(split), Reason::Depthwise) if split.blocks(name, shape)?.iter().all(Block::is_matrix) => {
+                default = if split.is_plain() { default } else { self.convolutions };
+            }
             (None, Reason::Experts) if !self.whole => {
                 // By default nothing is cut into anything but matrices, nor into more than anybody has experts.
                 let fits = matches!(shape, [experts, rows, cols] if *experts <= MOST_EXPERTS && *rows > 1 && *cols > 1);

@@ -113,8 +113,8 @@ pub(super) fn block_numbers<C: StateCost>(entry: &Entry, block: &Block, cost: &C
         return 0;
     }
     let (rows, cols) = block.shape();
-    let numbers = match (entry.group().own_recipe(), entry.group().rule_name()) {
-        (Some(recipe), _) => recipe.state_numbers(rows, cols),
+    let numbers = match (entry.group().own_method(), entry.group().rule_name()) {
+        (Some(method), _) => method.state_numbers(rows, cols),
         (None, Some(name)) => cost.named_numbers(name, rows, cols),
         (None, None) => cost.state_numbers(entry.rule(), rows, cols),
     };

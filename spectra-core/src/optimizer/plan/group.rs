@@ -2,7 +2,7 @@
 
 use super::entry::Rule;
 use crate::backend::{Result, require};
-use crate::rules::{Recipe, Rounding};
+use crate::rules::{Method, Rounding};
 use crate::schedules::ClipSchedule;
 use alloc::boxed::Box;
 use core::fmt;
@@ -36,7 +36,7 @@ pub struct Group {
 /// A rule that is not the model's.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Own {
-    Recipe(Recipe),
+    Method(Method),
     Named(Box<str>),
 }
 
@@ -89,10 +89,10 @@ impl Group {
         self.rule(Rule::Frozen)
     }
 
-    /// Another recipe. The learning rate stays that of the model's rule for such a parameter, times [`lr`](Self::lr).
+    /// Another recipe, or a whole rule of this library. The learning rate stays that of the model's rule for such a parameter, times [`lr`](Self::lr).
     #[must_use]
-    pub fn recipe(mut self, recipe: Recipe) -> Self {
-        self.own = Some(Own::Recipe(recipe));
+    pub fn recipe(mut self, method: impl Into<Method>) -> Self {
+        self.own = Some(Own::Method(method.into()));
         self
     }
 
@@ -121,11 +121,11 @@ impl Group {
         self.clip_schedule
     }
 
-    /// The recipe, if it is not the model's.
+    /// The recipe or whole rule, if it is not the model's.
     #[must_use]
-    pub fn own_recipe(&self) -> Option<&Recipe> {
+    pub fn own_method(&self) -> Option<&Method> {
         match &self.own {
-            Some(Own::Recipe(recipe)) => Some(recipe),
+            Some(Own::Method(method)) => Some(method),
             _ => None,
         }
     }
@@ -192,7 +192,7 @@ impl fmt::Display for Group {
             write!(f, "{comma}{text}")
         };
         match &self.own {
-            Some(Own::Recipe(recipe)) => item(format_args!("{}", recipe.signature()), f)?,
+            Some(Own::Method(method)) => item(format_args!("{}", method.signature()), f)?,
             Some(Own::Named(name)) => item(format_args!("rule `{name}`"), f)?,
             None => {}
         }

@@ -67,10 +67,30 @@ impl Split {
         Self::new(Cut::EqualRows(parts))
     }
 
-    /// One block for each of so many attention heads, or groups of a convolution: [`equal_rows`](Self::equal_rows).
+    /// One block for each of so many attention heads: [`equal_rows`](Self::equal_rows).
     #[must_use]
     pub fn heads(heads: usize) -> Self {
         Self::equal_rows(heads)
+    }
+
+    /// One block for each group of a convolution, `out / groups x (in / groups * kernel)`: [`equal_rows`](Self::equal_rows). A transposed one,
+    /// whose kernel is stored `in x out / groups x kernel`, is [`transposed`](Self::transposed) as well, with one group like with
+    /// several: its blocks are `(out / groups * kernel) x in / groups`, the maps that it applies to a pixel.
+    ///
+    /// ```
+    /// use spectra_core::optimizer::plan::{Plan, Split};
+    ///
+    /// let plan = Plan::builder()
+    ///     .split("down.weight", Split::groups(4))
+    ///     .split("up.weight", Split::groups(2).transposed())
+    ///     .build([("down.weight", &[32, 4, 3, 3][..]), ("up.weight", &[16, 8, 2, 2])])?;
+    /// let shapes: Vec<_> = plan.blocks().map(|(_, _, block)| block.shape()).collect();
+    /// assert_eq!(shapes, [(8, 36), (8, 36), (8, 36), (8, 36), (32, 8), (32, 8)]);
+    /// # Ok::<(), spectra_core::backend::Error>(())
+    /// ```
+    #[must_use]
+    pub fn groups(groups: usize) -> Self {
+        Self::equal_rows(groups)
     }
 
     /// So many blocks of equally many columns.

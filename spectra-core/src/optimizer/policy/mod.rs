@@ -20,6 +20,7 @@ pub use gradients::{Measured, prepare};
 pub use list::{Given, GradientList, Gradients};
 pub use restore::{Matches, Place};
 pub use step::{StepOptions, Stepped};
+pub(super) use step::{scaled, spoil};
 
 use super::Config;
 use crate::backend::{Backend, Error, ErrorKind, Result};

@@ -1,7 +1,7 @@
-//! `out = beta out + alpha f(x, y)` and Adam, entry by entry: `kernels/elementwise.cu`.
+//! `out = beta out + alpha f(x, y)` and Adam, entry by entry, and what moves entries: `kernels/elementwise.cu`.
 
 use super::{flat, launch};
-use crate::checked::launch::{config, grid};
+use crate::checked::launch::{MAX_BLOCKS, config, grid};
 use crate::checked::region::View;
 use crate::checked::{Coefficients, Device, Region};
 use crate::error::At;
@@ -137,6 +137,24 @@ impl Device {
         let kernel = &self.kernels.mirror;
         launch!(self, kernel, config(grid(n, n)), (out.view(), n as i64)).at("mirror")?;
         self.count_bytes(&[], &[out]);
+        Ok(())
+    }
+
+    /// `out = x^T`; either may have gaps between its rows, and bf16 storage.
+    pub(crate) fn transpose(&self, out: Region, x: Region) -> Result<()> {
+        const NAME: &str = "transpose";
+        /// `SIDE` of the kernel.
+        const SIDE: usize = 32;
+        let (rows, cols) = out.shape();
+        check_shape(NAME, (cols, rows), x.shape())?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        let blocks = rows.div_ceil(SIDE).saturating_mul(cols.div_ceil(SIDE)).min(MAX_BLOCKS) as u32;
+        let kernel = &self.kernels.transpose;
+        launch!(self, kernel, config((blocks, 1)), (out.view(), x.view(), rows as i64, cols as i64))
+            .at(NAME)?;
+        self.count_bytes(&[x], &[out]);
         Ok(())
     }
 }

@@ -1,0 +1,22 @@
+//! Equal blocks that a rule steps together.
+
+use super::{StepInfo, StepRates};
+use crate::backend::{Backend, Gradient};
+use crate::state::State;
+
+/// One of several blocks of equal shape that [`UpdateRule::step_batch`](super::UpdateRule::step_batch) is given.
+#[derive(Debug)]
+pub struct BatchItem<'a, B: Backend> {
+    /// The block's name.
+    pub name: &'a str,
+    /// Its weights.
+    pub weights: &'a mut B::Matrix,
+    /// Its gradient.
+    pub gradient: Gradient<'a, B::Matrix>,
+    /// Its buffers.
+    pub state: &'a mut State<B::Matrix>,
+    /// Its rates; groups may differ in them.
+    pub rates: StepRates,
+    /// What its step found out; none until it has been taken.
+    pub info: Option<StepInfo<B::Scalar>>,
+}
