@@ -124,7 +124,7 @@ mod tests {
         let backend = BurnBackend::<f32>::new(&Device::flex());
         let numbers: Vec<f32> = (0..48).map(|x| x as f32).collect();
         let splits = [
-            (Split::rows([3, 1, 4]), [8, 6]),
+            (Split::rows([3, 2, 3]), [8, 6]),
             (Split::columns(3), [8, 6]),
             (Split::columns(3).transposed(), [8, 6]),
         ];

@@ -112,6 +112,9 @@ impl<E: Arithmetic> Buffers<E> {
     }
 }
 
+/// A buffer's name, rows and columns.
+type NamedShape = (&'static str, (usize, usize));
+
 /// What has to be known of a parameter to read a state of it.
 #[derive(Clone, Copy)]
 pub(super) struct Parameter<'a> {
@@ -151,12 +154,9 @@ impl Typed {
         }
     }
 
-    /// The steps of a block, and the names and shapes of its buffers, rows = output features.
-    pub(super) fn block(&self, block: usize) -> (u64, Vec<(&'static str, (usize, usize))>) {
-        fn of<E: Arithmetic>(
-            buffers: &Buffers<E>,
-            block: usize,
-        ) -> (u64, Vec<(&'static str, (usize, usize))>) {
+    /// The steps of a block, and its buffers, rows = output features.
+    pub(super) fn block(&self, block: usize) -> (u64, Vec<NamedShape>) {
+        fn of<E: Arithmetic>(buffers: &Buffers<E>, block: usize) -> (u64, Vec<NamedShape>) {
             let Some(BlockState { state, steps }) = buffers.blocks.get(block) else {
                 return Default::default();
             };

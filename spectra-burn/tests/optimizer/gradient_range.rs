@@ -1,9 +1,11 @@
 //! Gradients of any size: the norm clip of a module, its limits and its finite check.
 
-use crate::common::{bits, distance, gradient, layer, random, values};
+use crate::common::{Tiny, bits, distance, gradient, gradients, layer, random, values};
+use burn::module::Param;
 use burn::nn::Linear;
+use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use spectra_burn::{Hybrid, SpectralConfig};
+use spectra_burn::{Hybrid, Method, SpectralConfig};
 use spectra_core::backend::ErrorKind;
 
 const LR: f64 = 0.01;
@@ -115,4 +117,49 @@ fn under_burns_own_type_a_gradient_too_large_is_refused() {
     let step = std::panic::AssertUnwindSafe(|| optimizer.step(LR, model, given));
     let text = *std::panic::catch_unwind(step).map(|_| ()).unwrap_err().downcast::<String>().unwrap();
     assert!(text.contains("the largest entry of the gradient"), "{text}");
+}
+
+/// Also where only one of the types has room for it.
+#[test]
+fn parameters_of_two_types_have_one_norm() {
+    // Shows the gradient that was used: X - X' = lr G.
+    let recipe = Method::preset("sgd-m").unwrap();
+    let config = SpectralConfig::new(recipe).with_elementwise(Some(recipe)).with_clip_norm(Some(0.5));
+    for size in [1.0, 1e200] {
+        let mut model = Tiny::new(24, 1);
+        let wide = model.up.weight.val().inner().cast(DType::F64).autodiff().require_grad();
+        model.up.weight = Param::initialized(model.up.weight.id, wide);
+        let mut optimizer = config.init_for(&model).unwrap();
+        let mut given = gradients(&model, 3);
+        given.remove::<2>(model.up.weight.id);
+        given.register::<2>(model.up.weight.id, random([8, 24], 5, DType::F64) * size);
+        let of = |given: &GradientsParams, model: &Tiny| {
+            [
+                values(given.get::<2>(model.up.weight.id).unwrap()),
+                values(given.get::<2>(model.down.weight.id).unwrap()),
+                values(given.get::<2>(model.embedding.weight.id).unwrap()),
+                values(given.get::<1>(model.up.bias.as_ref().unwrap().id).unwrap()),
+                values(given.get::<1>(model.norm.gamma.id).unwrap()),
+            ]
+        };
+        let gradients = of(&given, &model);
+        let norm = size * gradients.iter().flatten().map(|x| (x / size).powi(2)).sum::<f64>().sqrt();
+        let factor = (0.5 / (norm + 1e-6)).min(1.0);
+        let weights = |model: &Tiny| [values(model.up.weight.val()), values(model.down.weight.val())];
+        let before = weights(&model);
+        let model = optimizer.step(0.1, model, given).unwrap();
+        let told = optimizer.gradient_norm().unwrap().unwrap();
+        // Squares and their sum, in f64.
+        assert!((told / norm - 1.0).abs() < 1e3 * f64::EPSILON, "{told:e} {norm:e}");
+        // Roundings of weights of size 1, in f64 and f32.
+        for (((found, before), gradient), eps) in
+            weights(&model).iter().zip(&before).zip(&gradients).zip([f64::EPSILON, f64::from(f32::EPSILON)])
+        {
+            for ((found, before), gradient) in found.iter().zip(before).zip(gradient) {
+                let expected = before - 0.1 * factor * gradient;
+                assert!((found - expected).abs() <= 4.0 * eps, "{size:e}: {found} {expected}");
+            }
+        }
+        assert_ne!(weights(&model)[0], before[0]);
+    }
 }

@@ -4,9 +4,13 @@ use crate::common::{bits, gradient, layer, random, values};
 use crate::learner;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor};
-use spectra_burn::plan::{Plan, PlanBuilder};
+use spectra_burn::plan::{Plan, PlanBuilder, Rule};
 use spectra_burn::rules::Rounding;
 use spectra_burn::{Hybrid, SpectralConfig};
+use spectra_core::backend::{Backend, Matrix};
+use spectra_core::faer::{Faer, FaerMatrix};
+use spectra_core::linalg::SixteenBits;
+use spectra_core::optimizer::{Config, Optimizer, ParameterSpec};
 use spectra_core::state::MASTER;
 
 const SHAPE: [usize; 2] = [6, 4];
@@ -121,4 +125,38 @@ fn without_the_check_a_nan_reaches_the_master_and_the_weights() {
         assert!(weights.iter().all(|x| x.is_nan()), "{preset}: {weights:?}");
         assert_eq!(optimizer.steps(), 3, "{preset}");
     }
+}
+
+/// The draws go by the parameter's name, its step and the entry: not by who steps it, nor how the entries are stored.
+#[test]
+fn stochastic_rounding_draws_as_on_the_cores_backend() {
+    let rounding = Rounding::Stochastic { seed: 3 };
+    let start = layer(random(SHAPE, 7, DType::BF16));
+    let mut x = rows_are_outputs(&start.weight.val().inner());
+    let mut optimizer = hybrid(&start, Some(rounding), &Plan::builder());
+    let spec = ParameterSpec {
+        weights: rounding.of(Some(SixteenBits::Bf16)),
+        ..ParameterSpec::new("weight", (SHAPE[1], SHAPE[0]), Rule::Spectral)
+    };
+    let config = Config::preset("adamw").unwrap().lr(1e-3).weight_decay(0.1);
+    let mut core = Optimizer::new(Faer::<f32>::new(), config, [spec]).unwrap();
+    let mut module = start;
+    let nearest =
+        train(&mut hybrid(&module, Some(Rounding::Nearest), &Plan::builder()), module.clone(), 0..5, 1.0);
+    for at in 0..5 {
+        let given = rows_are_outputs(&random(SHAPE, at, DType::BF16));
+        core.step(&mut [(&mut x, &given)]).unwrap();
+        module = train(&mut optimizer, module, at..at + 1, 1.0);
+        let mut found = [0.0; 24];
+        rows_are_outputs(&module.weight.val().inner()).read(&mut found).unwrap();
+        let mut expected = [0.0; 24];
+        x.read(&mut expected).unwrap();
+        assert_eq!(found, expected, "step {at}");
+    }
+    assert_ne!(values(nearest.weight.val()), values(module.weight.val()));
+}
+
+fn rows_are_outputs(tensor: &Tensor<2>) -> FaerMatrix<f32> {
+    let values: Vec<f32> = values(tensor.clone().transpose()).into_iter().map(|x| x as f32).collect();
+    Faer::new().upload(SHAPE[1], SHAPE[0], &values).unwrap()
 }
