@@ -74,11 +74,11 @@ fn plan() -> Result<Plan> {
         ])
 }
 
-/// Weights after three steps by the rule of that name.
-fn run(
-    plan: &Plan,
-    rule: impl UpdateRule<Dense<f64>> + 'static,
-) -> Result<(Optimizer<Dense<f64>>, Vec<M>, Result<()>)> {
+/// The optimizer, the weights, and whether the last step went well.
+type Run = (Optimizer<Dense<f64>>, Vec<M>, Result<()>);
+
+/// After three steps by the rule of that name.
+fn run(plan: &Plan, rule: impl UpdateRule<Dense<f64>> + 'static) -> Result<Run> {
     let specs: Vec<_> = plan.parameters().collect();
     let mut weights: Vec<M> =
         specs.iter().enumerate().map(|(i, spec)| random(i as u64, (spec.rows, spec.cols))).collect();
