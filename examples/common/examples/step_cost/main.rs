@@ -1,18 +1,19 @@
 //! What an optimizer step costs on this machine, against floors measured in the same run.
 //!
 //! ```text
-//! cargo run --release -p spectra-examples --example step_cost [-- --f64] [--quick] [--out out/step_cost]
+//! cargo run --release -p spectra-examples --example step_cost [-- --f64] [--quick] [--presets] [--out out/step_cost]
 //! ```
 //!
 //! Prints three tables: every operation of a Spectra step at three shapes, beside AdamW's pass; the whole step against
 //! size and threads; and a step of every preset on the 196 matrices of Qwen3-0.6B's layers. Writes them with `cost.png`
 //! (cost against size, with the floors) and `measured.csv` (for `bench/peers`). A time is the least of several runs:
-//! other load can only add.
+//! other load can only add. With `--presets` only a step of every preset on single matrices, and `presets.csv`.
 
 mod machine;
 mod measure;
 mod models;
 mod operations;
+mod presets;
 mod scaling;
 
 use std::path::PathBuf;
@@ -35,6 +36,9 @@ struct Arguments {
     /// Small shapes only.
     #[arg(long)]
     quick: bool,
+    /// Only a step of every preset on single matrices.
+    #[arg(long)]
+    presets: bool,
 }
 
 fn main() -> ExitCode {
@@ -47,6 +51,12 @@ fn run<E: FaerElement>(arguments: &Arguments) -> Result<(), Failure> {
     let mut report = Report::new::<E>().map_err(Failure::run)?;
     let shapes: &[_] =
         if arguments.quick { &[(256, 768)] } else { &[(1024, 3072), (4096, 4096), (4096, 14336)] };
+    if arguments.presets {
+        let shapes = if arguments.quick { shapes } else { &shapes[..2] };
+        presets::table::<E>(&mut report, shapes).map_err(Failure::run)?;
+        out.write("presets.csv", report.csv().as_bytes())?;
+        return Ok(out.write("presets.txt", report.text().as_bytes())?);
+    }
     for shape in shapes {
         operations::table::<E>(&mut report, *shape).map_err(Failure::run)?;
     }
