@@ -5,6 +5,7 @@
 
 pub(crate) mod bench;
 pub mod calls;
+pub mod compositions;
 pub mod directions;
 pub mod elementwise;
 pub mod frank_wolfe;

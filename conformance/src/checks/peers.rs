@@ -11,11 +11,11 @@ use crate::oracle::{Svd, product_nt, product_tn};
 use crate::suite::{Failure, Judge, Outcome, Subject};
 use crate::{HostMatrix, tolerance};
 
-const SHAPES: [(usize, usize); 3] = [(9, 14), (13, 8), (10, 10)];
-const LR: f64 = 0.1;
+pub(super) const SHAPES: [(usize, usize); 3] = [(9, 14), (13, 8), (10, 10)];
+pub(super) const LR: f64 = 0.1;
 
 /// Takes one step per gradient from weights of zero; the weights after each.
-fn weights_of<B: Backend, R: UpdateRule<B>>(
+pub(super) fn weights_of<B: Backend, R: UpdateRule<B>>(
     subject: &Subject<B>,
     state: &mut ParameterState<B, R>,
     gradients: &[HostMatrix],

@@ -68,6 +68,7 @@ macro_rules! __with_all_checks {
             gradient_range { dot_range max_abs_range entrywise_factor_range norm_clip_range gradient_too_large }
             golden { golden_power_iteration golden_spectra_step golden_adamw }
             peers { dion_feedback soap_in_the_identity_basis shampoo_of_rank_one }
+            compositions { second_moment_keeps_the_norm lion_under_scaling }
             golden_peers {
                 golden_adamuon golden_cautious golden_dion golden_dion2 golden_hyperball golden_lion golden_normuon golden_polar_express
                 golden_polargrad golden_qdwh golden_scion golden_shampoo golden_soap

@@ -1,6 +1,6 @@
 //! Published coefficients of odd quintics `x (a + b x^2 + c x^4)`, one triple a step.
 
-use super::OddPolynomial;
+use super::{Normalization, OddPolynomial, Polar, Schedule, Steps};
 
 /// A published set; its last triple repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,5 +81,48 @@ impl Published {
         let [a, b, c] = triples[step.min(last)];
         let p = OddPolynomial { a, b, c };
         if step < last { p.stretched(stretch) } else { p }
+    }
+}
+
+/// The iterations of their programs.
+impl Polar {
+    /// The authors' Polar Express in eight steps, `X / (1.01 ||X||_F + 1e-7)`.
+    pub const POLAR_EXPRESS_PAPER: Self = Self {
+        schedule: Schedule::Published(Published::PolarExpress),
+        steps: Steps::Fixed(8),
+        normalization: Normalization::Added { factor: 1.01, eps: 1e-7 },
+        ..Self::MUON
+    };
+
+    /// The published digits of [`POLAR_EXPRESS`](Self::POLAR_EXPRESS), as in microsoft/dion and modded-nanogpt.
+    pub const POLAR_EXPRESS_SHORT: Self =
+        Self { schedule: Schedule::Published(Published::PolarExpressShort), ..Self::POLAR_EXPRESS };
+
+    /// NVIDIA's Polar Express in eight steps, `X / max(||X||_F, 1e-7)`.
+    pub const POLAR_EXPRESS_NVIDIA: Self = Self {
+        schedule: Schedule::Published(Published::PolarExpressNvidia),
+        steps: Steps::Fixed(8),
+        ..Self::MUON_TORCH
+    };
+
+    /// You's five steps, `X / (||X||_F + 1e-7)`.
+    pub const YOU: Self = Self { schedule: Schedule::Published(Published::You), ..Self::MUON };
+
+    /// CANS in five steps, `X / max(||X||_F, 1e-7)` as NVIDIA has it.
+    pub const CANS: Self = Self { schedule: Schedule::Published(Published::Cans), ..Self::MUON_TORCH };
+}
+
+impl OddPolynomial {
+    /// The least and the largest value on `[l, u]`.
+    pub(super) fn range(&self, l: f64, u: f64) -> (f64, f64) {
+        // p'(x) = a + 3 b y + 5 c y^2 with y = x^2; where there are no real roots they are NaN, and in no interval.
+        let root = libm::sqrt(9.0 * self.b * self.b - 20.0 * self.a * self.c);
+        let extrema = [-root, root].map(|root| libm::sqrt((root - 3.0 * self.b) / (10.0 * self.c)));
+        let inside = extrema.into_iter().filter(|x| l < *x && *x < u);
+        [l, u]
+            .into_iter()
+            .chain(inside)
+            .map(|x| self.at(x))
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)))
     }
 }

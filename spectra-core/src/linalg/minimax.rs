@@ -34,19 +34,6 @@ impl OddPolynomial {
         Self { a: 1.5 * alpha * beta, b: -0.5 * cube * beta, c: 0.0 }
     }
 
-    /// The least and the largest value on `[l, u]`.
-    fn range(&self, l: f64, u: f64) -> (f64, f64) {
-        // p'(x) = a + 3 b y + 5 c y^2 with y = x^2; where there are no real roots they are NaN, and in no interval.
-        let root = libm::sqrt(9.0 * self.b * self.b - 20.0 * self.a * self.c);
-        let extrema = [-root, root].map(|root| libm::sqrt((root - 3.0 * self.b) / (10.0 * self.c)));
-        let inside = extrema.into_iter().filter(|x| l < *x && *x < u);
-        [l, u]
-            .into_iter()
-            .chain(inside)
-            .map(|x| self.at(x))
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)))
-    }
-
     /// `p(x) times f`
     fn times(self, f: f64) -> Self {
         Self { a: self.a * f, b: self.b * f, c: self.c * f }
@@ -260,73 +247,4 @@ impl Iterator for Polynomials {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As published for `l = 1e-3` with safety 1.02 and cushion 0.02 (microsoft/dion, five steps).
-    const PUBLISHED: [[f64; 3]; 5] = [
-        [8.156554524902461, -22.48329292557795, 15.878769915207462],
-        [4.042929935166739, -2.808917465908714, 0.5000178451051316],
-        [3.8916678022926607, -2.772484153217685, 0.5060648178503393],
-        [3.285753657755655, -2.3681294933425376, 0.46449024233003106],
-        [2.3465413258596377, -1.7097828382687081, 0.42323551169305323],
-    ];
-
-    #[test]
-    fn published_coefficients() {
-        let polynomials = Schedule::POLAR_EXPRESS.polynomials(1e-3, 5);
-        let mut seen = 0;
-        for (p, [a, b, c]) in polynomials.zip(PUBLISHED) {
-            for (computed, published) in [(p.a, a), (p.b, b), (p.c, c)] {
-                assert!((computed / published - 1.0).abs() < 1e-13, "{computed} {published}");
-            }
-            seen += 1;
-        }
-        assert_eq!(seen, 5);
-    }
-
-    #[test]
-    fn minimax_equioscillates() {
-        for l in [1e-6, 1e-3, 0.1, 0.5, 0.9, 0.999] {
-            let p = OddPolynomial::minimax(l, 1.0);
-            let e = 1.0 - p.at(l);
-            let (mut low, mut high) = (f64::INFINITY, 0.0f64);
-            for i in 0..=10_000 {
-                let y = p.at(l + (1.0 - l) * f64::from(i) / 1e4);
-                (low, high) = (low.min(y), high.max(y));
-            }
-            // The grid misses the extrema by at most its spacing squared times the curvature.
-            assert!((1.0 - low - e).abs() < 1e-6 && (high - 1.0 - e).abs() < 1e-6, "{l}: {low} {high} {e}");
-        }
-    }
-
-    #[test]
-    fn a_cubic_finishes() {
-        // alpha = 101 to 1e-6: three quintics and a cubic.
-        let (plan, steps, error) = Schedule::Minimax.plan(1.0 / 101f64.sqrt(), 1e-6);
-        assert!(steps == 4 && error < 1e-7, "{steps} {error}");
-        assert!(plan.clone().take(3).all(|p| p.c > 0.0) && plan.last().unwrap().c == 0.0);
-        let p = OddPolynomial::minimax_cubic(0.3, 1.0);
-        let top = p.at((-p.a / (3.0 * p.b)).sqrt());
-        assert!((2.0 - p.at(0.3) - top).abs() < 1e-14 && (p.at(1.0) - p.at(0.3)).abs() < 1e-14);
-    }
-
-    #[test]
-    fn counts() {
-        // alpha = 101: four steps to 2.5e-12, where the cubic takes about ten for 1e-6.
-        let (steps, error) = Schedule::Minimax.count(1.0 / 101f64.sqrt(), 1e-6);
-        assert!(steps == 4 && error < 1e-11, "{steps} {error}");
-        assert_eq!(Schedule::Cubic.count(1.0 / 101f64.sqrt(), 1e-6).0, 10);
-        assert_eq!(Schedule::Minimax.count(1.0, 1e-6), (0, 0.0));
-        for l in [1e-1, 1e-2, 1e-4, 1e-9] {
-            let ((steps, error), cubic) =
-                (Schedule::Minimax.count(l, 1e-13), Schedule::Cubic.count(l, 1e-13).0);
-            assert!(error <= 1e-13 && 2 * steps <= cubic, "{l}: {steps} {error} {cubic}");
-        }
-        assert_eq!(Schedule::Muon.count(0.1, 1e-6).0, MAX_STEPS);
-        let (steps, error) = Schedule::Minimax.count(0.0, 1e-12);
-        assert!(steps < 60 && error <= 1e-12, "{steps} {error}");
-        // NaN is no step at all, not an endless loop.
-        assert!(Schedule::Minimax.count(f64::NAN, 1e-6).0 <= MAX_STEPS);
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! The polar factor `U V^T` of `X = U diag(sigma) V^T` by matrix products.
 
-use super::{Info, OddPolynomial, Published, Schedule, Steps, Workspace, add_polynomial, tiny};
+use super::{Info, OddPolynomial, Schedule, Steps, Workspace, add_polynomial, tiny};
 use crate::backend::{
     Backend, Coefficient, Element, Error, ErrorKind, Fused, Matrix, Op, Result, Scalar, ScalarOp, check_same,
     require,
@@ -77,31 +77,6 @@ impl Polar {
         normalization: Normalization::Added { factor: 1.02, eps: 1e-6 },
         ..Self::MUON
     };
-
-    /// The authors' Polar Express in eight steps, `X / (1.01 ||X||_F + 1e-7)`.
-    pub const POLAR_EXPRESS_PAPER: Self = Self {
-        schedule: Schedule::Published(Published::PolarExpress),
-        steps: Steps::Fixed(8),
-        normalization: Normalization::Added { factor: 1.01, eps: 1e-7 },
-        ..Self::MUON
-    };
-
-    /// The published digits of [`POLAR_EXPRESS`](Self::POLAR_EXPRESS), as in microsoft/dion and modded-nanogpt.
-    pub const POLAR_EXPRESS_SHORT: Self =
-        Self { schedule: Schedule::Published(Published::PolarExpressShort), ..Self::POLAR_EXPRESS };
-
-    /// NVIDIA's Polar Express in eight steps, `X / max(||X||_F, 1e-7)`.
-    pub const POLAR_EXPRESS_NVIDIA: Self = Self {
-        schedule: Schedule::Published(Published::PolarExpressNvidia),
-        steps: Steps::Fixed(8),
-        ..Self::MUON_TORCH
-    };
-
-    /// You's five steps, `X / (||X||_F + 1e-7)`.
-    pub const YOU: Self = Self { schedule: Schedule::Published(Published::You), ..Self::MUON };
-
-    /// CANS in five steps, `X / max(||X||_F, 1e-7)` as NVIDIA has it.
-    pub const CANS: Self = Self { schedule: Schedule::Published(Published::Cans), ..Self::MUON_TORCH };
 
     /// To rounding error: as many minimax steps as the element type can make use of.
     pub const EXACT: Self = Self {

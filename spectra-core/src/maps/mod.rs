@@ -36,6 +36,7 @@
 mod clip;
 mod data;
 mod hard_clip;
+mod normalized;
 mod second_moment;
 mod separate;
 mod soft_clip;
@@ -45,7 +46,8 @@ mod threshold;
 pub use clip::Clip;
 pub use data::SpectralMap;
 pub use hard_clip::{HardClip, HardClipMethod};
-pub use second_moment::{Guard, Normalized, NormalizedPolar, SecondMoment, Slices};
+pub use normalized::Normalized;
+pub use second_moment::{Guard, SecondMoment, Slices};
 pub use soft_clip::{AlphaBound, SoftClip, SoftClipMethod, VectorRule};
 pub use tail_shrink::{Shaped, TailShrink, tail_shrink};
 pub use threshold::Threshold;

@@ -1,10 +1,7 @@
 //! The fourth stage of NorMuon and AdaMuon: a mapped matrix over the root of its own second moment.
 
-use super::{MapRule, Mapped, Moment, MomentumUpdate};
 use crate::backend::{Backend, Coefficient, Matrix, Op, Result, Scalar, ScalarOp, domain};
-use crate::linalg::{Polar, Workspace};
-use crate::state::{BufferSpec, MAPPED_SECOND_MOMENT, State};
-use alloc::{format, string::String, vec::Vec};
+use crate::linalg::Workspace;
 
 /// Which entries share a second moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +85,7 @@ impl SecondMoment {
     pub const ADAMUON: Self =
         Self { slices: Slices::Entries, beta2: 0.95, guard: Guard::Added { eps: 1e-8 }, norm: None };
 
-    fn shape(&self, (m, n): (usize, usize)) -> (usize, usize) {
+    pub(super) fn shape(&self, (m, n): (usize, usize)) -> (usize, usize) {
         match self.slices {
             Slices::Rows => (m, 1),
             Slices::Short if m >= n => (m, 1),
@@ -97,7 +94,7 @@ impl SecondMoment {
         }
     }
 
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self.slices {
             Slices::Rows => "second moment of rows",
             Slices::Short => "second moment of short slices",
@@ -105,7 +102,7 @@ impl SecondMoment {
         }
     }
 
-    fn check<B: Backend>(&self) -> Result<()> {
+    pub(super) fn check<B: Backend>(&self) -> Result<()> {
         domain::memory::<B::Element>("second_moment", "beta2", self.beta2)?;
         domain::square_normal::<B::Element>("second_moment", "guard", self.guard.eps())?;
         let norm = self.norm.map_or(Ok(()), |guard| {
@@ -147,7 +144,7 @@ impl SecondMoment {
     }
 
     /// `Y` of `u`, a temporary.
-    fn apply<B: Backend>(
+    pub(super) fn apply<B: Backend>(
         &self,
         u: &B::Matrix,
         v: &mut B::Matrix,
@@ -228,113 +225,4 @@ impl SecondMoment {
 /// `sqrt(before) / guard(sqrt(after))`.
 fn kept<B: Backend>(guard: Guard, before: &B::Scalar, after: &B::Scalar, backend: &B) -> Result<B::Scalar> {
     B::Scalar::combine(ScalarOp::Div, &before.sqrt()?, &guard.of(&after.sqrt()?, backend)?)
-}
-
-/// A map, and its image over the root of a second moment. State: that of the map and the moment. Beside the map's image two temporaries
-/// of its shape.
-///
-/// ```
-/// use spectra_core::directions::Momentum;
-/// use spectra_core::maps::{Normalized, SecondMoment, TailShrink};
-/// use spectra_core::rules::Composed;
-/// use spectra_core::scales::StepScale;
-///
-/// // NorMuon's rows on tail shrink.
-/// let map = Normalized::new(TailShrink::PAPER, SecondMoment::NORMUON);
-/// let rule = Composed::new(Momentum::polyak(0.95), map, StepScale::RMS);
-/// # let _ = rule;
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Normalized<M> {
-    /// The map.
-    pub map: M,
-    /// What its image is divided by.
-    pub moment: SecondMoment,
-}
-
-impl<M> Normalized<M> {
-    /// The image of `map` over the root of its second moment.
-    pub fn new(map: M, moment: SecondMoment) -> Self {
-        Self { map, moment }
-    }
-}
-
-/// `sigma -> 1`, then a [`SecondMoment`]: the map of NorMuon and AdaMuon.
-pub type NormalizedPolar = Normalized<Polar>;
-
-impl<B: Backend, M: MapRule<B>> MapRule<B> for Normalized<M> {
-    fn name(&self) -> &'static str {
-        self.moment.name()
-    }
-
-    fn signature(&self) -> String {
-        format!("{} + {}", self.map.signature(), self.moment.name())
-    }
-
-    fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
-        let mut buffers = self.map.buffers(shape);
-        buffers.push(BufferSpec::zeros(MAPPED_SECOND_MOMENT, self.moment.shape(shape)));
-        buffers
-    }
-
-    fn validate(&self) -> Result<()> {
-        self.map.validate()?;
-        self.moment.check::<B>()
-    }
-
-    fn check_clip_factor(&self, factor: f64) -> Result<()> {
-        self.map.check_clip_factor(factor)
-    }
-
-    /// Squares of the image are formed, which may be as large as the direction.
-    fn largest_norm(&self, shape: (usize, usize), host_knows_norms: bool) -> f64 {
-        let squares = libm::sqrt(domain::largest::<B::Element>() / 2.0);
-        self.map.largest_norm(shape, host_knows_norms).min(squares)
-    }
-
-    fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
-        self.map.resize(wanted, saved, backend)
-    }
-
-    /// As a first step: nothing is kept.
-    fn map(
-        &self,
-        direction: &B::Matrix,
-        out: &mut B::Matrix,
-        moment: &Moment,
-        workspace: &mut Workspace<B>,
-    ) -> Result<()> {
-        let (rows, cols) = self.moment.shape(direction.shape());
-        let mut second =
-            workspace.backend().zeros(rows, cols, (rows == direction.shape().0).then_some(direction))?;
-        let mut image = workspace.take_like(direction, direction.shape().1)?;
-        self.map.map(direction, &mut image, moment, workspace)?;
-        let normalized = self.moment.apply(&image, &mut second, workspace)?;
-        out.copy_from(&normalized)?;
-        workspace.give(image);
-        workspace.give(normalized);
-        Ok(())
-    }
-
-    fn apply(
-        &self,
-        direction: &mut B::Matrix,
-        update: MomentumUpdate<'_, B::Matrix>,
-        state: &mut State<B::Matrix>,
-        moment: &Moment,
-        workspace: &mut Workspace<B>,
-    ) -> Result<Mapped<B>> {
-        let mapped = self.map.apply(direction, update, state, moment, workspace)?;
-        if state.get(MAPPED_SECOND_MOMENT).is_none() {
-            let wanted = BufferSpec::zeros(MAPPED_SECOND_MOMENT, self.moment.shape(direction.shape()));
-            state.reserve(&[wanted], direction, workspace.backend())?;
-        }
-        let [second] = state.all_mut([MAPPED_SECOND_MOMENT])?;
-        let image = mapped.into_dense(direction, workspace)?;
-        let normalized = self.moment.apply(image.as_ref().unwrap_or(direction), second, workspace)?;
-        if let Some(image) = image {
-            workspace.give(image);
-        }
-        Ok(Mapped::Dense(normalized))
-    }
 }
