@@ -92,7 +92,7 @@ fn identity_basis<B: Backend, R: UpdateRule<B>>(
     rule: impl Fn(Soap) -> R,
 ) -> Result<(), Failure> {
     const STEPS: usize = 5;
-    let (beta1, beta2, eps) = (0.9, 0.8, 1e-12);
+    let (beta1, beta2, eps) = (0.9, 0.8, 1e-15);
     let soap = Soap { beta1, beta2, eps, every: 1000, weight_decay: 0.0, ..Soap::PAPER };
     let adam = Recipe {
         direction: Direction::Adam(Adam { beta1, beta2, eps }),
@@ -116,9 +116,9 @@ fn identity_basis<B: Backend, R: UpdateRule<B>>(
         }
         let ours = weights_of(subject, &mut state, &gradients[1..])?;
         let theirs = weights_of(subject, &mut ParameterState::<B, Recipe>::new(adam)?, &gradients[1..])?;
-        // Products with the identity are exact; the recursions round alike, once more for each step that is summed. eps is below 1e-11
+        // Products with the identity are exact; the recursions round alike, once more for each step that is summed. eps is below 1e-14
         // of any root.
-        let tolerance = 2.0 * tolerance::recursion(subject.precision(), STEPS) + 1e-11;
+        let tolerance = 2.0 * tolerance::recursion(subject.precision(), STEPS) + 1e-14;
         for (t, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
             let error = relative_distance(ours, theirs, theirs.frobenius_norm());
             judge.compare(format_args!("{m} x {n}: step {}", t + 1), error, tolerance)?;

@@ -102,7 +102,7 @@ impl SecondMoment {
         }
     }
 
-    pub(super) fn check<B: Backend>(&self) -> Result<()> {
+    pub(crate) fn check<B: Backend>(&self) -> Result<()> {
         domain::memory::<B::Element>("second_moment", "beta2", self.beta2)?;
         domain::square_normal::<B::Element>("second_moment", "guard", self.guard.eps())?;
         self.norm
@@ -142,7 +142,7 @@ impl SecondMoment {
     }
 
     /// `Y` of `u`, a temporary.
-    pub(super) fn apply<B: Backend>(
+    pub(crate) fn apply<B: Backend>(
         &self,
         u: &B::Matrix,
         v: &mut B::Matrix,

@@ -2,10 +2,9 @@
 
 use super::method::Settings;
 use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
-use crate::backend::{
-    Backend, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp, domain, require,
-};
+use crate::backend::{Backend, Coefficient, Element, Gradient, Matrix, Op, Result, domain, require};
 use crate::linalg::{Normalization, Polar, Workspace};
+use crate::maps::{SecondMoment, Slices};
 use crate::scales::{ScaleRule, StepScale};
 use crate::state::{BufferSpec, MOMENTUM, SECOND_MOMENT, State};
 use alloc::{string::String, vec, vec::Vec};
@@ -20,22 +19,12 @@ pub enum SliceAxis {
     Rows,
 }
 
-/// NorMuon's stage on the selected slices.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct SliceNorm {
-    /// Memory of the mean squares; in [0, 1).
-    pub beta2: f64,
-    /// Added to their roots; positive.
-    pub eps: f64,
-}
-
 /// Only the k largest rows (or columns) of the momentum by their sum of magnitudes, the slices S, are used and damped:
 ///
 /// `M = M + G`, `D = polar(S)`, `S in M = decay S`, `X = (1 - lr wd) X - lr scale D in X's slices`,
 ///
 /// `k = max(1, ceil(fraction d))`, d the length of the axis, and the scale of the whole shape. With [`norm`](Self::norm), as in Dion3,
-/// `v = b2 v + (1 - b2) mean(D^2)` of the selected slices alone, and D becomes `D / (sqrt(v) + eps)` with its old Frobenius norm. Of slices
+/// D is divided by the roots of second moments, as in NorMuon, of which those of the selected slices alone advance. Of slices
 /// of the same size the first ones are taken. At fraction 1 it is Muon with Polyak momentum.
 ///
 /// State: `mn` numbers, and d with a norm. Flops: `20 f^2 s^2 l + 10 f^3 s^3 + 4 mn` and `6 f d mn` for the selection, which is
@@ -53,8 +42,8 @@ pub struct Dion2 {
     pub axis: SliceAxis,
     /// Their polar factor.
     pub polar: Polar,
-    /// Dion3's second moment.
-    pub norm: Option<SliceNorm>,
+    /// Dion3's second moment of the selected slices; of rows or short slices, which are here the same: along the axis.
+    pub norm: Option<SecondMoment>,
     /// The factor of the step.
     pub scale: StepScale,
     /// Decoupled weight decay, of all weights.
@@ -78,7 +67,7 @@ impl Dion2 {
 
     /// `nordion2.py`: rows, with NorMuon's stage.
     pub const DION3: Self =
-        Self { axis: SliceAxis::Rows, norm: Some(SliceNorm { beta2: 0.95, eps: 1e-8 }), ..Self::PAPER };
+        Self { axis: SliceAxis::Rows, norm: Some(SecondMoment::NORMUON_DION), ..Self::PAPER };
 
     /// Whether rows are selected, how many there are, and of how many.
     fn slices(&self, (m, n): (usize, usize)) -> (bool, usize, usize) {
@@ -128,9 +117,9 @@ impl<B: Backend> UpdateRule<B> for Dion2 {
         require(by_shape, "dion2", "scale", 0.0, "one that the shape tells")?;
         ScaleRule::<B>::validate(&self.scale)?;
         domain::rate::<B::Element>("dion2", "weight_decay", self.weight_decay)?;
-        let Some(SliceNorm { beta2, eps }) = self.norm else { return Ok(()) };
-        domain::memory::<B::Element>("dion2", "norm.beta2", beta2)?;
-        domain::square_normal::<B::Element>("dion2", "norm.eps", eps)
+        let Some(norm) = self.norm else { return Ok(()) };
+        require(norm.slices != Slices::Entries, "dion2", "norm", 0.0, "of slices, not of entries")?;
+        norm.check::<B>()
     }
 
     /// What is not selected is not damped: with room for 2^24 steps of a whole slice's sum.
@@ -155,25 +144,35 @@ impl<B: Backend> UpdateRule<B> for Dion2 {
         // Row i of the k x d selection is the unit vector of the i-th slice.
         let mut selection = workspace.take(k, d)?;
         select::<B>(m, rows, &mut selection, workspace)?;
-        let (selected, across) =
-            if rows { ((k, shape.1), Op::Transposed) } else { ((shape.0, k), Op::Plain) };
+        let selected = if rows { (k, shape.1) } else { (shape.0, k) };
         let mut slices = workspace.take(selected.0, selected.1)?;
         // S = E M or M E^T; what goes back is E^T S or S E.
-        if rows {
-            slices.gemm(zero, one, &selection, Op::Plain, m, Op::Plain)?;
-        } else {
-            slices.gemm(zero, one, m, Op::Plain, &selection, Op::Transposed)?;
-        }
+        let take = |out: &mut B::Matrix, x: &B::Matrix| {
+            let (a, b) = if rows { (&selection, x) } else { (x, &selection) };
+            let op = if rows { Op::Plain } else { Op::Transposed };
+            out.gemm(zero, one, a, Op::Plain, b, op)
+        };
         let put_back = |out: &mut B::Matrix, beta: f64, alpha: f64, slices: &B::Matrix| {
             let (a, b) = if rows { (&selection, slices) } else { (slices, &selection) };
-            out.gemm(beta.into(), alpha.into(), a, across, b, Op::Plain)
+            let op = if rows { Op::Transposed } else { Op::Plain };
+            out.gemm(beta.into(), alpha.into(), a, op, b, Op::Plain)
         };
+        take(&mut slices, m)?;
         put_back(m, 1.0, self.decay - 1.0, &slices)?;
         let mut update = workspace.take(selected.0, selected.1)?;
         self.polar.apply(&slices, &mut update, workspace)?;
         if let Some(norm) = self.norm {
-            let [v] = state.all_mut([SECOND_MOMENT])?;
-            norm.apply::<B>(v, &selection, rows, &mut update, &mut slices, workspace)?;
+            let [all] = state.all_mut([SECOND_MOMENT])?;
+            let shape = if rows { (k, 1) } else { (1, k) };
+            let (mut v, mut change) = (workspace.take(shape.0, shape.1)?, workspace.take(shape.0, shape.1)?);
+            take(&mut v, all)?;
+            change.scale_add(zero, (-1.0).into(), &v)?;
+            let normalized = norm.apply(&update, &mut v, workspace)?;
+            change.scale_add(one, one, &v)?;
+            put_back(all, 1.0, 1.0, &change)?;
+            for matrix in [v, change, core::mem::replace(&mut update, normalized)] {
+                workspace.give(matrix);
+            }
         }
         let scale = self.scale.of_shape(shape).unwrap_or(1.0);
         put_back(weights, rates.decay(), -rates.lr * scale, &update)?;
@@ -196,7 +195,7 @@ fn select<B: Backend>(
     let (mut signs, mut sizes) = (workspace.take_like(m, cols)?, workspace.take_like(m, cols)?);
     signs.sign_add(zero, one, m)?;
     sizes.product_add(zero, one, m, &signs)?;
-    let sums = sum_slices(&sizes, rows, 1.0, workspace)?;
+    let sums = sum_slices(&sizes, rows, workspace)?;
     // The sums first, the matrix of unit vectors behind them.
     let (values, order) = workspace.scratch.slices(d + k * d, d);
     let (sizes_of, unit) = values.split_at_mut(d);
@@ -216,66 +215,15 @@ fn select<B: Backend>(
     Ok(())
 }
 
-/// `factor` times the sum of each row, or of each column; a temporary.
-fn sum_slices<B: Backend>(
-    x: &B::Matrix,
-    rows: bool,
-    factor: f64,
-    workspace: &mut Workspace<B>,
-) -> Result<B::Matrix> {
+/// The sum of each row, or of each column; a temporary.
+fn sum_slices<B: Backend>(x: &B::Matrix, rows: bool, workspace: &mut Workspace<B>) -> Result<B::Matrix> {
     let (m, n) = x.shape();
     let zero = Coefficient::ZERO;
     let (shape, ones) = if rows { ((m, 1), (n, 1)) } else { ((1, n), (1, m)) };
     let ones = workspace.ones(ones.0, ones.1)?;
     let mut sums = workspace.take(shape.0, shape.1)?;
     let (a, b) = if rows { (x, &ones) } else { (&ones, x) };
-    sums.gemm(zero, factor.into(), a, Op::Plain, b, Op::Plain)?;
+    sums.gemm(zero, Coefficient::ONE, a, Op::Plain, b, Op::Plain)?;
     workspace.give_ones(ones);
     Ok(sums)
-}
-
-impl SliceNorm {
-    /// Divides the slices of `update` by the roots of their second moment, of which `v` holds all, and restores its norm.
-    fn apply<B: Backend>(
-        self,
-        v: &mut B::Matrix,
-        selection: &B::Matrix,
-        rows: bool,
-        update: &mut B::Matrix,
-        work: &mut B::Matrix,
-        workspace: &mut Workspace<B>,
-    ) -> Result<()> {
-        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        let (m, n) = update.shape();
-        work.product_add(zero, one, update, update)?;
-        let old = update.dot(update)?.sqrt()?;
-        let length = if rows { n } else { m };
-        let means = sum_slices(work, rows, 1.0 / length as f64, workspace)?;
-        // v = v + (1 - b2) E^T (means - E v), and then E v.
-        let mut change = workspace.take(means.shape().0, means.shape().1)?;
-        let ops = if rows { (Op::Plain, Op::Transposed) } else { (Op::Transposed, Op::Plain) };
-        let multiply = |out: &mut B::Matrix, beta: f64, alpha: f64, op: Op, x: &B::Matrix| {
-            let (a, op_a, b, op_b) =
-                if rows { (selection, op, x, Op::Plain) } else { (x, Op::Plain, selection, op) };
-            out.gemm(beta.into(), alpha.into(), a, op_a, b, op_b)
-        };
-        multiply(&mut change, 0.0, -1.0, ops.0, v)?;
-        change.scale_add(one, one, &means)?;
-        multiply(v, 1.0, 1.0 - self.beta2, ops.1, &change)?;
-        multiply(&mut change, 0.0, 1.0, ops.0, v)?;
-        let ones = if rows { workspace.ones(1, n)? } else { workspace.ones(m, 1)? };
-        let (a, b) = if rows { (&change, &ones) } else { (&ones, &change) };
-        work.gemm(zero, one, a, Op::Plain, b, Op::Plain)?;
-        workspace.give_ones(ones);
-        let mut divided = workspace.take(m, n)?;
-        divided.quotient_add(zero, one, update, work, self.eps)?;
-        let new = divided.dot(&divided)?.sqrt()?;
-        let new = B::Scalar::combine(ScalarOp::Max, &new, &workspace.backend().scalar(1e-8)?)?;
-        let factor = B::Scalar::combine(ScalarOp::Div, &old, &new)?;
-        update.scale_add(zero, Coefficient::device(1.0, &factor), &divided)?;
-        for matrix in [means, change, divided] {
-            workspace.give(matrix);
-        }
-        Ok(())
-    }
 }

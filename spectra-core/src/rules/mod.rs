@@ -87,7 +87,7 @@ pub use cautious::Cautious;
 pub use clipped::Clipped;
 pub use composed::Composed;
 pub use dion::{Dion, DionQr, DionRank, DionSide};
-pub use dion2::{Dion2, SliceAxis, SliceNorm};
+pub use dion2::{Dion2, SliceAxis};
 pub use hyperball::Hyperball;
 pub use method::{Method, WholeRule};
 pub(crate) use range::non_finite;

@@ -2,7 +2,8 @@
 
 use spectra_core::backend::Backend;
 use spectra_core::linalg::{Normalization, Polar, Steps};
-use spectra_core::rules::{Dion2, SliceAxis, SliceNorm};
+use spectra_core::maps::{Guard, SecondMoment};
+use spectra_core::rules::{Dion2, SliceAxis};
 use spectra_core::scales::StepScale;
 use spectra_core::state::{MOMENTUM, SECOND_MOMENT};
 
@@ -36,9 +37,10 @@ pub fn golden_dion2<B: Backend>(subject: &Subject<B>) -> Outcome {
                 ..Polar::POLAR_EXPRESS
             },
             norm: match is_third {
-                true => Some(SliceNorm {
+                true => Some(SecondMoment {
                     beta2: case.hyper_number("muon_beta2")?,
-                    eps: case.hyper_number("eps_row")?,
+                    guard: Guard::Added { eps: case.hyper_number("eps_row")? },
+                    ..SecondMoment::NORMUON_DION
                 }),
                 false => None,
             },
