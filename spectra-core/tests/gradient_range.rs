@@ -112,9 +112,10 @@ fn clipped_steps<B: Backend>(backend: &B, name: &str) {
                     let gradients = if step == 1 { with_spike(step, spike) } else { gradients(step) };
                     clipped.step(&gradients).unwrap_or_else(|error| panic!("{what}: {error}"));
                     reference.step(&times(&gradients, clip_factor(&gradients, 1.0))).expect("in range");
-                    // The polar factor of the gradient itself: beside 1e10 the other singular values are lost in f32, and with them
-                    // their directions.
-                    if preset != "polargrad-first" || spike.abs() < 1e6 {
+                    // The polar factor of the gradient itself, eigenvectors of its Gram matrices: beside 1e10 the other singular values
+                    // are lost in f32, and with them their directions.
+                    let needs_all = ["polargrad-first", "soap", "shampoo"].contains(&preset);
+                    if !needs_all || spike.abs() < 1e6 {
                         assert_close(&clipped.weights(), &reference.weights(), 4, &what);
                     }
                 }

@@ -45,8 +45,9 @@ impl<B: Backend, M: MapRule<B>> MapRule<B> for Normalized<M> {
     }
 
     fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
-        let mut buffers = self.map.buffers(shape);
-        buffers.push(BufferSpec::zeros(MAPPED_SECOND_MOMENT, self.moment.shape(shape)));
+        // Zeros before what the map makes.
+        let mut buffers = Vec::from([BufferSpec::zeros(MAPPED_SECOND_MOMENT, self.moment.shape(shape))]);
+        buffers.extend(self.map.buffers(shape));
         buffers
     }
 

@@ -110,6 +110,7 @@ impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Hyperball<R> {
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>> {
         let first = if rates.step == 0 { Some(self.first_radius::<B>(weights)?) } else { None };
+        let (mut negative, info) = negative_update(&self.rule, weights, gradient, state, rates, workspace)?;
         let radius = match (self.radius, first) {
             (Some(radius), _) => workspace.backend().scalar(radius)?,
             (None, Some(norm)) => {
@@ -118,15 +119,12 @@ impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Hyperball<R> {
                 kept.scale_add(Coefficient::ZERO, norm.into(), &one)?;
                 workspace.give_identity(one);
                 let radius = kept.max_abs()?;
+                // After what the rule has made, as the buffers are listed.
                 state.put(RADIUS, kept);
                 radius
             }
-            (None, None) => {
-                let [kept] = state.all_mut([RADIUS])?;
-                kept.max_abs()?
-            }
+            (None, None) => state.named(RADIUS)?.max_abs()?,
         };
-        let (mut negative, info) = negative_update(&self.rule, weights, gradient, state, rates, workspace)?;
         let backend = workspace.backend();
         let combine = <B::Scalar as Scalar>::combine;
         let (none, least) = (Coefficient::ZERO, backend.scalar(tiny::<B::Element>())?);

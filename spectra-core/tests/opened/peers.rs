@@ -239,3 +239,19 @@ fn published_tables_end_with_their_last_polynomial() {
         assert!(error >= low && error <= high, "{polar:?}: {error:e}");
     }
 }
+
+/// Buffers are saved and restored in one order: that of the list, where zeros are made first.
+#[test]
+fn buffers_are_made_in_the_order_of_their_list() -> TestResult {
+    let shrink = TailShrink { rank_ratio: 0.3, ..TailShrink::PAPER };
+    let map = Normalized::new(shrink, SecondMoment::NORMUON);
+    let rule = Hyperball::new(Composed::new(Momentum::polyak(0.9), map, StepScale::One));
+    let listed: Vec<_> = UpdateRule::<B>::buffers(&rule, (12, 7)).iter().map(|spec| spec.name).collect();
+    let (mut state, mut workspace) = (ParameterState::<B, _>::new(rule)?, Workspace::new(Dense::new()));
+    let (mut x, g) = (random(1, (12, 7)), random(2, (12, 7)));
+    state.step(&mut x, &Gradient::new(&g), Rates::new(0.1), &mut workspace)?;
+    let made: Vec<_> = state.state().iter().map(|(name, _)| name).collect();
+    assert_eq!(made, listed);
+    assert_eq!(listed, ["momentum", "mapped_second_moment", "subspace", "radius"]);
+    Ok(())
+}
