@@ -105,10 +105,8 @@ impl SecondMoment {
     pub(crate) fn check<B: Backend>(&self) -> Result<()> {
         domain::memory::<B::Element>("second_moment", "beta2", self.beta2)?;
         domain::square_normal::<B::Element>("second_moment", "guard", self.guard.eps())?;
-        let norm = self.norm.map_or(Ok(()), |guard| {
-            domain::square_normal::<B::Element>("second_moment", "norm", guard.eps())
-        });
-        norm
+        self.norm
+            .map_or(Ok(()), |guard| domain::square_normal::<B::Element>("second_moment", "norm", guard.eps()))
     }
 
     /// `out = X / guard(sqrt(V))`, entry by entry.

@@ -31,11 +31,11 @@ impl<B: Backend> Assigned<B> {
         let added = match &spec.group.own {
             None => return Ok(usize::from(spec.rule != Rule::Spectral)),
             Some(Own::Method(method)) => {
-                if let Some((_, at)) = self.methods.iter().find(|(known, _)| known == method) {
+                if let Some((_, at)) = self.methods.iter().find(|(known, _)| *known == **method) {
                     return Ok(*at);
                 }
-                self.methods.push((*method, self.rules.len()));
-                Box::new(*method) as Box<dyn UpdateRule<B>>
+                self.methods.push((**method, self.rules.len()));
+                method.clone() as Box<dyn UpdateRule<B>>
             }
             Some(Own::Named(name)) => {
                 if let Some((_, at)) = self.named.iter().find(|(known, _)| known == name) {

@@ -36,7 +36,7 @@ pub struct Group {
 /// A rule that is not the model's.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Own {
-    Method(Method),
+    Method(Box<Method>),
     Named(Box<str>),
 }
 
@@ -92,7 +92,7 @@ impl Group {
     /// Another recipe, or a whole rule of this library. The learning rate stays that of the model's rule for such a parameter, times [`lr`](Self::lr).
     #[must_use]
     pub fn recipe(mut self, method: impl Into<Method>) -> Self {
-        self.own = Some(Own::Method(method.into()));
+        self.own = Some(Own::Method(Box::new(method.into())));
         self
     }
 
