@@ -30,7 +30,7 @@ pub trait ScaleRule<B: Backend>: fmt::Debug + Send + Sync {
     }
 
     /// The largest Frobenius norm of a direction of which it takes squares. `wide`:
-    /// [`Matrix::has_wide_dot`](crate::backend::Matrix::has_wide_dot).
+    /// [`Matrix::has_wide_dot`].
     fn largest_norm(&self, wide: bool) -> f64 {
         let _ = wide;
         f64::INFINITY

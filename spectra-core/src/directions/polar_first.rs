@@ -55,7 +55,13 @@ impl<B: Backend> DirectionRule<B> for PolarFirst {
             place
         };
         let mut factor = workspace.take_like(g, cols)?;
-        self.polar.apply(g, &mut factor, workspace)?;
+        if let Err(error) = self.polar.apply(g, &mut factor, workspace) {
+            // A host sees the NaN before it is in the momentum, where a device has it.
+            if error.is_non_finite() {
+                m.scale_add(f64::NAN.into(), f64::NAN.into(), g)?;
+            }
+            return Err(error);
+        }
         m.scale_add(self.mu.into(), (1.0 - self.mu).into(), &factor)?;
         let inner = g.dot(&factor)?;
         let Target { out, beta, alpha } = target;

@@ -134,7 +134,7 @@ impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Hyperball<R> {
             &backend.scalar(1.0)?,
             &combine(ScalarOp::Max, &negative.max_abs()?, &least)?,
         )?;
-        negative.scale_add(Coefficient::device(1.0, &inverse), none, gradient.values)?;
+        negative.scale_add(Coefficient::device(1.0, &inverse), none, weights)?;
         let norm = combine(ScalarOp::Max, &negative.dot(&negative)?.sqrt()?, &backend.scalar(0.5)?)?;
         let length = combine(ScalarOp::Div, &radius, &norm)?;
         weights.scale_add(Coefficient::ONE, Coefficient::device(rates.lr, &length), &negative)?;

@@ -17,7 +17,8 @@ pub(super) fn negative_update<B: Backend>(
     workspace: &mut Workspace<B>,
 ) -> Result<(B::Matrix, StepInfo<B::Scalar>)> {
     let mut update = workspace.take_like(gradient.values, weights.shape().1)?;
-    update.scale_add(Coefficient::ZERO, Coefficient::ZERO, gradient.values)?;
+    // Of the weights, not the gradient: 0 times infinity would be NaN where the rule takes a sign.
+    update.scale_add(Coefficient::ZERO, Coefficient::ZERO, weights)?;
     let alone = StepRates { lr: 1.0, weight_decay: 0.0, ..*rates };
     let info = rule.step(&mut update, gradient, state, &alone, workspace)?;
     Ok((update, info))
