@@ -55,7 +55,7 @@ fn run<E: FaerElement>(arguments: &Arguments) -> Result<(), Failure> {
         let shapes = if arguments.quick { shapes } else { &shapes[..2] };
         presets::table::<E>(&mut report, shapes).map_err(Failure::run)?;
         out.write("presets.csv", report.csv().as_bytes())?;
-        return Ok(out.write("presets.txt", report.text().as_bytes())?);
+        return out.write("presets.txt", report.text().as_bytes());
     }
     for shape in shapes {
         operations::table::<E>(&mut report, *shape).map_err(Failure::run)?;
