@@ -79,7 +79,7 @@
 //! | `Scalar` | 0-d tensor, or `f64` on the CPU | `Tensor<1>` | place of a number, or a note of what to compute, which the next kernel does | as the local backend's |
 //! | `read`, `write` | `to_vec1`, `from_slice` | `to_data`, `from_data` | copy and stream synchronise | gather, scatter |
 //! | `zeros` with `rows_like` | ignored | ignored | ignored | the new matrix is sharded as `rows_like`; without it replicated |
-//! | `small_factor` | default: waits on CUDA and Metal | default: waits on a GPU | own one-block kernel, no wait; returns `None` | on the replicated k x k matrix |
+//! | `small_factor` | default: waits on CUDA and Metal | default: waits on a GPU | own one-block kernel, no wait; returns `None` (eigenvectors and sorting: the default) | on the replicated k x k matrix |
 //!
 //! Three decisions follow from them. Operations write into `&mut self` because a functional framework can always assign a
 //! new handle, while an in-place interface cannot be had back from a functional one. `alpha` and `beta` are

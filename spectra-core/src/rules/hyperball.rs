@@ -16,7 +16,8 @@ use alloc::{format, string::String, vec::Vec};
 /// number R, unless it is given; one temporary. An update of zero leaves the weights where they are.
 ///
 /// # Errors
-/// In the first step, with nothing changed: weights of zero, or, with a radius given, of a norm that differs from it by more than
+/// In the first step, with nothing of this matrix changed (those before it in the model have been stepped, and the optimizer refuses until it is
+/// restored): weights of zero, or, with a radius given, of a norm that differs from it by more than
 /// 1e-5 of it. That step **waits** for the device.
 ///
 /// ```
