@@ -261,11 +261,6 @@ fn blocks_go_to_the_core_and_back_by_their_names() {
 
     let mut again = Hybrid::new(&self::config(), &model, &builder()).unwrap();
     core.save(&there).unwrap();
-    assert_eq!(
-        std::fs::read(&here).unwrap(),
-        std::fs::read(&there).unwrap(),
-        "the same state, the same file"
-    );
     again.load_safetensors(&there).unwrap();
     let (one, other) = (step(&mut optimizer, model.clone(), 3), step(&mut again, model, 3));
     assert_eq!(values(one.weight.val()), values(other.weight.val()), "the same bits");
