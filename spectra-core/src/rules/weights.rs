@@ -22,6 +22,9 @@ pub enum Rounding {
     /// The weights themselves are updated and rounded at random to one of their two neighbours, so that the mean is the exact update: small
     /// updates add up, with the noise of a random walk, and no state is needed. The draws depend on the seed, the matrix's name, its step and
     /// the entry alone: the same seed gives the same bits on every backend and after a restore.
+    ///
+    /// On a device without a form of its own for it (burn's and candle's GPUs; CUDA has one) the host rounds, and **waits**. Under burn's own
+    /// groups matrices have no names: those of equal shape get equal draws.
     Stochastic {
         /// Another seed, other draws.
         seed: u64,
