@@ -40,6 +40,7 @@
 //! None by default: `#![no_std]` with `alloc`; dependencies are `num-traits` and `libm`.
 //! `faer`: the fast CPU backend (needs std). `serde`: configurations and saved states.
 //! `safetensors`: saved states as files, the same for every front-end (needs std).
+//! `threads`: [ranks](distributed) that are threads of one process (needs std).
 //!
 //! # The required methods, and why none can be provided
 //!
@@ -90,12 +91,13 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(any(feature = "faer", feature = "safetensors"))]
+#[cfg(any(feature = "faer", feature = "safetensors", feature = "threads"))]
 extern crate std;
 
 pub mod backend;
 pub mod dense;
 pub mod directions;
+pub mod distributed;
 #[cfg(feature = "faer")]
 pub mod faer;
 pub mod frank_wolfe;

@@ -1,5 +1,6 @@
 //! The arithmetic types: `f32` and `f64`.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 /// The number type a backend computes in.
@@ -15,6 +16,12 @@ pub trait Element: num_traits::Float + Send + Sync + fmt::Debug + 'static {
     fn narrow(value: f64) -> Self;
     /// The exact value.
     fn widen(self) -> f64;
+    /// How many bytes it has.
+    const BYTES: usize;
+    /// Appends the bytes of these numbers, little-endian.
+    fn put(values: &[Self], bytes: &mut Vec<u8>);
+    /// The number in these [`BYTES`](Self::BYTES) bytes; 0 of another number of them.
+    fn get(bytes: &[u8]) -> Self;
 }
 
 impl Element for f32 {
@@ -28,6 +35,14 @@ impl Element for f32 {
     fn widen(self) -> f64 {
         f64::from(self)
     }
+    const BYTES: usize = 4;
+    fn put(values: &[Self], bytes: &mut Vec<u8>) {
+        values.iter().for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));
+    }
+    #[inline]
+    fn get(bytes: &[u8]) -> Self {
+        bytes.try_into().map_or(0.0, Self::from_le_bytes)
+    }
 }
 
 impl Element for f64 {
@@ -40,5 +55,13 @@ impl Element for f64 {
     #[inline]
     fn widen(self) -> f64 {
         self
+    }
+    const BYTES: usize = 8;
+    fn put(values: &[Self], bytes: &mut Vec<u8>) {
+        values.iter().for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));
+    }
+    #[inline]
+    fn get(bytes: &[u8]) -> Self {
+        bytes.try_into().map_or(0.0, Self::from_le_bytes)
     }
 }

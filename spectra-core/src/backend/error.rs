@@ -1,5 +1,6 @@
 //! What can go wrong, said with the operation and, where there is one, the parameter's name.
 
+use crate::distributed::Lost;
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -63,6 +64,22 @@ pub enum ErrorKind {
     Unsupported {
         /// What was asked for.
         what: &'static str,
+    },
+    /// The ranks of a group can no longer work together.
+    Lost(Lost),
+    /// The ranks of a group do not do the same thing: nothing was changed on any of them.
+    Disagree {
+        /// The first that differs from rank 0.
+        rank: usize,
+        /// In what.
+        what: Box<str>,
+    },
+    /// Another rank of the group refused; nothing was changed here, either.
+    Elsewhere {
+        /// Which.
+        rank: usize,
+        /// What it said.
+        message: Box<str>,
     },
     /// The framework or driver below reported an error.
     Device(Box<dyn core::error::Error + Send + Sync>),
@@ -158,6 +175,11 @@ impl fmt::Display for Error {
             ),
             ErrorKind::MissingGradient { hint } => write!(f, "no gradient: {hint}"),
             ErrorKind::Unsupported { what } => write!(f, "{what} is not supported by this backend"),
+            ErrorKind::Lost(lost) => {
+                write!(f, "{lost}: the group of ranks is at its end, make a new one and restore a checkpoint")
+            }
+            ErrorKind::Disagree { rank, what } => write!(f, "rank {rank} has another {what} than rank 0"),
+            ErrorKind::Elsewhere { rank, message } => write!(f, "on rank {rank}: {message}"),
             ErrorKind::Device(source) => write!(f, "{source}"),
         }
     }
