@@ -147,8 +147,11 @@ impl Transport for Threads {
             }
         };
         let check = |meeting: &Meeting| {
-            let fits = |from, to| meeting.mail[from * size + to].len() == meeting.wanted[from * size + to];
-            let misfits = |rank| (0..size).filter(|other| !fits(rank, *other) || !fits(*other, rank)).count();
+            let fits = |from: usize, to: usize| {
+                meeting.mail[from * size + to].len() == meeting.wanted[from * size + to]
+            };
+            let misfits =
+                |rank: usize| (0..size).filter(|other| !fits(rank, *other) || !fits(*other, rank)).count();
             // Who fits with the fewest is to blame.
             let worst = (0..size).rev().max_by_key(|rank| misfits(*rank))?;
             (misfits(worst) > 0).then(|| Lost::other_call(worst))
