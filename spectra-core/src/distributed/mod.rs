@@ -5,6 +5,8 @@ mod collectives;
 mod communicator;
 mod division;
 mod optimizer;
+#[cfg(feature = "serde")]
+mod saved;
 mod sharded;
 #[cfg(feature = "threads")]
 mod threads;

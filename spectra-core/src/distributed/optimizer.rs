@@ -350,6 +350,6 @@ fn elsewhere() -> Error {
 }
 
 /// An error to be told while the original is kept.
-fn copy_of(error: &Error) -> Error {
+pub(super) fn copy_of(error: &Error) -> Error {
     Error::device(error.operation(), alloc::format!("{error}"))
 }
