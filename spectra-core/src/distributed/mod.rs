@@ -3,13 +3,16 @@
 mod collectives;
 mod communicator;
 mod division;
+mod placement;
 #[cfg(feature = "threads")]
 mod threads;
+pub mod traffic;
 mod transport;
 
 pub use collectives::{Collectives, Gather, Reduce};
 pub use communicator::{Communicator, Reduction, Traffic};
 pub use division::{Axis, Division};
+pub use placement::{Mode, Placement, Placing, Words, Work};
 #[cfg(feature = "threads")]
 pub use threads::Threads;
 pub use transport::{Alone, Lost, Transport};
