@@ -2,6 +2,7 @@
 
 mod collectives;
 mod communicator;
+mod cost;
 mod division;
 mod placement;
 #[cfg(feature = "threads")]
@@ -11,6 +12,7 @@ mod transport;
 
 pub use collectives::{Collectives, Gather, Reduce};
 pub use communicator::{Communicator, Reduction, Traffic};
+pub use cost::{Cost, Machine, Way};
 pub use division::{Axis, Division};
 pub use placement::{Mode, Placement, Placing, Words, Work};
 #[cfg(feature = "threads")]

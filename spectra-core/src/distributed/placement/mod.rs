@@ -130,13 +130,17 @@ impl Placement {
     /// The collectives of a step, however many matrices there are: one for gradients, one for each sweep of tail shrink, one for
     /// weights. None for one rank.
     pub fn collectives(&self) -> usize {
-        let sweeps = |(work, division): (&Work, &Division)| {
-            if division.owner().is_none() { work.sharding.map_or(0, |sharding| sharding.sweeps) } else { 0 }
-        };
-        if self.ranks == 1 { 0 } else { 2 + self.live().map(sweeps).max().unwrap_or(0) }
+        if self.ranks == 1 { 0 } else { 2 + self.sweeps() }
     }
 
-    fn live(&self) -> impl Iterator<Item = (&Work, &Division)> {
+    /// The most sweeps of a divided matrix.
+    pub(super) fn sweeps(&self) -> usize {
+        let divided = self.live().filter(|(_, division)| division.owner().is_none());
+        divided.filter_map(|(work, _)| work.sharding).map(|sharding| sharding.sweeps).max().unwrap_or(0)
+    }
+
+    /// Those that are stepped.
+    pub(super) fn live(&self) -> impl Iterator<Item = (&Work, &Division)> + Clone {
         self.work.iter().zip(&self.divisions).filter_map(|(work, division)| Some((work, division.as_ref()?)))
     }
 }
