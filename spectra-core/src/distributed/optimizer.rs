@@ -2,7 +2,7 @@
 
 use super::agree::{self, Rates};
 use super::sharded::{settle, to_text};
-use super::{Collectives, Division, Gather, Reduce, Sharded, ShardedMatrix, Traffic};
+use super::{Collectives, Division, Gather, Placement, Placing, Reduce, Sharded, ShardedMatrix, Traffic};
 use crate::backend::{Backend, Error, Matrix, Ranks, Result, Scalar, check_shape};
 use crate::optimizer::{Config, Optimizer, ParameterSpec, Prepared};
 use crate::rules::{Rules, non_finite};
@@ -37,6 +37,7 @@ pub enum Average {
 #[derive(Debug)]
 pub struct DistributedOptimizer<B: Backend, C: Collectives<B>> {
     pub(super) optimizer: Optimizer<Sharded<B, C>>,
+    placement: Placement,
     pub(super) parts: Vec<Part<B, C>>,
     average: Average,
 }
@@ -62,21 +63,34 @@ impl<B: Backend, C> Part<B, C> {
 }
 
 impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
-    /// An optimizer for these parameters, with this division of each; `None` for frozen ones.
+    /// An optimizer for these parameters, each where it is [best](Placing::AUTO).
     ///
     /// # Errors
-    /// As [`Optimizer::with_rules`]; a division of another shape or number of ranks; on all ranks
-    /// [`ErrorKind::Disagree`](crate::backend::ErrorKind::Disagree) if one of them has other settings, parameters or divisions.
-    pub fn with_divisions(
+    /// As [`with_rules`](Self::with_rules).
+    pub fn new(
+        backend: B,
+        group: C,
+        config: Config,
+        parameters: impl IntoIterator<Item = ParameterSpec>,
+    ) -> Result<Self> {
+        Self::with_rules(backend, group, config, parameters, Rules::new(), &Placing::AUTO)
+    }
+
+    /// An optimizer with rules of one's own, and parameters placed as one likes.
+    ///
+    /// # Errors
+    /// As [`Optimizer::with_rules`] and [`Placing::place`]; on all ranks
+    /// [`ErrorKind::Disagree`](crate::backend::ErrorKind::Disagree) if one of them has other settings, parameters or places.
+    pub fn with_rules(
         backend: B,
         group: C,
         config: Config,
         parameters: impl IntoIterator<Item = ParameterSpec>,
         rules: Rules<Sharded<B, C>>,
-        divisions: impl IntoIterator<Item = Option<Division>>,
+        placing: &Placing,
     ) -> Result<Self> {
         let sharded = Sharded::new(backend, group);
-        let made = Self::make(&sharded, config, parameters, rules, divisions);
+        let made = Self::make(&sharded, config, parameters, rules, placing);
         let voted = sharded.vote(made.as_ref().map(|_| ()).map_err(copy_of));
         let made = made?;
         voted?;
@@ -89,17 +103,16 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         config: Config,
         parameters: impl IntoIterator<Item = ParameterSpec>,
         rules: Rules<Sharded<B, C>>,
-        divisions: impl IntoIterator<Item = Option<Division>>,
+        placing: &Placing,
     ) -> Result<Self> {
         let optimizer = Optimizer::with_rules(sharded.clone(), config, parameters, rules)?;
+        let placement = placing.place(optimizer.work(), sharded.size())?;
         let mut parts = Vec::new();
-        let mut divisions = divisions.into_iter();
-        for (index, spec) in optimizer.parameters().enumerate() {
-            let division = divisions.next().flatten().filter(|_| optimizer.rule(index).is_some());
-            let part = part(sharded, spec, division, optimizer.rule(index).is_some());
+        for (spec, division) in optimizer.parameters().zip(placement.divisions()) {
+            let part = part(sharded, spec, *division);
             parts.push(part.map_err(|error| error.for_parameter(&spec.name))?);
         }
-        Ok(Self { optimizer, parts, average: Average::default() })
+        Ok(Self { optimizer, placement, parts, average: Average::default() })
     }
 
     /// Sets what becomes of the ranks' gradients.
@@ -116,6 +129,11 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
     /// The same, to set rates. All ranks must set the same ones.
     pub fn optimizer_mut(&mut self) -> &mut Optimizer<Sharded<B, C>> {
         &mut self.optimizer
+    }
+
+    /// Where everything is stepped, with loads and words: a table to print.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// Where parameter `index` is stepped; `None` if frozen or unknown.
@@ -318,28 +336,17 @@ fn part<B: Backend, C: Collectives<B>>(
     sharded: &Sharded<B, C>,
     spec: &ParameterSpec,
     division: Option<Division>,
-    is_live: bool,
 ) -> Result<Part<B, C>> {
-    let shape = (spec.rows, spec.cols);
     let Some(division) = division else {
-        if is_live {
-            let requirement = "given for every parameter that is not frozen";
-            return Err(Error::argument("optimizer", "division", f64::NAN, requirement));
-        }
         let nothing = || sharded.elsewhere(spec.rows, spec.cols);
         return Ok(Part { division: None, weights: nothing()?, gradient: nothing()? });
     };
-    check_shape("division", shape, division.shape())?;
-    if division.ranks() != sharded.size() {
-        let ranks = division.ranks() as f64;
-        return Err(Error::argument("optimizer", "ranks of a division", ranks, "the group's size"));
-    }
     let room = || {
         let (rows, cols) = division.part(sharded.rank());
         let local = sharded.local().zeros(rows, cols, None)?;
         match division.owner() {
             Some(_) => Ok(sharded.whole(local)),
-            None => sharded.divided(shape, division.axis(), local),
+            None => sharded.divided(division.shape(), division.axis(), local),
         }
     };
     Ok(Part { division: Some(division), weights: room()?, gradient: room()? })

@@ -1,6 +1,6 @@
 //! How weights take an update: those of 16 bits with a master of the arithmetic type, or rounded at random.
 
-use super::{BatchItem, Batching, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{BatchItem, Batching, Dots, GradientLimits, Sharding, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Fused, Gradient, Matrix, Result};
 use crate::linalg::{SixteenBits, Workspace, seed_of};
 use crate::optimizer::Checksum;
@@ -115,6 +115,16 @@ impl<B: Backend> UpdateRule<B> for Rounded<'_, B> {
             buffers.push(BufferSpec::made_by_rule(MASTER, shape));
         }
         buffers
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.rule.flops(shape)
+    }
+
+    /// Random numbers belong to places in the whole matrix.
+    fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
+        let in_any_part = matches!(self.weights, Weights::Plain | Weights::Master);
+        self.rule.sharding(shape).filter(|_| in_any_part)
     }
 
     fn weight_decay(&self) -> f64 {
