@@ -62,7 +62,7 @@ impl Way {
         };
         let coupled = whole.clone().filter(|work| !is_entrywise(work.sharding));
         let loads = || placement.loads().iter().copied().fold(0.0, f64::max);
-        let sweeps = placement.sweeps();
+        let sums = placement.sums();
         match self {
             Self::Ddp => {
                 let flops = whole.clone().map(|work| work.flops).sum();
@@ -71,7 +71,7 @@ impl Way {
             Self::Placed => {
                 let sent = (0..ranks).map(|rank| placement.words(rank).total());
                 let most_words = sent.clone().fold(0.0, f64::max);
-                let cost = Cost::of_calls(2, sweeps, ranks).of_all(sent.sum::<f64>() / ranks as f64, loads());
+                let cost = Cost::of_calls(2, sums, ranks).of_all(sent.sum::<f64>() / ranks as f64, loads());
                 Cost { most_words, ..cost }
             }
             Self::Fsdp => Cost::of_calls(3, 0, ranks).of_all(words(traffic::fsdp), 0.0),
@@ -81,7 +81,7 @@ impl Way {
                     .filter(|(work, division)| division.owner().is_some() && !is_entrywise(work.sharding));
                 let away: f64 = owned.clone().map(|(work, _)| traffic::all_to_all(work.shape, ranks)).sum();
                 let exchanges = if owned.count() > 0 { 2 } else { 0 };
-                Cost::of_calls(exchanges, sweeps, ranks).of_all(placement.words(0).sums + away, loads())
+                Cost::of_calls(exchanges, sums, ranks).of_all(placement.words(0).sums + away, loads())
             }
             Self::FsdpAllToAll => {
                 let words = coupled.map(|work| traffic::all_to_all(work.shape, ranks)).sum();

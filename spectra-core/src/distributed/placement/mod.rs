@@ -6,7 +6,7 @@ mod table;
 
 pub use placing::{Mode, Placing};
 
-use super::{Division, traffic};
+use super::{Axis, Division, traffic};
 use crate::rules::Sharding;
 use alloc::{boxed::Box, vec::Vec};
 
@@ -127,16 +127,19 @@ impl Placement {
         words
     }
 
-    /// The collectives of a step, however many matrices there are: one for gradients, one for each sweep of tail shrink, one for
-    /// weights. None for one rank.
+    /// The collectives of a step, however many matrices there are: one for gradients, one for each sweep of tail shrink, one more for each
+    /// where the columns of a matrix are divided, and one for weights. None for one rank.
     pub fn collectives(&self) -> usize {
-        if self.ranks == 1 { 0 } else { 2 + self.sweeps() }
+        if self.ranks == 1 { 0 } else { 2 + self.sums() }
     }
 
-    /// The most sweeps of a divided matrix.
-    pub(super) fn sweeps(&self) -> usize {
-        let divided = self.live().filter(|(_, division)| division.owner().is_none());
-        divided.filter_map(|(work, _)| work.sharding).map(|sharding| sharding.sweeps).max().unwrap_or(0)
+    /// The sums of a step that all ranks get: `[Z | Gram | norm]` with the rows divided; with the columns `[P | norm]`, then the Gram matrix.
+    pub(super) fn sums(&self) -> usize {
+        let most = |is: fn(&Division) -> bool| {
+            let divided = self.live().filter(|(_, division)| division.owner().is_none() && is(division));
+            divided.filter_map(|(work, _)| work.sharding).map(|sharding| sharding.sweeps).max().unwrap_or(0)
+        };
+        most(|_| true) + most(|division| division.axis() == Axis::Cols)
     }
 
     /// Those that are stepped.
