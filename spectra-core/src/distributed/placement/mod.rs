@@ -127,19 +127,22 @@ impl Placement {
         words
     }
 
-    /// The collectives of a step, however many matrices there are: one for gradients, one for each sweep of tail shrink, one more for each
-    /// where the columns of a matrix are divided, and one for weights. None for one rank.
+    /// The collectives of a step, however many matrices there are: one for gradients, one for weights, and for each sweep of tail shrink one,
+    /// or two if the columns of a matrix are divided. A norm clip takes one more. For one rank nothing is sent.
     pub fn collectives(&self) -> usize {
         if self.ranks == 1 { 0 } else { 2 + self.sums() }
     }
 
-    /// The sums of a step that all ranks get: `[Z | Gram | norm]` with the rows divided; with the columns `[P | norm]`, then the Gram matrix.
+    /// Those of tail shrink.
     pub(super) fn sums(&self) -> usize {
-        let most = |is: fn(&Division) -> bool| {
-            let divided = self.live().filter(|(_, division)| division.owner().is_none() && is(division));
-            divided.filter_map(|(work, _)| work.sharding).map(|sharding| sharding.sweeps).max().unwrap_or(0)
+        let divided = self.live().filter(|(_, division)| division.owner().is_none());
+        let sweeps = |axis: Option<Axis>| {
+            let of_axis =
+                divided.clone().filter(|(_, division)| axis.is_none_or(|axis| division.axis() == axis));
+            let shrunk = of_axis.filter_map(|(work, _)| work.sharding).filter(|sharding| sharding.rank > 0);
+            shrunk.map(|sharding| sharding.sweeps).max().unwrap_or(0)
         };
-        most(|_| true) + most(|division| division.axis() == Axis::Cols)
+        sweeps(None) + sweeps(Some(Axis::Cols))
     }
 
     /// Those that are stepped.
