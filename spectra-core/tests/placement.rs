@@ -153,6 +153,10 @@ fn words_are_what_is_sent() -> Result {
     assert_eq!((alone.words(0).total(), alone.collectives()), (0.0, 0));
     let owners = Placing::AUTO.place(vec![tail_shrink("a", (10, 4), 1)], 2)?;
     assert_eq!(owners.collectives(), 2);
+    // Columns take a second sum in each sweep, the most sweeps of all: 1 + 3 + 3 + 1.
+    let often = Work { sharding: Some(Sharding { rank: 1, sweeps: 3 }), ..tail_shrink("b", (4, 10), 1) };
+    let both = Placing::new(Mode::Divided).place(vec![tail_shrink("a", (10, 4), 1), often], 2)?;
+    assert_eq!(both.collectives(), 8);
     Ok(())
 }
 
@@ -239,7 +243,7 @@ fn flops_are_those_of_the_formulas() -> Result {
 
 /// What comes around a rule decides, too.
 #[test]
-fn clips_and_random_rounding_take_the_whole_matrix() -> Result {
+fn clips_of_gradients_take_the_whole_matrix_and_rounding_does_not() -> Result {
     let shapes = [("up.weight", &[400, 100][..]), ("norm.weight", &[100])];
     let sharding = |config: Config, rounding: Option<Rounding>| -> core::result::Result<Vec<_>, Error> {
         let mut plan = Plan::builder().build(shapes)?;
@@ -255,8 +259,9 @@ fn clips_and_random_rounding_take_the_whole_matrix() -> Result {
     assert_eq!(sharding(config.pre_clip(PreClip::new(1.0)), None)?, [None, ENTRYWISE]);
     let all = PreClip { all: true, ..PreClip::new(1.0) };
     assert_eq!(sharding(config.pre_clip(all), None)?, [None, None]);
-    assert_eq!(sharding(config, Some(Rounding::Master))?, [two, ENTRYWISE]);
-    assert_eq!(sharding(config, Some(Rounding::Stochastic { seed: 1 }))?, [None, None]);
+    for rounding in [Rounding::Master, Rounding::Nearest, Rounding::Stochastic { seed: 1 }] {
+        assert_eq!(sharding(config, Some(rounding))?, [two, ENTRYWISE]);
+    }
     Ok(())
 }
 

@@ -113,12 +113,12 @@ fn seconds_of_a_machine() {
 
 /// LLaMA-3-8B: collectives do not depend on the number of matrices, and up to 64 ranks no rank is idle.
 #[test]
-fn a_large_model_takes_three_collectives() -> Result {
+fn a_large_model_takes_four_collectives() -> Result {
     let plan = Plan::builder().build(LLAMA3_8B.parameters())?;
     let optimizer = Optimizer::new(Dense::<f32>::new(), Config::preset("spectra")?, plan.parameters())?;
     for ranks in [8, 64] {
         let placement = Placing::AUTO.place(optimizer.work(), ranks)?;
-        assert_eq!(placement.collectives(), 3);
+        assert_eq!(placement.collectives(), 4);
         // Norms alone have owners, each 40,960 flops: no load is above the mean by more than one of them.
         let mean = placement.loads().iter().sum::<f64>() / ranks as f64;
         assert!(placement.imbalance() <= 1.0 + 40_960.0 / mean, "{ranks} {}", placement.imbalance());
@@ -130,6 +130,59 @@ fn a_large_model_takes_three_collectives() -> Result {
         assert!((mean - exact).abs() < 1e-12 * exact);
         // Little beside what data-parallel training sends in any case.
         assert!(sums > 0.0 && sums < 0.01 * exact, "{}", sums / exact);
+    }
+    Ok(())
+}
+
+/// What a group counts is what the formulas say: gradients to the byte, the sums of a sweep in the mean over the ranks.
+#[cfg(feature = "threads")]
+#[test]
+fn counted_words_are_the_formulas() -> Result {
+    use spectra_core::dense::DenseMatrix;
+    use spectra_core::distributed::{Collectives, Communicator, Reduce, Threads};
+    use std::time::Duration;
+
+    // Uneven: 301 rows, 8 columns of more; more than 8 KiB in a sweep: k = round(0.6 * 60) = 36, 60 k + k^2 = 3456 words.
+    let shapes: [(&str, &[usize]); 3] =
+        [("up.weight", &[301, 60]), ("down.weight", &[60, 308]), ("norm.weight", &[61])];
+    let plan = Plan::builder().build(shapes)?;
+    let config = Config::preset("spectra")?.rank_ratio(0.6);
+    let optimizer = Optimizer::new(Dense::<f32>::new(), config, plan.parameters())?;
+    for ranks in [2, 3, 4, 7] {
+        let placement = Placing::new(Mode::Divided).place(optimizer.work(), ranks)?;
+        let zeros = |(m, n): (usize, usize)| DenseMatrix::<f32>::from_fn(m, n, |_, _| 0.0);
+        let run = |rank: usize, threads: Threads| -> Result<(u64, u64)> {
+            let mut group = Communicator::new(threads);
+            let divisions: Vec<_> = placement.divisions().iter().flatten().collect();
+            let wholes: Vec<_> = divisions.iter().map(|division| zeros(division.shape())).collect();
+            let mut parts: Vec<_> = divisions.iter().map(|division| zeros(division.part(rank))).collect();
+            let mut pieces: Vec<Reduce<'_, Dense<f32>>> = Vec::new();
+            for ((whole, part), division) in wholes.iter().zip(&mut parts).zip(divisions) {
+                pieces.push(Reduce { whole, part, division });
+            }
+            Collectives::<Dense<f32>>::reduce(&mut group, &[], 1.0, &mut pieces)?;
+            let gradients = group.traffic().bytes;
+            let (mut gram, mut z, mut norm) = (zeros((36, 36)), zeros((60, 36)), 0.0);
+            let matrices = &mut [&mut gram, &mut z];
+            Collectives::<Dense<f32>>::sum(&mut group, &Dense::new(), matrices, &mut [&mut norm])?;
+            Ok((gradients, group.traffic().bytes - gradients))
+        };
+        let counted: Vec<_> = std::thread::scope(|scope| {
+            let run = &run;
+            let group = Threads::group(ranks, Duration::from_secs(60)).into_iter().enumerate();
+            let threads: Vec<_> =
+                group.map(|(rank, threads)| scope.spawn(move || run(rank, threads))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no rank panics")).collect::<Result<_>>()
+        })?;
+        let mut sums = 0;
+        for (rank, (gradients, sum)) in counted.into_iter().enumerate() {
+            assert_eq!(gradients as f64, 4.0 * placement.words(rank).gradients, "rank {rank} of {ranks}");
+            sums += sum;
+        }
+        // The norm is a word of eight bytes.
+        let words = traffic::sweep((301, 60), 36, ranks) + 2.0 * (ranks - 1) as f64 / ranks as f64;
+        let of_all = 4.0 * words * ranks as f64;
+        assert!((sums as f64 - of_all).abs() < 1e-9 * of_all, "{ranks}: {sums} {of_all}");
     }
     Ok(())
 }

@@ -7,12 +7,12 @@
 //! | way | gradients | update | weights |
 //! |---|---|---|---|
 //! | [DDP](ddp): every rank steps everything, N times the flops | 2 mn f | | |
-//! | [owners](owners) (ZeRO-1) | mn f | | mn f |
+//! | [owners] (ZeRO-1) | mn f | | mn f |
 //! | [divided tail shrink](divided), weights on all ranks | mn f | 2 (sk + k^2 + 1) f a sweep | mn f |
 //! | [FSDP](fsdp): the model's own, whatever optimizer | mn f | | 2 mn f |
 //! | divided tail shrink under FSDP: [`sweep`] | | 2 (sk + k^2 + 1) f a sweep | |
 //! | Muon under FSDP, [all to all](all_to_all) | | 2 mn f / N | |
-//! | any rule under FSDP, [gathered](gathered) and stepped by every rank | | mn f | |
+//! | any rule under FSDP, [gathered] and stepped by every rank | | mn f | |
 //! | Dion, its [low-rank exchange](low_rank) in the place of gradients | 2 (m + n) k f | | |
 //!
 //! Tail shrink divides the longer side, so that what is summed has the shorter. It sends less than all-to-all Muon while N is below the

@@ -80,8 +80,8 @@ impl<B: Backend> MapRule<B> for TailShrink {
         if k < m.min(n) { 6.0 * m * n * k * self.power.iterations as f64 } else { 0.0 }
     }
 
-    /// As in the paper: where k = r there is nothing low-rank, between refreshes another factor is orthonormalized, and the exact
-    /// form takes one sum more.
+    /// As in the paper: where k = r there is nothing low-rank, between refreshes each matrix takes messages of its own, and the exact
+    /// form sums more.
     fn sharding(&self, (rows, cols): (usize, usize)) -> Option<Sharding> {
         let rank = self.rank(rows, cols);
         let is_paper = self.refresh_every == 1 && self.power.form == SubspaceForm::ColumnNorms;

@@ -3,7 +3,7 @@
 /// How a rule steps rows, or columns, of a matrix without the whole of it: with sums over the ranks of what is small, or with none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sharding {
-    /// k of what is summed, as in [`traffic::sweep`](crate::distributed::traffic::sweep); 0: nothing is.
+    /// k of what is summed in a sweep, as in [`traffic::sweep`](crate::distributed::traffic::sweep); 0: nothing is.
     pub rank: usize,
     /// How often in a step.
     pub sweeps: usize,

@@ -121,10 +121,8 @@ impl<B: Backend> UpdateRule<B> for Rounded<'_, B> {
         self.rule.flops(shape)
     }
 
-    /// Random numbers belong to places in the whole matrix.
     fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
-        let in_any_part = matches!(self.weights, Weights::Plain | Weights::Master);
-        self.rule.sharding(shape).filter(|_| in_any_part)
+        self.rule.sharding(shape)
     }
 
     fn weight_decay(&self) -> f64 {
