@@ -20,6 +20,7 @@ fn config() -> Config {
 
 /// The errors of a second step in which rank 1 does as `fault` says with weights and gradients; then a third step succeeds.
 fn refused(
+    config: Config,
     fault: impl Fn(
         &mut DistributedOptimizer<Dense<f64>, Communicator<Threads>>,
         &mut Weights<f64>,
@@ -27,7 +28,7 @@ fn refused(
     ) + Sync,
 ) -> Vec<Error> {
     on_ranks(SIZE, |rank, group| {
-        let mut optimizer = model::optimizer(group, &config(), &DIVIDED);
+        let mut optimizer = model::optimizer(group, &config, &DIVIDED);
         let mut weights = start::<f64>();
         let given = gradients(&weights, 0, rank, SIZE);
         optimizer.step(&mut pairs(&mut weights, &given)).unwrap();
@@ -53,7 +54,7 @@ fn a_nan_on_one_rank_is_named_on_all() {
     for (index, (name, (rows, cols), _)) in SHAPES.iter().enumerate().filter(|(_, shape)| shape.0 != "frozen")
     {
         for bad in [f64::NAN, f64::INFINITY] {
-            let errors = refused(|_, _, gradients| {
+            let errors = refused(config(), |_, _, gradients| {
                 let at = rows * cols - 1;
                 gradients[index] =
                     DenseMatrix::from_fn(*rows, *cols, |i, j| if i * cols + j == at { bad } else { 0.1 });
@@ -69,31 +70,65 @@ fn a_nan_on_one_rank_is_named_on_all() {
 #[test]
 fn gradients_too_large_together_are_refused_by_all() {
     // Finite on each rank; their squares, or sums, are not.
-    let errors = refused(|_, _, gradients| {
-        let (rows, cols) = gradients[2].shape();
-        gradients[2] = DenseMatrix::from_fn(rows, cols, |_, _| 1e300);
-    });
-    for error in errors {
-        assert!(error.to_string().contains("square"), "{error}");
+    for (index, name) in [(2, "square"), (0, "tall")] {
+        let mut plain = config();
+        plain.clip_norm = None;
+        let errors = refused(plain, |_, _, gradients| {
+            let (rows, cols) = gradients[index].shape();
+            gradients[index] = DenseMatrix::from_fn(rows, cols, |_, _| 1e308);
+        });
+        for error in errors {
+            assert!(error.to_string().contains(name), "{error}");
+        }
     }
 }
 
 #[test]
 fn wrong_shapes_on_one_rank_are_refused_by_all() {
-    let errors = refused(|_, _, gradients| gradients[1] = DenseMatrix::from_fn(2, 2, |_, _| 0.0));
+    let errors = refused(config(), |_, _, gradients| gradients[1] = DenseMatrix::from_fn(2, 2, |_, _| 0.0));
     assert!(errors.iter().all(|error| error.to_string().contains("`wide`")), "{errors:?}");
     assert!(matches!(errors[1].kind(), ErrorKind::Shape { .. }));
     assert!(matches!(errors[0].kind(), ErrorKind::Elsewhere { rank: 1, .. }));
-    let errors = refused(|_, weights, gradients| {
+    let errors = refused(config(), |_, weights, gradients| {
         weights.pop();
         gradients.pop();
     });
     assert!(errors.iter().all(|error| error.to_string().contains("number of parameters")), "{errors:?}");
 }
 
+/// A rank that has no gradients at all says so in the place of its step.
+#[test]
+fn a_missing_gradient_on_one_rank_is_an_error_on_all() {
+    let results = on_ranks(SIZE, |rank, group| {
+        let mut optimizer = model::optimizer(group, &config(), &DIVIDED);
+        let mut weights = start::<f64>();
+        let given = gradients(&weights, 0, rank, SIZE);
+        let before = bits(&weights);
+        let mut some = pairs(&mut weights, &given);
+        // That of a frozen parameter is not missed.
+        some[5].1 = None;
+        if rank == 1 {
+            some[3].1 = None;
+        }
+        let one = optimizer.step(&mut some).unwrap_err().to_string();
+        let all = match rank {
+            2 => optimizer.refuse(Error::device("backward", "no graph")),
+            _ => optimizer.step(&mut pairs(&mut weights, &given)).unwrap_err(),
+        };
+        assert!(bits(&weights) == before);
+        optimizer.step(&mut pairs(&mut weights, &given)).unwrap();
+        (one, all.to_string())
+    });
+    for (one, all) in results {
+        assert!(one.contains("`few`") && one.contains("no gradient"), "{one}");
+        assert!(all.contains("no graph"), "{all}");
+    }
+}
+
 #[test]
 fn another_rate_on_one_rank_is_named_on_all() {
-    let errors = refused(|optimizer, _, _| optimizer.optimizer_mut().set_learning_rate(0.5).unwrap());
+    let errors =
+        refused(config(), |optimizer, _, _| optimizer.optimizer_mut().set_learning_rate(0.5).unwrap());
     for error in errors {
         assert_eq!(error.to_string(), "step: rank 1 has another learning rate than rank 0");
     }

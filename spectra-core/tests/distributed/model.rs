@@ -69,6 +69,14 @@ pub(crate) fn gradients<E: Element>(
 pub(crate) fn pairs<'a, E: Element>(
     weights: &'a mut Weights<E>,
     gradients: &'a Weights<E>,
+) -> Vec<(&'a mut DenseMatrix<E>, Option<&'a DenseMatrix<E>>)> {
+    weights.iter_mut().zip(gradients.iter().map(Some)).collect()
+}
+
+/// The same for one process.
+pub(crate) fn pairs_alone<'a, E: Element>(
+    weights: &'a mut Weights<E>,
+    gradients: &'a Weights<E>,
 ) -> Vec<(&'a mut DenseMatrix<E>, &'a DenseMatrix<E>)> {
     weights.iter_mut().zip(gradients).collect()
 }
@@ -79,7 +87,7 @@ pub(crate) fn alone<E: Element>(config: &Config, steps: u64) -> Weights<E> {
     let mut weights = start();
     for step in 0..steps {
         let gradients = gradients(&weights, step, 0, 1);
-        optimizer.step(&mut pairs(&mut weights, &gradients)).unwrap();
+        optimizer.step(&mut pairs_alone(&mut weights, &gradients)).unwrap();
     }
     weights
 }

@@ -47,7 +47,7 @@ fn sent(shapes: &[(usize, usize)], mode: Mode, clip: bool) -> Vec<Traffic> {
                 .zip(shapes)
                 .map(|(seed, shape)| random(seed, *shape))
                 .collect();
-            let mut pairs: Vec<_> = weights.iter_mut().zip(&gradients).collect();
+            let mut pairs: Vec<_> = weights.iter_mut().zip(gradients.iter().map(Some)).collect();
             optimizer.step(&mut pairs).unwrap();
         }
         let traffic = since(before, optimizer.traffic().unwrap());
@@ -60,9 +60,9 @@ fn sent(shapes: &[(usize, usize)], mode: Mode, clip: bool) -> Vec<Traffic> {
 /// to the owners of its rows and the weights back, `mn f` each.
 #[test]
 fn rows() {
-    let shape = (256, 96);
-    let (m, n, k) = (256, 96, 1);
-    for count in [1, 5] {
+    let shape = (640, 512);
+    let (m, n, k) = (640, 512, 8);
+    for count in [1, 3] {
         let traffic = sent(&vec![shape; count], Mode::Divided, false);
         let others = RANKS as u64 - 1;
         let gradients = count as u64 * m * n * others / RANKS as u64;
