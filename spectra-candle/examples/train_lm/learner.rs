@@ -7,12 +7,14 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use candle_nn::{Optimizer as _, VarMap};
 use spectra_candle::Optimizer;
+use spectra_core::distributed::{Alone, Communicator, Transport};
 use spectra_examples::checkpoints::unusable;
 use spectra_examples::optimizers::config;
 use spectra_examples::{Batch, Failure, Learner, Observation, Parameter, Settings, Step};
 
 use crate::fused::cross_entropy;
 use crate::model::Decoder;
+use crate::workers::Workers;
 
 /// Model and optimizer in one file, so that they cannot be mixed up.
 const FILE: &str = "model_and_optimizer.safetensors";
@@ -22,6 +24,7 @@ pub(crate) struct CandleLearner {
     named: Vec<(String, Var)>,
     decoder: Decoder,
     optimizer: Optimizer,
+    workers: Box<dyn Workers>,
 }
 
 impl Learner for CandleLearner {
@@ -29,7 +32,12 @@ impl Learner for CandleLearner {
         let (weights, named) = variables(initial).map_err(Failure::run)?;
         let decoder = Decoder::new(settings.sizes(), &weights).map_err(Failure::run)?;
         let optimizer = Optimizer::from_varmap(&weights, config(settings)?).map_err(Failure::run)?;
-        Ok(Self { named, decoder, optimizer })
+        Ok(Self { named, decoder, optimizer, workers: Box::new(Communicator::new(Alone)) })
+    }
+
+    fn join<T: Transport + 'static>(&mut self, group: Communicator<T>) -> Result<(), Failure> {
+        self.workers = Box::new(group);
+        Ok(())
     }
 
     fn train(&mut self, batch: &Batch, learning_rate: f64) -> Result<Step, Failure> {
@@ -73,7 +81,9 @@ impl Learner for CandleLearner {
         self.optimizer.state_bytes()
     }
 
-    fn save(&self, folder: &Path) -> Result<(), Failure> {
+    fn save(&mut self, folder: Option<&Path>) -> Result<(), Failure> {
+        // All ranks have the same state.
+        let Some(folder) = folder else { return Ok(()) };
         let mut tensors = self.optimizer.state_tensors().map_err(Failure::run)?;
         tensors.extend(self.named.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
         candle_core::safetensors::save(&tensors, folder.join(FILE)).map_err(Failure::run)
@@ -110,7 +120,9 @@ impl CandleLearner {
     fn step(&mut self, batch: &Batch, learning_rate: f64) -> candle_core::Result<(Step, GradStore)> {
         let logits = self.decoder.forward(&batch.inputs, batch.sequences)?;
         let loss = cross_entropy(&logits, &batch.targets)?;
-        let gradients = loss.backward()?;
+        let weight = batch.weight(self.workers.size());
+        let mut gradients = if weight == 1.0 { loss.backward()? } else { (&loss * weight)?.backward()? };
+        self.workers.mean(&self.named, &mut gradients)?;
         let gradient_norm = self.norm(&gradients)?;
         let begun = Instant::now();
         self.optimizer.set_learning_rate(learning_rate);
