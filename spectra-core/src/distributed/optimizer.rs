@@ -48,7 +48,7 @@ pub(super) struct Part<B: Backend, C> {
     /// Who has what; none of a frozen matrix.
     pub(super) division: Option<Division>,
     weights: ShardedMatrix<B, C>,
-    gradient: ShardedMatrix<B, C>,
+    pub(super) gradient: ShardedMatrix<B, C>,
 }
 
 impl<B: Backend, C> Part<B, C> {
@@ -192,6 +192,20 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         }
         self.optimizer.finish(prepared);
         Ok(())
+    }
+
+    /// The norm of what all gradients came to in the last step, before the clips; all ranks must ask for it. **Waits** for the device.
+    ///
+    /// # Errors
+    /// Those of the backend; [`ErrorKind::Lost`].
+    pub fn gradient_norm(&self) -> Result<f64> {
+        let sharded = self.optimizer.backend();
+        let mut squares = 0.0;
+        for part in self.parts.iter().filter(|part| part.is_here(sharded.rank())) {
+            let local = part.gradient.local();
+            squares += local.dot(local)?.read()?;
+        }
+        Ok(libm::sqrt(sharded.sum(sharded.local().scalar(squares)?)?.read()?))
     }
 
     /// In the place of a [`step`](Self::step) that this rank cannot take, because it has no gradients: tells the others, which meet the error in

@@ -58,6 +58,62 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         Ok(header)
     }
 
+    /// [`snapshot`](Self::snapshot) to a safetensors file that rank 0 writes, in the way of [`Optimizer::save`](crate::optimizer::Optimizer::save); all
+    /// ranks must call it.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot); on all ranks those of rank 0's file system, with the path.
+    #[cfg(feature = "safetensors")]
+    pub fn save(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        let written = self.snapshot(0)?.map_or(Ok(()), |state| state.save(path));
+        self.optimizer.backend().vote(written)
+    }
+
+    /// Restores what [`save`](Self::save), or one process, has written to a file that every rank can read.
+    ///
+    /// # Errors
+    /// As [`load_snapshot`](Self::load_snapshot); on all ranks those of one's file system, with the path.
+    #[cfg(feature = "safetensors")]
+    pub fn load(&mut self, path: impl AsRef<std::path::Path>) -> Result<Restored> {
+        let read = Snapshot::<B::Element>::load(path);
+        let voted =
+            self.optimizer.backend().vote(read.as_ref().map(|_| ()).map_err(super::optimizer::copy_of));
+        let read = read?;
+        voted?;
+        self.load_snapshot(&read)
+    }
+
+    /// A buffer of a parameter, whole on all ranks, which must all ask for it; `None` before its first step, or if its rule has none of this name.
+    ///
+    /// # Errors
+    /// Those of the backend; [`ErrorKind::Lost`].
+    pub fn buffer(&mut self, index: usize, name: &str) -> Result<Option<Vec<B::Element>>> {
+        let (Some(division), Some(block)) = (self.division(index), self.optimizer.state(index)) else {
+            return Ok(None);
+        };
+        let Some(buffer) = block.state.get(name).filter(|_| block.steps > 0) else { return Ok(None) };
+        whole(self.optimizer.backend(), buffer, division.owner()).map(Some)
+    }
+
+    /// What the ranks' gradients of a parameter came to in the last step, whole on all ranks, which must all ask for it.
+    ///
+    /// # Errors
+    /// Those of the backend; [`ErrorKind::Lost`].
+    pub fn gradient(&mut self, index: usize) -> Result<Option<Vec<B::Element>>> {
+        let Some((part, division)) = self.parts.get(index).and_then(|part| Some((part, part.division?)))
+        else {
+            return Ok(None);
+        };
+        let (rows, cols) = division.shape();
+        let sharded = self.optimizer.backend();
+        let mut all = sharded.local().zeros(rows, cols, None)?;
+        let piece = Gather { part: part.gradient.local(), whole: &mut all, division: &division };
+        sharded.with_group(|group| group.gather(&[], &mut [piece], &mut |_| Ok(())))?;
+        let mut values = vec![B::Element::narrow(0.0); rows * cols];
+        all.read(&mut values)?;
+        Ok(Some(values))
+    }
+
     /// Restores a state that any number of ranks, or one process, has saved; every rank is given the same one.
     ///
     /// # Errors
