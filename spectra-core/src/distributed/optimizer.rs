@@ -217,6 +217,14 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         }
     }
 
+    /// `Ok` if every rank has that; the error of the first that has one on all: for what front-ends do beside. All ranks must call it.
+    ///
+    /// # Errors
+    /// That one; [`ErrorKind::Lost`].
+    pub fn agree_on(&self, outcome: core::result::Result<(), &Error>) -> Result<()> {
+        self.optimizer.backend().vote(outcome.map_err(copy_of))
+    }
+
     /// The gradients to where they are wanted, if this rank's are as `looked` says; an upper bound of the norm of all.
     fn reduce(
         &mut self,

@@ -16,8 +16,8 @@ const LEAST_FLOPS: f64 = 1e6;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Mode {
-    /// Where it pays: entrywise rules on large matrices; tail shrink below the [`crossover`](traffic::crossover) if there is enough
-    /// to do.
+    /// Where it pays: entrywise rules on large matrices; tail shrink below the [`crossover`](traffic::crossover), and where
+    /// an owner would have more to do than a rank's share of everything, if there is enough to do.
     #[default]
     Auto,
     /// Never: every matrix has an owner.
@@ -59,12 +59,13 @@ impl Placing {
         let modes = self.modes(&work)?;
         let mut divisions = vec![None; work.len()];
         let mut loads = vec![0.0; ranks];
+        let mean = work.iter().map(|work| work.flops).sum::<f64>() / ranks as f64;
         let (mut owned, mut costs) = (Vec::new(), Vec::new());
         for (index, (work, mode)) in work.iter().zip(modes).enumerate() {
             if !work.is_live {
                 continue;
             }
-            if !is_divided(work, mode, ranks) {
+            if !is_divided(work, mode, (ranks, mean)) {
                 owned.push(index);
                 costs.push(work.flops);
                 continue;
@@ -103,7 +104,9 @@ impl Placing {
     }
 }
 
-fn is_divided(work: &Work, mode: Mode, ranks: usize) -> bool {
+/// `mean`: the flops of a rank if all were divided. A matrix with more would make its owner the last to be done, and is divided even beyond
+/// the crossover.
+fn is_divided(work: &Work, mode: Mode, (ranks, mean): (usize, f64)) -> bool {
     let Some(sharding) = work.sharding else { return false };
     let share = |of_all: f64| of_all / ranks as f64;
     match mode {
@@ -112,8 +115,8 @@ fn is_divided(work: &Work, mode: Mode, ranks: usize) -> bool {
         Mode::Auto if ranks == 1 => false,
         Mode::Auto if sharding.rank == 0 => share(work.entries()) >= LEAST_WORDS,
         Mode::Auto => {
-            (ranks as f64) < traffic::crossover(work.shape, sharding.rank, sharding.sweeps)
-                && share(work.flops) >= LEAST_FLOPS
+            let is_cheap = (ranks as f64) < traffic::crossover(work.shape, sharding.rank, sharding.sweeps);
+            (is_cheap || work.flops > mean) && share(work.flops) >= LEAST_FLOPS
         }
     }
 }
