@@ -2,6 +2,7 @@
 //! equal bits, whoever is ahead, and no replica waits for another.
 
 use crate::clip_schedule::{LR, Model, STEPS, config, expected};
+use crate::learner;
 use burn::optim::ModuleOptimizer;
 use spectra_burn::plan::Plan;
 use spectra_burn::rules::{StepInfo, StepRates, UpdateRule};
@@ -146,6 +147,23 @@ fn no_replica_waits_for_another() {
     let values: Vec<_> = replicas.into_iter().map(|replica| replica.join().unwrap()).collect();
     assert_ne!(values[0], model.values());
     assert!(values.iter().all(|one| *one == values[0]));
+}
+
+#[test]
+fn what_stops_a_replica_under_burns_own_type_stops_the_others_by_name() {
+    let (optimizer, model) = begun(2);
+    let optimizer = optimizer.optimizer().unwrap();
+    let mut bad = model.gradients(2);
+    bad.register(model.always.weight.id, model.always.weight.val().inner() * f32::NAN);
+    let (mut first, second, start) = (optimizer.clone(), optimizer, model.clone());
+    let stopped = thread::spawn(move || learner::step(&mut first, LR, start, bad).unwrap_err());
+    let text = stopped.join().unwrap();
+    assert!(text.contains("always.weight"), "{text}");
+    let other = thread::spawn(move || {
+        let (mut second, gradients) = (second, model.gradients(2));
+        learner::step(&mut second, LR, model, gradients).unwrap_err()
+    });
+    assert_eq!(other.join().unwrap(), text);
 }
 
 #[test]
