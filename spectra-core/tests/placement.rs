@@ -103,7 +103,8 @@ fn owners_are_balanced_by_cost() -> Result {
 #[test]
 fn the_crossover_and_the_size_decide() -> Result {
     let divided = |work: Work, ranks| -> core::result::Result<bool, Error> {
-        let placement = Placing::AUTO.place(vec![work], ranks)?;
+        // As many as ranks: none is more than a rank's share.
+        let placement = Placing::AUTO.place(vec![work; ranks], ranks)?;
         Ok(placement.divisions().iter().flatten().all(|division| division.owner().is_none()))
     };
     // m / (k + k^2 / n) = 4096 / 65 = 63.02.
@@ -125,6 +126,9 @@ fn the_crossover_and_the_size_decide() -> Result {
     let longer = [Division::even((4096, 14336), Axis::Cols, 8), Division::even((4096, 4096), Axis::Rows, 8)];
     assert_eq!(placement.divisions(), longer.map(Some));
     assert_eq!(placement.imbalance(), 1.0);
+    // Alone, an owner would have everything to do.
+    let alone = Placing::AUTO.place(vec![square()], 64)?;
+    assert_eq!(alone.divisions(), [Some(Division::even((4096, 4096), Axis::Rows, 64))]);
     Ok(())
 }
 

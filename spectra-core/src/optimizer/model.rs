@@ -10,6 +10,7 @@ use super::rates::{FactorsSet, ModelRates};
 use crate::backend::{Backend, Error, ErrorKind, Result};
 use crate::linalg::Workspace;
 use crate::rules::{Rules, UpdateRule, Weights};
+#[cfg(feature = "serde")]
 use crate::state::BufferSpec;
 use alloc::{boxed::Box, vec::Vec};
 
@@ -152,6 +153,7 @@ impl<B: Backend> Optimizer<B> {
     }
 
     /// The buffers that parameter `index` keeps, in the order of its rule.
+    #[cfg(feature = "serde")]
     pub(crate) fn buffers_of(&self, index: usize) -> Vec<BufferSpec> {
         let live = self.members.get(index).filter(|member| member.is_live());
         live.map_or_else(Vec::new, |member| {
