@@ -118,6 +118,21 @@ fn the_weights_are_those_of_one_process() {
 }
 
 #[test]
+fn all_ranks_begin_with_the_weights_of_the_first() {
+    let found = on_ranks(2, |rank, group| {
+        let vars = variables(DType::F32);
+        for (_, var) in vars.iter().filter(|_| rank == 1) {
+            var.set(&var.ones_like().unwrap()).unwrap();
+        }
+        let optimizer =
+            DistributedOptimizer::<_>::with_plan(vars.clone(), config(), &plan(), group, &Placing::AUTO);
+        assert_eq!(optimizer.unwrap().size(), 2);
+        values(&vars)
+    });
+    assert!(found.iter().all(|found| *found == values(&variables(DType::F32))));
+}
+
+#[test]
 fn a_state_goes_from_ranks_to_one_process_and_back() {
     let results = on_ranks(3, |rank, group| {
         let vars = variables(DType::F32);

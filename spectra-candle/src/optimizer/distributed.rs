@@ -8,14 +8,14 @@ use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
 use candle_nn::VarMap;
 use spectra_core::backend::{Backend as _, Error, ErrorKind, Matrix as _, Result};
 use spectra_core::distributed::{Collectives, DistributedOptimizer as Core, Placing};
-use spectra_core::optimizer::plan::{Block, Plan, PlanBuilder, Rule};
+use spectra_core::optimizer::plan::{Block, Entry, Plan, PlanBuilder, Rule};
 use spectra_core::optimizer::{Config, Restored, StateDescription};
 use spectra_core::rules::Rules;
 use std::collections::HashMap;
 
 /// An optimizer for the variables of a model that several ranks train, each on data of its own: threads of one process, or processes.
-/// Every rank has all variables with equal values, takes gradients of its share, and has the same variables after a step; of the state each
-/// keeps its part. What a step does, and what becomes of errors: [`spectra_core::distributed::DistributedOptimizer`].
+/// Every rank has all variables, with the values of rank 0 from the beginning, takes gradients of its share, and has the same variables after a
+/// step; of the state each keeps its part. What a step does, and what becomes of errors: [`spectra_core::distributed::DistributedOptimizer`].
 ///
 /// ```
 /// use candle_core::{DType, Device};
@@ -58,7 +58,8 @@ where
 }
 
 impl<E: CandleElement, C: Collectives<CandleBackend<E>>> DistributedOptimizer<C, E> {
-    /// An optimizer for all float variables of `varmap`; all ranks must call it with equal variables and settings.
+    /// An optimizer for all float variables of `varmap`; all ranks must call it with equal names, shapes and settings. The variables' values become
+    /// those of rank 0.
     ///
     /// # Errors
     /// As [`Optimizer::from_varmap`](super::Optimizer::from_varmap); a variable whose arithmetic type is not `E`; on all ranks, if one has
@@ -88,7 +89,14 @@ impl<E: CandleElement, C: Collectives<CandleBackend<E>>> DistributedOptimizer<C,
         let plan = plan.with_rounding(config.rounding, format);
         let backend = CandleBackend::new(&device);
         let core = Core::with_rules(backend, group, config, plan.parameters(), Rules::new(), placing)?;
-        Ok(Self { plan, vars, core, refused_lr: None })
+        let made = Self { plan, vars, core, refused_lr: None };
+        let backend = made.core.optimizer().backend().local().clone();
+        let weights = made.weights(&backend, true);
+        made.core.agree_on(weights.as_ref().map(|_| ()))?;
+        let mut weights = weights?;
+        made.core.broadcast(0, &mut weights.iter_mut().collect::<Vec<_>>())?;
+        made.write_back(&backend, &weights, true)?;
+        Ok(made)
     }
 
     /// The backward pass of this rank's loss and a step; the mean of the ranks' gradients is stepped.
@@ -123,35 +131,32 @@ impl<E: CandleElement, C: Collectives<CandleBackend<E>>> DistributedOptimizer<C,
         }
         let backend = self.core.optimizer().backend().local().clone();
         let given = Gradients::new(&backend, &self.plan, &self.vars, grads);
-        let given = given.and_then(|given| Ok((given, self.weights(&backend)?)));
+        let given = given.and_then(|given| Ok((given, self.weights(&backend, false)?)));
         let (Gradients { matrices, .. }, mut weights) = match given {
             Ok(given) => given,
             Err(error) => return Err(self.core.refuse(error)),
         };
         let pairs = weights.iter_mut().zip(&matrices).map(|(x, gradient)| (x, gradient.as_ref()));
         self.core.step(&mut pairs.collect::<Vec<_>>())?;
-        self.write_back(&backend, &weights)
+        self.write_back(&backend, &weights, false)
     }
 
-    /// The weights of each block, in the variables' own memory where that can be.
-    fn weights(&self, backend: &CandleBackend<E>) -> Result<Vec<CandleMatrix<E>>> {
-        let weights = |(at, block): (usize, &Block)| {
-            let Some((name, var)) = self.vars.get(at) else { return backend.zeros(0, 0, None) };
-            backend.variable_block(var, block).map_err(|error| error.for_parameter(name))
+    /// The weights of each block, in the variables' own memory where that can be; of frozen ones nothing unless `all`.
+    fn weights(&self, backend: &CandleBackend<E>, all: bool) -> Result<Vec<CandleMatrix<E>>> {
+        let weights = |(at, entry, block): (usize, &Entry, &Block)| match self.vars.get(at) {
+            Some((name, var)) if all || entry.rule() != Rule::Frozen => {
+                backend.variable_block(var, block).map_err(|error| error.for_parameter(name))
+            }
+            _ => backend.zeros(0, 0, None),
         };
-        let blocks = self.plan.blocks().map(|(at, entry, block)| (at, entry.rule(), block));
-        let live = |(at, rule, block)| {
-            if rule == Rule::Frozen { backend.zeros(0, 0, None) } else { weights((at, block)) }
-        };
-        blocks.map(live).collect()
+        self.plan.blocks().map(weights).collect()
     }
 
-    fn write_back(&self, backend: &CandleBackend<E>, weights: &[CandleMatrix<E>]) -> Result<()> {
+    fn write_back(&self, backend: &CandleBackend<E>, weights: &[CandleMatrix<E>], all: bool) -> Result<()> {
         let mut overflowed: Vec<&str> = Vec::new();
         for ((at, entry, block), weights) in self.plan.blocks().zip(weights) {
-            let Some((name, var)) = self.vars.get(at).filter(|_| entry.rule() != Rule::Frozen) else {
-                continue;
-            };
+            let live = |_: &_| all || entry.rule() != Rule::Frozen;
+            let Some((name, var)) = self.vars.get(at).filter(live) else { continue };
             let named = |error: Error| error.for_parameter(name);
             let in_place = backend.changes_in_place(var) && block.is_contiguous();
             if (in_place && weights.has_overflowed())

@@ -194,6 +194,29 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         Ok(())
     }
 
+    /// Gives all ranks the weights of rank `root`: before the first step, if they may have begun differently. All ranks must call it.
+    ///
+    /// # Errors
+    /// Shapes; those of the backend; [`ErrorKind::Lost`].
+    pub fn broadcast(&self, root: usize, weights: &mut [&mut B::Matrix]) -> Result<()> {
+        let (sharded, rank) = (self.optimizer.backend(), self.rank());
+        let mut parts = Vec::with_capacity(weights.len());
+        let mut divisions = Vec::with_capacity(weights.len());
+        for weights in &*weights {
+            let (rows, cols) = weights.shape();
+            let mut part = sharded.local().zeros(if root == rank { rows } else { 0 }, cols, None)?;
+            if root == rank {
+                part.copy_from(weights)?;
+            }
+            parts.push(part);
+            divisions.push(Division::owned((rows, cols), root, sharded.size()));
+        }
+        let pieces = weights.iter_mut().zip(&parts).zip(&divisions);
+        let pieces = pieces.map(|((whole, part), division)| Gather { part, whole: &mut **whole, division });
+        let mut pieces: Vec<_> = pieces.collect();
+        sharded.with_group(|group| group.gather(&[], &mut pieces, &mut |_| Ok(())))
+    }
+
     /// The norm of what all gradients came to in the last step, before the clips; all ranks must ask for it. **Waits** for the device.
     ///
     /// # Errors
