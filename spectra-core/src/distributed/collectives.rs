@@ -2,7 +2,7 @@
 
 use super::communicator::{put_words, words};
 use super::{Communicator, Division, Traffic, Transport};
-use crate::backend::{Backend, Element, Error, Matrix, Result, Scalar, check_shape};
+use crate::backend::{Backend, Coefficient, Element, Error, Matrix, Result, Scalar, check_shape};
 use alloc::{vec, vec::Vec};
 use core::fmt;
 
@@ -137,6 +137,12 @@ impl<B: Backend, T: Transport> Collectives<B> for Communicator<T> {
         for piece in &*pieces {
             check_division("reduce", piece.whole, piece.part, piece.division, (me, size))?;
         }
+        if size == 1 {
+            for piece in pieces {
+                piece.part.scale_add(Coefficient::ZERO, factor.into(), piece.whole)?;
+            }
+            return self.gather_words(mine);
+        }
         let wholes = pieces.iter().map(|piece| read(piece.whole)).collect::<Result<Vec<_>>>()?;
         let mut parts: Vec<Vec<B::Element>> =
             pieces.iter().map(|piece| vec![zero(); entries(piece.part)]).collect();
@@ -183,6 +189,10 @@ impl<B: Backend, T: Transport> Collectives<B> for Communicator<T> {
         for piece in &*pieces {
             check_division("gather", piece.whole, piece.part, piece.division, (me, size))?;
         }
+        if size == 1 {
+            accept(&self.gather_words(mine)?)?;
+            return pieces.iter_mut().try_for_each(|piece| piece.whole.copy_from(piece.part));
+        }
         let parts = pieces.iter().map(|piece| read(piece.part)).collect::<Result<Vec<_>>>()?;
         let mut wholes: Vec<Vec<B::Element>> =
             pieces.iter().map(|piece| vec![zero(); entries(piece.whole)]).collect();
@@ -221,6 +231,12 @@ impl<B: Backend, T: Transport> Collectives<B> for Communicator<T> {
     fn part(&mut self, whole: &B::Matrix, division: &Division, part: &mut B::Matrix) -> Result<()> {
         let (me, size) = (Communicator::rank(self), Communicator::size(self));
         check_division("part", whole, part, division, (me, size))?;
+        if entries(part) == 0 {
+            return Ok(());
+        }
+        if part.shape() == whole.shape() {
+            return part.copy_from(whole);
+        }
         let values = read(whole)?;
         let (starts, len) = division.runs(me);
         let mut taken = Vec::with_capacity(entries(part));

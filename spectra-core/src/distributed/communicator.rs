@@ -111,21 +111,28 @@ impl<T: Transport> Communicator<T> {
             bytes.extend_from_slice(&word);
             fill(rank, bytes);
         }
-        self.pass(operation, word, len, take)
+        self.pass((operation, Packed::ForEach), word, len, take)
     }
 
-    /// What every rank gives, to every rank: as [`exchange`](Self::exchange) of one message for all.
+    /// What every rank gives, to every rank: as [`exchange`](Self::exchange) of one message for all, which is packed once.
     ///
     /// # Errors
     /// [`ErrorKind::Lost`].
     pub fn gather(
         &mut self,
         operation: &'static str,
-        fill: impl Fn(&mut Vec<u8>),
+        fill: impl FnOnce(&mut Vec<u8>),
         len: impl Fn(usize) -> usize,
         take: impl FnMut(usize, &[u8]),
     ) -> Result<()> {
-        self.exchange(operation, |_, bytes| fill(bytes), len, take)
+        self.check(operation)?;
+        let word = self.begin(operation);
+        if let Some(bytes) = self.out.first_mut() {
+            bytes.clear();
+            bytes.extend_from_slice(&word);
+            fill(bytes);
+        }
+        self.pass((operation, Packed::ForAll), word, len, take)
     }
 
     /// The words of all ranks, one rank's after the other's; every rank gives equally many.
@@ -193,13 +200,13 @@ impl<T: Transport> Communicator<T> {
             // What comes is added to what is here, which must not be sent: packed before anything comes.
             self.check("sum")?;
             let word = self.begin("sum");
-            for out in &mut self.out {
+            if let Some(out) = self.out.first_mut() {
                 out.clear();
                 out.extend_from_slice(&word);
                 sent(out);
             }
             return self.pass(
-                "sum",
+                ("sum", Packed::ForAll),
                 word,
                 |_| bytes,
                 |_, got| {
@@ -228,7 +235,7 @@ impl<T: Transport> Communicator<T> {
         }
         let (mine, mine_numbers) = (part(rank, entries), part(rank, count));
         self.pass(
-            "sum",
+            ("sum", Packed::ForEach),
             word,
             |_| len(rank),
             |_, got| {
@@ -238,12 +245,12 @@ impl<T: Transport> Communicator<T> {
         )?;
         self.traffic.calls -= 1;
         let word = self.begin("sum");
-        for out in &mut self.out {
+        if let Some(out) = self.out.first_mut() {
             out.clear();
             out.extend_from_slice(&word);
             put_range(out, values, mine.clone(), numbers, mine_numbers.clone());
         }
-        self.pass("sum", word, len, |from, got| {
+        self.pass(("sum", Packed::ForAll), word, len, |from, got| {
             add_range(got, values, part(from, entries), numbers, part(from, count), true);
         })
     }
@@ -296,7 +303,7 @@ impl<T: Transport> Communicator<T> {
     /// Sends what was packed.
     fn pass(
         &mut self,
-        operation: &'static str,
+        (operation, packed): (&'static str, Packed),
         word: [u8; PREFIX],
         len: impl Fn(usize) -> usize,
         mut take: impl FnMut(usize, &[u8]),
@@ -305,7 +312,9 @@ impl<T: Transport> Communicator<T> {
         for (from, bytes) in self.into.iter_mut().enumerate() {
             bytes.resize(PREFIX + len(from), 0);
         }
-        let out: Vec<&[u8]> = self.out.iter().map(Vec::as_slice).collect();
+        let first = self.out.first().map_or(&[][..], Vec::as_slice);
+        let message = |bytes| if packed == Packed::ForAll { first } else { Vec::as_slice(bytes) };
+        let out: Vec<&[u8]> = self.out.iter().map(message).collect();
         let mut into: Vec<&mut [u8]> = self.into.iter_mut().map(Vec::as_mut_slice).collect();
         let sent = out.iter().enumerate().filter(|(to, _)| *to != me).map(|(_, bytes)| bytes.len() - PREFIX);
         self.traffic.bytes += sent.sum::<usize>() as u64;
@@ -329,6 +338,15 @@ impl<T: Transport> Communicator<T> {
         let lost = *self.lost.get_or_insert(lost);
         Error::new(operation, ErrorKind::Lost(lost))
     }
+}
+
+/// Which messages were packed.
+#[derive(Clone, Copy, PartialEq)]
+enum Packed {
+    /// One for each rank.
+    ForEach,
+    /// The first, for all.
+    ForAll,
 }
 
 /// Appends words.

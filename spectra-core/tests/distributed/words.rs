@@ -52,6 +52,13 @@ fn sent(shapes: &[(usize, usize)], mode: Mode, clip: bool) -> Vec<Traffic> {
         }
         let traffic = since(before, optimizer.traffic().unwrap());
         assert_eq!(traffic.calls as usize, optimizer.placement().collectives() + usize::from(clip));
+        // What the plan says, and headers; sums of up to 8 KiB are gathered, N / 2 times a ring's words.
+        let words = optimizer.placement().words(rank);
+        let headers = (RANKS as u64 - 1) * (2 * HEADER + 2 + if clip { 2 } else { 0 });
+        let (least, slack) = (4.0 * (words.total() + headers as f64), 16.0 * RANKS as f64);
+        let most = least + 4.0 * words.sums * (RANKS as f64 / 2.0 - 1.0);
+        let bytes = traffic.bytes as f64;
+        assert!(bytes + slack >= least && bytes <= most + slack, "{bytes}, not {least} to {most}");
         traffic
     })
 }
