@@ -18,6 +18,7 @@
 //! | [`inputs`] | the matrices a numerical analyst would choose, seeded and named |
 //! | [`tolerance`] | every tolerance, with its derivation |
 //! | [`distance`] | how a computed result is compared with the exact one |
+//! | [`ranks`] | the check of a transport, which connects ranks |
 //! | `report` | a program that runs the suite and draws the outcome |
 //!
 //! # Features
@@ -34,6 +35,7 @@ pub mod implementing;
 pub mod inputs;
 pub mod oracle;
 mod precision;
+pub mod ranks;
 #[cfg(feature = "cli")]
 pub mod report;
 mod required_only;

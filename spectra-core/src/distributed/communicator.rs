@@ -61,6 +61,11 @@ impl<T: Transport> Communicator<T> {
         Self { reduction, ..self }
     }
 
+    /// Sets the order of sums from now on; all ranks must.
+    pub fn set_reduction(&mut self, reduction: Reduction) {
+        self.reduction = reduction;
+    }
+
     /// This rank, from 0.
     pub fn rank(&self) -> usize {
         self.transport.rank()
