@@ -106,15 +106,16 @@ fn turn_back<E: FaerElement>(
     );
 }
 
-/// `values`: the symmetric k x k matrix, finite, which is replaced by what the form says, and k^2 more numbers; `numbers`: 3 k.
+/// `values`: the symmetric k x k matrix, finite, which is replaced by its [`EigenForm`], and k^2 more numbers; `numbers`: 3 k.
 /// False, with the matrix lost, if the iteration does not converge.
 pub(super) fn factor<E: FaerElement>(
     k: usize,
-    form: EigenForm,
+    (ridge, power): (f64, f64),
     values: &mut [E],
     numbers: &mut [f64],
     stack: &mut Stack,
 ) -> bool {
+    let form = EigenForm { ridge, power };
     let (a, vectors) = values.split_at_mut(k * k);
     let (lambda, rest) = numbers.split_at_mut(k);
     let (size, order) = rest[..2 * k].split_at_mut(k);
@@ -122,7 +123,7 @@ pub(super) fn factor<E: FaerElement>(
     let largest = a.iter().fold(0.0f64, |largest, x| largest.max(libm::fabs(x.widen())));
     let unit = libm::exp2(libm::floor(libm::log2(largest.max(E::min_positive_value().widen()))));
     let inverse = E::narrow(1.0 / unit);
-    a.iter_mut().for_each(|x| *x = *x * inverse);
+    a.iter_mut().for_each(|x| *x *= inverse);
     let solved = scratch::with(k, |found: &mut [E]| {
         let solved = eigenvectors(k, a, vectors, found, stack);
         lambda.iter_mut().zip(&*found).for_each(|(lambda, x)| *lambda = x.widen() * unit);
@@ -131,7 +132,7 @@ pub(super) fn factor<E: FaerElement>(
     if !solved {
         return false;
     }
-    if form.power == 0.0 {
+    if power == 0.0 {
         size.iter_mut().zip(&*lambda).for_each(|(size, lambda)| *size = libm::fabs(*lambda));
         sort(size, order);
         let noise = EigenForm::noise::<E>(k, size.iter().fold(0.0, |largest, x| largest.max(*x)));
@@ -150,11 +151,11 @@ pub(super) fn factor<E: FaerElement>(
         let smallest = lambda[0].min(0.0);
         for (row, lambda) in vectors.chunks_exact_mut(k).zip(&*lambda) {
             let factor = E::narrow(form.factor(*lambda, smallest));
-            row.iter_mut().for_each(|x| *x = factor * *x);
+            row.iter_mut().for_each(|x| *x *= factor);
         }
     }
     let rows = MatRef::from_row_major_slice(&*vectors, k, k);
-    let rows = if form.power == 0.0 { rows } else { rows.reverse_rows() };
+    let rows = if power == 0.0 { rows } else { rows.reverse_rows() };
     // faer's eigenvalues increase.
     copy_transposed(MatMut::from_row_major_slice_mut(a, k, k), rows);
     true

@@ -38,7 +38,7 @@ pub(super) fn orthonormalize<E: FaerElement>(m: usize, k: usize, values: &mut [E
                 i -= 1;
                 qr.w.copy_within(i * stride..i * stride + m, j * stride);
             }
-            qr.w[j * stride..][..m].iter_mut().for_each(|x| *x = signs[j] * *x);
+            qr.w[j * stride..][..m].iter_mut().for_each(|x| *x *= signs[j]);
         }
         let columns = MatRef::from_row_major_slice_with_stride(&qr.w[..len], k, m, stride);
         copy_transposed(MatMut::from_row_major_slice_mut(values, m, k), columns);
@@ -81,7 +81,7 @@ fn rows_mut<E>(values: &mut [E], rows: usize, cols: usize, stride: usize) -> Mat
 fn scale<E: FaerElement>(x: &mut [E]) -> E {
     let largest = x.iter().fold(E::zero(), |a, x| if x.is_nan() { *x } else { a.max(x.abs()) });
     if largest != E::zero() {
-        x.iter_mut().for_each(|x| *x = *x / largest);
+        x.iter_mut().for_each(|x| *x /= largest);
     }
     num_traits::Float::sqrt(dot(x, x))
 }
@@ -219,7 +219,7 @@ fn reflect<E: FaerElement>(x: &mut [E], noise: E) -> Option<(E, E)> {
     let sign = if alpha > E::zero() { -E::one() } else { E::one() };
     let beta = sign * norm;
     let head = alpha - beta;
-    x[1..].iter_mut().for_each(|x| *x = *x / head);
+    x[1..].iter_mut().for_each(|x| *x /= head);
     x[0] = E::one();
     Some((-head / beta, sign))
 }
@@ -229,7 +229,7 @@ fn subtract<E: FaerElement>(x: &mut [E], tau: E, v: &[E]) {
     let along = -tau * dot(v, x);
     vectorized(
         #[inline(always)]
-        || x.iter_mut().zip(v).for_each(|(x, v)| *x = *x + along * *v),
+        || x.iter_mut().zip(v).for_each(|(x, v)| *x += along * *v),
     );
 }
 
@@ -243,11 +243,11 @@ fn dot<E: FaerElement>(x: &[E], y: &[E]) -> E {
             let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
             for (x, y) in xs.iter().zip(ys) {
                 for i in 0..LANES {
-                    sums[i] = sums[i] + x[i] * y[i];
+                    sums[i] += x[i] * y[i];
                 }
             }
             for (sum, (x, y)) in sums.iter_mut().zip(x_rest.iter().zip(y_rest)) {
-                *sum = *sum + *x * *y;
+                *sum += *x * *y;
             }
             sums.iter().fold(E::zero(), |sum, x| sum + *x)
         },

@@ -11,7 +11,6 @@ use super::simd::{Lanes, vectorized};
 use super::storage::ValuesMut;
 use super::{Stack, eigen, elementwise, entrywise, gemm, householder, reduce, symmetric, transposed};
 use crate::backend::{Coefficient, Element, Entrywise};
-use crate::linalg::EigenForm;
 use faer::MatRef;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -75,7 +74,7 @@ pub trait Kernels: Lanes + faer::traits::RealField {
     /// [`eigen::factor`].
     fn eigen_factor(
         k: usize,
-        form: EigenForm,
+        form: (f64, f64),
         values: &mut [Self],
         numbers: &mut [f64],
         stack: &mut Stack,
@@ -201,7 +200,7 @@ macro_rules! kernels {
             }
             fn eigen_factor(
                 k: usize,
-                form: EigenForm,
+                form: (f64, f64),
                 values: &mut [Self],
                 numbers: &mut [f64],
                 stack: &mut Stack,

@@ -61,7 +61,7 @@ fn turn(k: usize, rows: &mut [f64], (p, q): (usize, usize), (cos, sin): (f64, f6
 /// Eigenvalues that are no more than rounding errors of a Gram matrix in E have eigenvectors of noise. In V unit vectors made orthogonal
 /// to the others take their place: the same ones whatever the noise.
 #[derive(Debug, Clone, Copy)]
-pub struct EigenForm {
+pub(crate) struct EigenForm {
     pub(crate) ridge: f64,
     pub(crate) power: f64,
 }

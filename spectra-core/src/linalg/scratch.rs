@@ -1,7 +1,5 @@
 //! Host memory for the small factorisations, grown once and reused.
 
-#[cfg(feature = "faer")]
-use super::EigenForm;
 use super::{SmallFactor, SmallInfo, gram_schmidt};
 use crate::backend::Element;
 #[cfg(feature = "faer")]
@@ -65,7 +63,7 @@ impl<E: Element> Scratch<E> {
         }
         match factor {
             SmallFactor::Eigen { ridge, power } if self.values.iter().take(k * k).all(|x| x.is_finite()) => {
-                let form = EigenForm { ridge, power };
+                let form = (ridge, power);
                 if self.values.len() < 2 * k * k {
                     self.values.resize(2 * k * k, E::zero());
                 }
@@ -131,8 +129,8 @@ const MANY: usize = 128;
 
 /// The numbers, if they are of type F.
 #[cfg(feature = "faer")]
-fn typed<E: Element, F: Element>(values: &mut Vec<E>) -> Option<&mut Vec<F>> {
-    (values as &mut dyn core::any::Any).downcast_mut()
+fn typed<F: Element>(values: &mut dyn core::any::Any) -> Option<&mut Vec<F>> {
+    values.downcast_mut()
 }
 
 #[cfg(all(test, feature = "faer"))]

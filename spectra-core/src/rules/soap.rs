@@ -26,8 +26,10 @@ pub(super) const RIGHT_GRAM: &str = "right_gram";
 /// rest of the basis is completed by random columns. An axis longer than [`max_dim`](Self::max_dim) is not rotated, nor is a
 /// vector, which is Adam's.
 ///
-/// State: `2 mn + 2 m^2 + 2 n^2` numbers. Flops: `5 mn (m + n)`, and `4 mn (m + n) + 2 mn (m + n) + 7 (m^3 + n^3)` when bases are refreshed. After
-/// the first call and the first refresh nothing is allocated. **Waits** for a device at the first call (eigenvectors) and at a refresh (the order). Source: arXiv 2409.11321, github.com/nikhilvyas/SOAP.
+/// State: `2 mn + 2 m^2 + 2 n^2` numbers. Flops: `5 mn (m + n)` where of symmetric products a half is computed, and
+/// `6 mn (m + n) + 7 (m^3 + n^3)` when bases are refreshed. After the first call and the first refresh nothing is allocated.
+/// **Waits** for a device at the first call (eigenvectors) and at a refresh (the order). Source: arXiv 2409.11321,
+/// github.com/nikhilvyas/SOAP.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
