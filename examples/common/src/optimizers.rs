@@ -171,6 +171,18 @@ mod tests {
     }
 
     #[test]
+    fn the_tables_name_presets_once() {
+        let mut names: Vec<_> =
+            TUNED.iter().map(|row| row.0).chain(PUBLISHED.iter().map(|row| row.0)).collect();
+        assert!(names.iter().all(|name| Method::preset(name).is_ok()), "{names:?}");
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert_eq!(Choice::tuned("soap").expect("a preset").lr, 3e-3);
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         assert!(Choice::tuned("adam").is_err());
         assert!(chosen(&["--optimizer", "adamw,adamw"]).is_err());
