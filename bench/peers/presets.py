@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times the peers' optimizers in PyTorch on this machine beside our presets, in one run, and prints the joint table as Markdown.
 
-    cargo run --release -p spectra-examples --example step_cost -- --presets
+    cargo run --release -p spectra-examples --example step_cost -- --presets [--only soap,shampoo]
     pip install -r bench/peers/requirements.txt
     python bench/peers/presets.py --ours out/step_cost/presets.csv
 
@@ -207,7 +207,7 @@ def main():
         for name, peer, preset in PEERS:
             our_ms = ours.get((m, n, f"preset {preset}"))
             if our_ms is None:
-                continue
+                continue  # left out by step_cost, or by its --only
             step = peer(m, n)
             step()
             ms = 1e3 * (mean_of_period(step) if preset in ("soap", "shampoo") else least(step))

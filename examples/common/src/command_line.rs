@@ -41,7 +41,8 @@ pub struct CommandLine {
     pub optimizer: Vec<String>,
 
     /// Peak learning rate of the hidden matrices, for all optimizers (0.001) or for one (spectra=0.002), separated by
-    /// commas or by repeating the flag [default: tuned for each, see --sweep]
+    /// commas or by repeating the flag [default: as tuned here, see --sweep, for adamw, muon, spectra, spectra-adamw,
+    /// -signum and -ademamix; what their authors take for dion, soap, lion, normuon and the like; else 0.001]
     #[arg(long, value_name = "[NAME=]RATE", value_delimiter = ',', allow_hyphen_values = true)]
     pub lr: Vec<String>,
 

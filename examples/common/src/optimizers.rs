@@ -39,16 +39,26 @@ const TUNED: &[(&str, f64, f64, f64, f64)] = &[
     ("spectra-ademamix", 2e-3, 4e-3, 0.95, 0.0),
 ];
 
-/// What is taken for the other presets.
+/// The learning rate of hidden matrices that a preset's own paper or program takes; nothing of these is tuned for this model, and the other
+/// settings are AdamW's of the table above. `normuon`, `adamuon`, `polargrad`: 0.02 in their authors' programs, `muon-polar-express` as Muon;
+/// `dion`, `dion2`, `dion3`: 0.01 (microsoft/dion); `soap`: 3e-3 (its paper); `lion`: 1e-4 (google/automl).
+#[rustfmt::skip]
+const PUBLISHED: &[(&str, f64)] = &[
+    ("normuon", 2e-2), ("adamuon", 2e-2), ("polargrad", 2e-2), ("polargrad-first", 2e-2), ("muon-polar-express", 2e-2),
+    ("dion", 1e-2), ("dion2", 1e-2), ("dion3", 1e-2), ("soap", 3e-3), ("lion", 1e-4), ("lion-cautious", 1e-4),
+];
+
+/// Elementwise learning rate, beta2 and rank ratio of presets that are not in the first table, and the learning rate of those in neither.
 const UNTUNED: (&str, f64, f64, f64, f64) = ("", 1e-3, 4e-3, 0.95, 0.6);
 
 impl Choice {
-    /// The preset of this name with the settings of the table above, or ordinary ones if it is not there.
+    /// The preset of this name with the settings of the tables above, or ordinary ones if it is not there.
     pub fn tuned(name: &str) -> Result<Self, Failure> {
         let recipe = Method::preset(name).map_err(Failure::input)?.recipe();
         let map = recipe.map_or(SpectralMap::Identity, |recipe| recipe.map);
         let tuned = TUNED.iter().find(|(tuned, ..)| *tuned == name);
         let &(_, lr, elementwise_lr, beta2, ratio) = tuned.unwrap_or(&UNTUNED);
+        let lr = PUBLISHED.iter().find(|(published, _)| *published == name).map_or(lr, |(_, lr)| *lr);
         let rank_ratio = matches!(map, SpectralMap::TailShrink(_)).then_some(ratio);
         let clip = match map {
             SpectralMap::SoftClip { threshold, .. } | SpectralMap::HardClip { threshold, .. } => {
@@ -158,6 +168,18 @@ mod tests {
         let choices = chosen(&["--lr", "0.5,spectra=0.25", "--rank-ratio", "0.1"]).expect("sound flags");
         assert_eq!((choices[0].lr, choices[1].lr), (0.5, 0.25));
         assert_eq!((choices[0].rank_ratio, choices[1].rank_ratio), (None, Some(0.1)));
+    }
+
+    #[test]
+    fn the_tables_name_presets_once() {
+        let mut names: Vec<_> =
+            TUNED.iter().map(|row| row.0).chain(PUBLISHED.iter().map(|row| row.0)).collect();
+        assert!(names.iter().all(|name| Method::preset(name).is_ok()), "{names:?}");
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert_eq!(Choice::tuned("soap").expect("a preset").lr, 3e-3);
     }
 
     #[test]

@@ -98,16 +98,15 @@ pub trait Fused: Matrix {
         composed::small_factor(self, factor, gram, scratch)
     }
 
-    /// Orthonormalises the columns by Gram-Schmidt with one re-orthogonalisation, in `f64` on the host: the
-    /// stable, slow fallback when the Gram matrix is too ill-conditioned for a Cholesky factor. A column that
-    /// depends on earlier ones becomes zero. **Waits.** A backend with a QR of its own may override it, keeping
+    /// Orthonormalises the columns by Gram-Schmidt with one re-orthogonalisation, in `f64` on the host; many columns by
+    /// Householder's reflections in the element type, where the feature `faer` is on. It is stable where the Gram matrix is too
+    /// ill-conditioned for a Cholesky factor. A column that depends on earlier ones becomes zero. **Waits.** A backend with a QR of its own may override it, keeping
     /// the sign convention `diag(R) >= 0`.
     fn gram_schmidt(&mut self, scratch: &mut Scratch<Self::Element>) -> Result<()> {
         let (m, k) = self.shape();
-        let (values, numbers) = scratch.slices(m * k, m * k);
-        self.read(values)?;
-        crate::linalg::gram_schmidt(m, k, values, numbers);
-        self.write(values)
+        self.read(scratch.slices(m * k, 0).0)?;
+        scratch.orthonormalize(m, k);
+        self.write(scratch.slices(m * k, 0).0)
     }
 
     /// Replaces every zero column by pseudo-random numbers in [-1, 1) that depend on `seed`, the row and the

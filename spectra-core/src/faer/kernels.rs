@@ -9,7 +9,7 @@ use super::low_rank::LowRank;
 use super::scratch::{Buffers, Pool};
 use super::simd::{Lanes, vectorized};
 use super::storage::ValuesMut;
-use super::{elementwise, entrywise, gemm, reduce, symmetric, transposed};
+use super::{Stack, eigen, elementwise, entrywise, gemm, householder, reduce, symmetric, transposed};
 use crate::backend::{Coefficient, Element, Entrywise};
 use faer::MatRef;
 use half::slice::HalfFloatSliceExt;
@@ -61,6 +61,24 @@ pub trait Kernels: Lanes + faer::traits::RealField {
         scale: Coef<'_>,
     );
     fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: &[Self], left: &[Self]);
+    /// [`householder::orthonormalize`].
+    fn orthonormalize(m: usize, k: usize, values: &mut [Self]);
+    /// [`eigen::eigenvectors`].
+    fn eigenvectors(
+        k: usize,
+        a: &mut [Self],
+        vectors: &mut [Self],
+        values: &mut [Self],
+        stack: &mut Stack,
+    ) -> bool;
+    /// [`eigen::factor`].
+    fn eigen_factor(
+        k: usize,
+        form: (f64, f64),
+        values: &mut [Self],
+        numbers: &mut [f64],
+        stack: &mut Stack,
+    ) -> bool;
 }
 
 /// `None` if the output is not to be read.
@@ -167,6 +185,27 @@ macro_rules! kernels {
             }
             fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: &[Self], left: &[Self]) {
                 step.add(out, x, left);
+            }
+            fn orthonormalize(m: usize, k: usize, values: &mut [Self]) {
+                householder::orthonormalize(m, k, values);
+            }
+            fn eigenvectors(
+                k: usize,
+                a: &mut [Self],
+                vectors: &mut [Self],
+                values: &mut [Self],
+                stack: &mut Stack,
+            ) -> bool {
+                eigen::eigenvectors(k, a, vectors, values, stack)
+            }
+            fn eigen_factor(
+                k: usize,
+                form: (f64, f64),
+                values: &mut [Self],
+                numbers: &mut [f64],
+                stack: &mut Stack,
+            ) -> bool {
+                eigen::factor(k, form, values, numbers, stack)
             }
         }
     };

@@ -21,6 +21,7 @@ mod elementwise;
 mod entrywise;
 mod forward;
 mod gemm;
+mod householder;
 mod kernels;
 mod low_rank;
 mod matrix;
@@ -35,7 +36,8 @@ mod tile;
 mod transposed;
 
 pub use borrowed::{MatrixMut, MatrixRef};
-pub(crate) use eigen::{Stack, eigenvectors};
+pub(crate) use eigen::Stack;
+pub(crate) use kernels::Kernels;
 pub use matrix::{Faer, FaerElement, FaerMatrix};
 pub(crate) use scratch::{Pool, Scope, enter, provide};
 pub use sixteen::Sixteen;

@@ -72,7 +72,7 @@ const TILE: usize = 16;
 
 /// `out = X^T`, both row-major, by tiles that pass through registers: each cache line is read once and written
 /// once, whatever the row's length (a power of two would throw out lines that are used again).
-fn copy_transposed<E: FaerElement>(mut out: MatMut<'_, E>, x: MatRef<'_, E>) {
+pub(super) fn copy_transposed<E: FaerElement>(mut out: MatMut<'_, E>, x: MatRef<'_, E>) {
     let (m, n) = out.shape();
     if m * n > parallel::GRAIN {
         let at = (m / 2).next_multiple_of(TILE);

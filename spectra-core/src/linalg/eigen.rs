@@ -56,23 +56,41 @@ fn turn(k: usize, rows: &mut [f64], (p, q): (usize, usize), (cos, sin): (f64, f6
     }
 }
 
-/// `out = V diag((lambda_j + shift)^power)`, eigenvalues decreasing, `shift = ridge + max(0, -smallest)`; `V` itself for the
-/// power 0. The rows of `rows` are eigenvectors with the eigenvalues `values`, in any order; they are overwritten. `order`: k numbers of
-/// working memory.
+/// `V diag((lambda_j + shift)^power)`, eigenvalues decreasing, `shift = ridge + max(0, -smallest)`; `V` itself for the power 0.
 ///
 /// Eigenvalues that are no more than rounding errors of a Gram matrix in E have eigenvectors of noise. In V unit vectors made orthogonal
 /// to the others take their place: the same ones whatever the noise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EigenForm {
+    pub(crate) ridge: f64,
+    pub(crate) power: f64,
+}
+
+impl EigenForm {
+    /// What rounding makes of a zero eigenvalue of a k x k Gram matrix with this largest one.
+    pub(crate) fn noise<E: Element>(k: usize, largest: f64) -> f64 {
+        4.0 * libm::sqrt(k as f64) * E::EPSILON * largest
+    }
+
+    /// By which an eigenvector is multiplied; `smallest`: the least eigenvalue, or 0 if that is less.
+    pub(crate) fn factor(self, lambda: f64, smallest: f64) -> f64 {
+        libm::pow(lambda - smallest + self.ridge, self.power)
+    }
+}
+
+/// `out`: the form. The rows of `rows` are eigenvectors with the eigenvalues `values`, in any order; they are overwritten. `order`: k
+/// numbers of working memory.
 pub(super) fn assemble<E: Element>(
-    (ridge, power): (f64, f64),
+    form: EigenForm,
     rows: &mut [f64],
     values: &mut [f64],
     order: &mut [f64],
     out: &mut [E],
 ) {
-    let k = values.len();
+    let (k, power) = (values.len(), form.power);
     if power == 0.0 {
         jacobi::sort_rows(k, rows, values, |x, y| libm::fabs(x) > libm::fabs(y));
-        let noise = 4.0 * libm::sqrt(k as f64) * E::EPSILON * libm::fabs(values[0]);
+        let noise = EigenForm::noise::<E>(k, libm::fabs(values[0]));
         for (value, row) in values.iter_mut().zip(rows.chunks_exact_mut(k)) {
             if libm::fabs(*value) <= noise {
                 *value = 0.0;
@@ -84,7 +102,7 @@ pub(super) fn assemble<E: Element>(
     jacobi::sort(values, order);
     let smallest = values.iter().fold(0.0f64, |smallest, x| smallest.min(*x));
     if power != 0.0 {
-        values.iter_mut().for_each(|x| *x = libm::pow(*x - smallest + ridge, power));
+        values.iter_mut().for_each(|x| *x = form.factor(*x, smallest));
     }
     for (i, row) in out.chunks_exact_mut(k).enumerate() {
         for (x, j) in row.iter_mut().zip(order.iter().map(|j| *j as usize)) {

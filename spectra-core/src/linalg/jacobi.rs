@@ -80,7 +80,7 @@ fn two_rows(k: usize, a: &mut [f64], i: usize, j: usize) -> (&mut [f64], Option<
 }
 
 /// The indices of `length` in the order in which it decreases.
-pub(super) fn sort(length: &[f64], order: &mut [f64]) {
+pub(crate) fn sort(length: &[f64], order: &mut [f64]) {
     order.iter_mut().enumerate().for_each(|(i, order)| *order = i as f64);
     order.sort_unstable_by(|i, j| length[*j as usize].total_cmp(&length[*i as usize]).then(i.total_cmp(j)));
 }

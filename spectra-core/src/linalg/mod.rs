@@ -24,11 +24,15 @@ mod workspace;
 pub(crate) use bootstrap::write_random;
 pub use coefficients::Published;
 pub(crate) use deflation::{Directions, MAX_DEFLATED};
+#[cfg(feature = "faer")]
+pub(crate) use eigen::EigenForm;
 pub use gram_schmidt::gram_schmidt;
 pub use inverse_sqrt::InverseSqrt;
 pub(crate) use inverse_sqrt::{Coupled, add_polynomial};
 pub use iteration::{Info, Steps};
 pub(crate) use iteration::{power_of_two, tiny};
+#[cfg(feature = "faer")]
+pub(crate) use jacobi::sort;
 pub use minimax::{MAX_STEPS, OddPolynomial, Polynomials, Schedule};
 pub(crate) use norm::divide_by_unit;
 pub use norm::{UnitNorm, norm_unit, squares_suffice};

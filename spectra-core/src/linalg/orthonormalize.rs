@@ -11,13 +11,16 @@ pub enum Orthonormalization {
     Cholesky,
     /// Cholesky QR twice (Yamamoto et al. 2015).
     CholeskyTwice,
-    /// Gram-Schmidt on the host: the columns were numerically dependent or nearly so.
+    /// [`Fused::gram_schmidt`]: the columns were numerically dependent or nearly so, or too many for the host's Cholesky factor.
     GramSchmidt,
 }
 
 /// Up to this condition of the scaled Gram matrix one Cholesky QR leaves `||U^T U - I|| <= 8 c eps`, a few
 /// roundings. A warm-started power iteration has 1.00 to 1.1.
 const WELL_CONDITIONED: f64 = 8.0;
+
+/// Columns of which a host's Cholesky factor, on one thread in `f64`, would take longer than Householder's reflections.
+const MANY: usize = 512;
 
 /// Whether one Cholesky QR is as good as two.
 pub(crate) fn is_well_conditioned(info: Option<SmallInfo>) -> bool {
@@ -29,7 +32,8 @@ pub(crate) fn is_well_conditioned(info: Option<SmallInfo>) -> bool {
 ///
 /// `U = P R^-1` with `R` the Cholesky factor of `P^T P` after scaling its columns to unit length; a second
 /// round if the scaled condition exceeds 8; Gram-Schmidt on the host beyond `1 / (16 k eps)`, where the Cholesky
-/// factor no longer exists, or where the host knows (CPU) that squares of the entries would leave the element's range.
+/// factor no longer exists, or where the host knows (CPU) that squares of the entries would leave the element's range. There, with the
+/// feature `faer`, Householder's reflections take the place of both for 512 columns or more: they take less time than the factor.
 /// If the backend does not tell the condition without waiting: always two rounds.
 ///
 /// # Errors
@@ -70,10 +74,12 @@ pub(crate) fn orthonormalize_into<B: Backend>(
         q.gram_schmidt(&mut workspace.scratch)?;
         Ok(Orthonormalization::GramSchmidt)
     };
-    if is_out_of_range::<B>(p)? {
+    let k = p.shape().1;
+    let largest = p.max_abs()?.known();
+    let are_many = cfg!(feature = "faer") && k >= MANY && largest.is_some() && p.layout() == 0;
+    if are_many || is_out_of_range::<B>(largest)? {
         return by_gram_schmidt(q, workspace);
     }
-    let k = p.shape().1;
     let mut gram = workspace.take(k, k)?;
     let mut inverse = workspace.take(k, k)?;
     let info = factor(p, &mut gram, &mut inverse, workspace)?;
@@ -141,9 +147,9 @@ pub(crate) fn has_no_factor<B: Backend>(k: usize, info: Option<SmallInfo>) -> bo
     info.is_some_and(|info| info.dead > 0 || info.condition > limit || info.condition.is_nan())
 }
 
-/// Whether the host knows that the squares of `p`'s entries would leave the element's range.
-fn is_out_of_range<B: Backend>(p: &B::Matrix) -> Result<bool> {
-    let largest = p.max_abs()?.known().filter(|x| *x > 0.0 && x.is_finite());
+/// Whether the host knows that the squares of entries, the largest of which it may know, would leave the element's range.
+fn is_out_of_range<B: Backend>(largest: Option<f64>) -> Result<bool> {
+    let largest = largest.filter(|x| *x > 0.0 && x.is_finite());
     let square = largest.map(|x| (x * x).clamp(f64::MIN_POSITIVE, f64::MAX));
     Ok(safe_scale::<B::Element>(square)? != 1.0)
 }

@@ -1,7 +1,9 @@
 //! Host memory for the small factorisations, grown once and reused.
 
-use super::{SmallFactor, SmallInfo};
+use super::{SmallFactor, SmallInfo, gram_schmidt};
 use crate::backend::Element;
+#[cfg(feature = "faer")]
+use crate::faer::Kernels;
 use alloc::vec::Vec;
 
 /// Reusable host buffers: a step that has run once finds them large enough and allocates nothing.
@@ -52,41 +54,83 @@ impl<E: Element> Scratch<E> {
     fn eigenvectors(&mut self, factor: SmallFactor, k: usize) -> Option<SmallInfo> {
         /// Below this rotations take no longer.
         const LARGE: usize = 64;
-        let fits = match factor {
-            // Rotations keep the relative accuracy of small eigenvalues.
-            SmallFactor::Diagonalizer => E::EPSILON > 1e-10,
-            SmallFactor::Eigen { .. } => self.values.iter().take(k * k).all(|x| x.is_finite()),
-            _ => false,
-        };
-        if k < LARGE || !fits {
+        if k < LARGE {
             return None;
         }
         let len = factor.numbers(k);
         if self.numbers.len() < len {
             self.numbers.resize(len, 0.0);
         }
+        match factor {
+            SmallFactor::Eigen { ridge, power } if self.values.iter().take(k * k).all(|x| x.is_finite()) => {
+                let form = (ridge, power);
+                if self.values.len() < 2 * k * k {
+                    self.values.resize(2 * k * k, E::zero());
+                }
+                let Self { values, numbers, stack } = self;
+                let found = if let Some(values) = typed(values) {
+                    f32::eigen_factor(k, form, &mut values[..2 * k * k], numbers, stack)
+                } else {
+                    f64::eigen_factor(k, form, &mut typed(values)?[..2 * k * k], numbers, stack)
+                };
+                // Finite matrices always have them.
+                if !found {
+                    self.values[..k * k].fill(E::narrow(f64::NAN));
+                }
+                Some(SmallInfo { dead: 0, condition: 1.0 })
+            }
+            // Rotations keep the relative accuracy of small eigenvalues.
+            SmallFactor::Diagonalizer if E::EPSILON > 1e-10 => self.diagonalizer(k),
+            _ => None,
+        }
+    }
+
+    /// [`SmallFactor::Diagonalizer`] by eigenvectors in `f64`.
+    #[cfg(feature = "faer")]
+    fn diagonalizer(&mut self, k: usize) -> Option<SmallInfo> {
         let (gram, rest) = self.numbers.split_at_mut(k * k);
         let (vectors, rest) = rest.split_at_mut(k * k);
-        gram.iter_mut().zip(&self.values).for_each(|(c, x)| *c = x.widen());
-        if !crate::faer::eigenvectors(k, gram, vectors, &mut rest[..k], &mut self.stack) {
+        let lambda = &mut rest[..k];
+        let widen =
+            |gram: &mut [f64], values: &[E]| gram.iter_mut().zip(values).for_each(|(c, x)| *c = x.widen());
+        widen(gram, &self.values);
+        if !f64::eigenvectors(k, gram, vectors, lambda, &mut self.stack) {
             return None;
         }
-        if let SmallFactor::Eigen { ridge, power } = factor {
-            let (lambda, order) = rest[..2 * k].split_at_mut(k);
-            // As rows.
-            for (i, row) in vectors.chunks_exact(k).enumerate() {
-                row.iter().enumerate().for_each(|(j, x)| gram[j * k + i] = *x);
-            }
-            super::eigen::assemble((ridge, power), gram, lambda, order, &mut self.values[..k * k]);
-            return Some(SmallInfo { dead: 0, condition: 1.0 });
-        }
-        let info = factor.examine::<E>(k, gram, &mut rest[..k]);
-        for (row, values) in vectors.chunks_exact(k).zip(self.values.chunks_exact_mut(k)) {
-            // faer's come in increasing order.
-            values.iter_mut().zip(row.iter().rev()).for_each(|(x, v)| *x = E::narrow(*v));
+        widen(gram, &self.values);
+        let info = SmallFactor::Diagonalizer.examine::<E>(k, gram, lambda);
+        for (i, row) in self.values.chunks_exact_mut(k).take(k).enumerate() {
+            // faer's eigenvalues increase.
+            row.iter_mut().zip(vectors.chunks_exact(k).rev()).for_each(|(x, v)| *x = E::narrow(v[i]));
         }
         Some(info)
     }
+
+    /// Orthonormalizes the columns of the row-major m x k matrix in the first `m k` [values](Self::slices):
+    /// [`gram_schmidt`], or what is faster and as good for this type.
+    pub fn orthonormalize(&mut self, m: usize, k: usize) {
+        #[cfg(feature = "faer")]
+        if k >= MANY {
+            if let Some(values) = typed(&mut self.values) {
+                return f32::orthonormalize(m, k, &mut values[..m * k]);
+            }
+            if let Some(values) = typed(&mut self.values) {
+                return f64::orthonormalize(m, k, &mut values[..m * k]);
+            }
+        }
+        let (values, numbers) = self.slices(m * k, m * k);
+        gram_schmidt(m, k, values, numbers);
+    }
+}
+
+/// Columns for which Householder's reflections by blocks take less time than Gram-Schmidt.
+#[cfg(feature = "faer")]
+const MANY: usize = 128;
+
+/// The numbers, if they are of type F.
+#[cfg(feature = "faer")]
+fn typed<F: Element>(values: &mut dyn core::any::Any) -> Option<&mut Vec<F>> {
+    values.downcast_mut()
 }
 
 #[cfg(all(test, feature = "faer"))]

@@ -1,6 +1,7 @@
 //! Factorisations of k x k Gram matrices on the host, in `f64`.
 
-use super::{eigen, jacobi};
+use super::eigen::{self, EigenForm};
+use super::jacobi;
 use crate::backend::Element;
 
 /// Which small factor [`Fused::small_factor`](crate::backend::Fused::small_factor) computes of the Gram
@@ -19,8 +20,8 @@ pub enum SmallFactor {
     Diagonalizer,
     /// `V diag((lambda_j + shift)^power)` of a symmetric `C = V diag(lambda) V^T`, definite or not, with decreasing eigenvalues
     /// and `shift = ridge + max(0, -smallest eigenvalue)`: times its own transpose `(C + shift I)^(2 power)`. `V` itself for the power
-    /// 0. Eigenvalues have the absolute accuracy `eps max |lambda|`. By two-sided Jacobi rotations; large ones by faer's
-    /// solver, where that feature is on. In V unit vectors made orthogonal to the others stand for the eigenvectors of
+    /// 0. Eigenvalues have the absolute accuracy `eps max |lambda|`. By two-sided Jacobi rotations in `f64`; large ones by faer's
+    /// solver in the element type, where that feature is on. In V unit vectors made orthogonal to the others stand for the eigenvectors of
     /// eigenvalues that are rounding errors, so that V does not depend on them. A NaN or an infinity makes all entries NaN.
     Eigen {
         /// Added to the eigenvalues; positive where the power is negative.
@@ -113,7 +114,7 @@ impl SmallFactor {
             }
             Self::Eigen { ridge, power } => {
                 eigen::rotate(k, c, out, length);
-                eigen::assemble((ridge, power), out, length, order, values);
+                eigen::assemble(EigenForm { ridge, power }, out, length, order, values);
                 return nothing_found;
             }
             // Above.

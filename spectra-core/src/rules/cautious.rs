@@ -1,5 +1,6 @@
 //! Weight decay only where the step goes the same way (2510.12402).
 
+use super::forward::forward;
 use super::method::Settings;
 use super::update::negative_update;
 use super::{Dots, GradientLimits, Recipe, StepInfo, StepRates, UpdateRule};
@@ -47,41 +48,20 @@ impl Settings for Cautious<Recipe> {
 }
 
 impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Cautious<R> {
-    /// That of the rule: decay leaves no trace in the state.
-    fn signature(&self) -> String {
-        self.rule.signature()
-    }
-
-    fn signature_in(&self, version: u32) -> String {
-        self.rule.signature_in(version)
-    }
-
-    fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
-        self.rule.buffers(shape)
-    }
+    // Decay leaves no trace in the state: the signature is the rule's.
+    forward!(
+        signature,
+        signature_in,
+        buffers,
+        weight_decay,
+        validate,
+        check_clip_factor,
+        gradient_limits,
+        resize
+    );
 
     fn flops(&self, shape: (usize, usize)) -> f64 {
         self.rule.flops(shape) + 12.0 * shape.0 as f64 * shape.1 as f64
-    }
-
-    fn weight_decay(&self) -> f64 {
-        self.rule.weight_decay()
-    }
-
-    fn validate(&self) -> Result<()> {
-        self.rule.validate()
-    }
-
-    fn check_clip_factor(&self, factor: f64) -> Result<()> {
-        self.rule.check_clip_factor(factor)
-    }
-
-    fn gradient_limits(&self, shape: (usize, usize), dots: Dots) -> GradientLimits {
-        self.rule.gradient_limits(shape, dots)
-    }
-
-    fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
-        self.rule.resize(wanted, saved, backend)
     }
 
     fn step(

@@ -1,6 +1,7 @@
 //! Any rule with its update clipped: the post-processing of 2603.14315 (section 5).
 
 use super::composed::add_mapped;
+use super::forward::forward;
 use super::update::negative_update;
 use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Gradient, Result};
@@ -50,6 +51,8 @@ impl<R, M> Clipped<R, M> {
 }
 
 impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M> {
+    forward!(weight_decay, gradient_limits);
+
     fn signature(&self) -> String {
         format!("{} + {}", self.rule.signature(), self.map.signature())
     }
@@ -64,10 +67,6 @@ impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M
         self.rule.flops(shape) + self.map.flops(shape)
     }
 
-    fn weight_decay(&self) -> f64 {
-        self.rule.weight_decay()
-    }
-
     fn validate(&self) -> Result<()> {
         self.rule.validate()?;
         self.map.validate()?;
@@ -76,10 +75,6 @@ impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M
 
     fn check_clip_factor(&self, factor: f64) -> Result<()> {
         self.map.check_clip_factor(factor)
-    }
-
-    fn gradient_limits(&self, shape: (usize, usize), dots: Dots) -> GradientLimits {
-        self.rule.gradient_limits(shape, dots)
     }
 
     fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {

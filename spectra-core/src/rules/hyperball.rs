@@ -1,5 +1,6 @@
 //! Steps on a sphere in place of weight decay (2606.16899).
 
+use super::forward::forward;
 use super::method::Settings;
 use super::update::negative_update;
 use super::{Dots, GradientLimits, Recipe, StepInfo, StepRates, UpdateRule};
@@ -72,6 +73,8 @@ impl Settings for Hyperball<Recipe> {
 }
 
 impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Hyperball<R> {
+    forward!(check_clip_factor, gradient_limits, resize);
+
     fn signature(&self) -> String {
         format!("{} on a sphere", self.rule.signature())
     }
@@ -92,18 +95,6 @@ impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Hyperball<R> {
         self.rule.validate()?;
         self.radius
             .map_or(Ok(()), |radius| domain::square_normal::<B::Element>("hyperball", "radius", radius))
-    }
-
-    fn check_clip_factor(&self, factor: f64) -> Result<()> {
-        self.rule.check_clip_factor(factor)
-    }
-
-    fn gradient_limits(&self, shape: (usize, usize), dots: Dots) -> GradientLimits {
-        self.rule.gradient_limits(shape, dots)
-    }
-
-    fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
-        self.rule.resize(wanted, saved, backend)
     }
 
     fn step(

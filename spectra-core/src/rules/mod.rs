@@ -70,6 +70,7 @@ mod dion;
 mod dion2;
 #[cfg(feature = "serde")]
 mod form;
+mod forward;
 mod hyperball;
 mod method;
 mod presets;

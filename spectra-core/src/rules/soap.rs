@@ -2,8 +2,10 @@
 
 use super::method::Settings;
 use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule, entrywise_flops};
-use crate::backend::{Backend, Coefficient, Fused, Gradient, Matrix, Op, Result, domain, require};
-use crate::linalg::{Orthonormalization, SmallFactor, Workspace, orthonormalize};
+use crate::backend::{
+    Backend, Coefficient, Entrywise, Fused, Gradient, Matrix, Op, Result, Scalar, domain, require,
+};
+use crate::linalg::{SmallFactor, Workspace, orthonormalize};
 use crate::state::{BufferSpec, MOMENTUM, SECOND_MOMENT, State};
 use alloc::{string::String, vec::Vec};
 
@@ -15,17 +17,19 @@ pub(super) const RIGHT_GRAM: &str = "right_gram";
 /// Adam on the gradient rotated into the eigenvectors `Q_L`, `Q_R` of averages L of `G G^T` and R of `G^T G`; the c-th step after the
 /// first call is, with `beta = shampoo_beta`,
 ///
-/// `G' = Q_L^T G Q_R`, `M = b1 M + (1 - b1) G`, `V = b2 V + (1 - b2) G' o G'`, `D = Q_L^T M Q_R / (sqrt(V) + eps)`,
+/// `G' = Q_L^T G Q_R`, `M = b1 M + (1 - b1) G'`, `V = b2 V + (1 - b2) G' o G'`, `D = M / (sqrt(V) + eps)`,
 /// `X = (1 - lr wd) (X - lr sqrt(1 - b2^c) / (1 - b1^c) Q_L D Q_R^T)`, `L = beta L + (1 - beta) G G^T`, R likewise.
 ///
-/// M is not rotated; the authors keep it so and rotate it anew whenever a basis changes, which is the same. The first call makes
+/// M is kept rotated, and turned from the old bases to the new ones whenever they change. The first call makes
 /// L, R and their eigenvectors and changes no weight. When c is a multiple of [`every`](Self::every), Q becomes `qr(A Q)`
 /// (one power iteration), after its columns, and V along that axis, have been sorted by `diag(Q^T A Q)`. Where A has a lower rank, the
 /// rest of the basis is completed by random columns. An axis longer than [`max_dim`](Self::max_dim) is not rotated, nor is a
 /// vector, which is Adam's.
 ///
-/// State: `2 mn + 2 m^2 + 2 n^2` numbers. Flops: `8 mn (m + n)`, and about `9 (m^3 + n^3)` when a basis is refreshed. After
-/// the first call and the first refresh nothing is allocated. **Waits** for a device at the first call (eigenvectors) and at a refresh (the order). Source: arXiv 2409.11321, github.com/nikhilvyas/SOAP.
+/// State: `2 mn + 2 m^2 + 2 n^2` numbers. Flops: `5 mn (m + n)` where of symmetric products a half is computed, and
+/// `6 mn (m + n) + 7 (m^3 + n^3)` when bases are refreshed. After the first call and the first refresh nothing is allocated.
+/// **Waits** for a device at the first call (eigenvectors) and at a refresh (the order). Source: arXiv 2409.11321,
+/// github.com/nikhilvyas/SOAP.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -135,33 +139,40 @@ impl<B: Backend> UpdateRule<B> for Soap {
         rates: &StepRates,
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>> {
-        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+        let zero = Coefficient::ZERO;
         let mut g = workspace.take_like(gradient.values, weights.shape().1)?;
         g.scale_add(zero, gradient.scale, gradient.values)?;
         let count = rates.step;
         if count > 0 {
-            let [m] = state.all_mut([MOMENTUM])?;
-            m.scale_add(self.beta1.into(), (1.0 - self.beta1).into(), &g)?;
-            let mut direction = rotate(&g, Op::Transposed, state, workspace)?;
-            let [v] = state.all_mut([SECOND_MOMENT])?;
-            v.product_add(self.beta2.into(), (1.0 - self.beta2).into(), &direction, &direction)?;
-            let m = rotate(state.named(MOMENTUM)?, Op::Transposed, state, workspace)?;
-            direction.quotient_add(zero, one, &m, state.named(SECOND_MOMENT)?, self.eps)?;
+            let rotated = rotate(&g, Op::Transposed, state, workspace)?;
+            let mut direction = workspace.take_like(&rotated, rotated.shape().1)?;
+            let [m, v] = state.all_mut([MOMENTUM, SECOND_MOMENT])?;
+            let adam = Entrywise::Adam { betas: (self.beta1, self.beta2), eps: self.eps, slow: None };
+            B::entrywise_add([&mut direction, m, v], (0.0, 1.0), adam, &Gradient::new(&rotated), workspace)?;
             let back = rotate(&direction, Op::Plain, state, workspace)?;
             let correction = |beta: f64| 1.0 - libm::pow(beta, count as f64);
             let step = rates.lr * libm::sqrt(correction(self.beta2)) / correction(self.beta1);
             weights.scale_add(rates.decay().into(), (-rates.decay() * step).into(), &back)?;
-            for matrix in [direction, m, back] {
+            for matrix in [rotated, direction, back] {
                 workspace.give(matrix);
             }
         }
         add_grams(state, (self.shampoo_beta, 1.0 - self.shampoo_beta), &g)?;
         workspace.give(g);
-        for side in [LEFT, RIGHT] {
-            if count == 0 {
+        if count == 0 {
+            for side in [LEFT, RIGHT] {
                 side.begin(state, workspace)?;
-            } else if count.is_multiple_of(self.every) {
+            }
+        } else if count.is_multiple_of(self.every) {
+            let momentum = rotate(state.named(MOMENTUM)?, Op::Plain, state, workspace)?;
+            for side in [LEFT, RIGHT] {
                 side.refresh(state, workspace)?;
+            }
+            let rotated = rotate(&momentum, Op::Transposed, state, workspace)?;
+            let [m] = state.all_mut([MOMENTUM])?;
+            m.copy_from(&rotated)?;
+            for matrix in [momentum, rotated] {
+                workspace.give(matrix);
             }
         }
         Ok(StepInfo::default())
@@ -232,12 +243,17 @@ impl Side {
         let (mut product, mut estimates) = (workspace.take(k, k)?, workspace.take(k, k)?);
         let mut sorter = workspace.take(k, k)?;
         product.gemm(zero, one, gram, Op::Plain, q, Op::Plain)?;
-        estimates.gemm_symmetric(zero, one, q, Op::Transposed, &product, Op::Plain)?;
+        // The sums of the columns of Q o A Q, in every row.
+        let (row, column) = (workspace.ones(1, k)?, workspace.ones(k, 1)?);
+        let mut sums = workspace.take(1, k)?;
+        estimates.product_add(zero, one, q, &product)?;
+        sums.gemm(zero, one, &row, Op::Plain, &estimates, Op::Plain)?;
+        estimates.gemm(zero, one, &column, Op::Plain, &sums, Op::Plain)?;
         sorter.small_factor(SmallFactor::Sorter, &estimates, &mut workspace.scratch)?;
         q.gemm(zero, one, &product, Op::Plain, &sorter, Op::Plain)?;
-        let method = orthonormalize(q, workspace)?;
-        // Columns that depend on others are zero.
-        if method == Orthonormalization::GramSchmidt || !workspace.tells_dead_columns()? {
+        orthonormalize(q, workspace)?;
+        // Columns that depend on others are zero; without any the squares sum up to k.
+        if q.dot(q)?.known().is_none_or(|square| square < k as f64 - 0.5) {
             q.seed_zero_columns(k as u64, &mut workspace.scratch)?;
             orthonormalize(q, workspace)?;
         }
@@ -248,9 +264,11 @@ impl Side {
             sorted.gemm(zero, one, v, Op::Plain, &sorter, Op::Plain)?;
         }
         v.copy_from(&sorted)?;
-        for matrix in [product, estimates, sorter, sorted] {
+        for matrix in [product, estimates, sums, sorter, sorted] {
             workspace.give(matrix);
         }
+        workspace.give_ones(row);
+        workspace.give_ones(column);
         Ok(())
     }
 }

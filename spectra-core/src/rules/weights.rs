@@ -1,5 +1,6 @@
 //! How weights take an update: those of 16 bits with a master of the arithmetic type, or rounded at random.
 
+use super::forward::forward;
 use super::{BatchItem, Batching, Dots, GradientLimits, Sharding, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Fused, Gradient, Matrix, Result};
 use crate::linalg::{SixteenBits, Workspace, seed_of};
@@ -101,13 +102,7 @@ impl<B: Backend> fmt::Debug for Rounded<'_, B> {
 }
 
 impl<B: Backend> UpdateRule<B> for Rounded<'_, B> {
-    fn signature(&self) -> String {
-        self.rule.signature()
-    }
-
-    fn signature_in(&self, version: u32) -> String {
-        self.rule.signature_in(version)
-    }
+    forward!(signature, signature_in, weight_decay, validate, check_clip_factor, gradient_limits, resize);
 
     fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
         let mut buffers = self.rule.buffers(shape);
@@ -123,26 +118,6 @@ impl<B: Backend> UpdateRule<B> for Rounded<'_, B> {
 
     fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
         self.rule.sharding(shape)
-    }
-
-    fn weight_decay(&self) -> f64 {
-        self.rule.weight_decay()
-    }
-
-    fn validate(&self) -> Result<()> {
-        self.rule.validate()
-    }
-
-    fn check_clip_factor(&self, factor: f64) -> Result<()> {
-        self.rule.check_clip_factor(factor)
-    }
-
-    fn gradient_limits(&self, shape: (usize, usize), dots: Dots) -> GradientLimits {
-        self.rule.gradient_limits(shape, dots)
-    }
-
-    fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
-        self.rule.resize(wanted, saved, backend)
     }
 
     fn step(

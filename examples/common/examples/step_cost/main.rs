@@ -1,7 +1,7 @@
 //! What an optimizer step costs on this machine, against floors measured in the same run.
 //!
 //! ```text
-//! cargo run --release -p spectra-examples --example step_cost [-- --f64] [--quick] [--presets] [--out out/step_cost]
+//! cargo run --release -p spectra-examples --example step_cost [-- --f64] [--quick] [--presets [--only soap,muon]] [--out out/step_cost]
 //! ```
 //!
 //! Prints three tables: every operation of a Spectra step at three shapes, beside AdamW's pass; the whole step against
@@ -20,8 +20,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use measure::Report;
 use spectra_core::faer::FaerElement;
+use spectra_core::optimizer::Method;
 use spectra_examples::{Failure, Folder, pictures, report};
 
 /// Times the operations of an optimizer step.
@@ -39,6 +41,10 @@ struct Arguments {
     /// Only a step of every preset on single matrices.
     #[arg(long)]
     presets: bool,
+    /// With --presets: these alone, separated by commas.
+    #[arg(long, value_delimiter = ',', requires = "presets",
+          value_parser = PossibleValuesParser::new(Method::presets().map(|(name, ..)| name)))]
+    only: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -53,7 +59,7 @@ fn run<E: FaerElement>(arguments: &Arguments) -> Result<(), Failure> {
         if arguments.quick { &[(256, 768)] } else { &[(1024, 3072), (4096, 4096), (4096, 14336)] };
     if arguments.presets {
         let shapes = if arguments.quick { shapes } else { &shapes[..2] };
-        presets::table::<E>(&mut report, shapes).map_err(Failure::run)?;
+        presets::table::<E>(&mut report, shapes, &arguments.only).map_err(Failure::run)?;
         out.write("presets.csv", report.csv().as_bytes())?;
         return out.write("presets.txt", report.text().as_bytes());
     }

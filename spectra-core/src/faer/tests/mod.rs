@@ -2,6 +2,7 @@
 
 mod elementwise;
 mod fused;
+mod householder;
 mod products;
 mod storage;
 

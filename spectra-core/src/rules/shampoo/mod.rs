@@ -26,7 +26,8 @@ const RIGHT_ROOT: &str = "right_root";
 /// [`max_dim`](Self::max_dim) (one reading: the authors' program cuts such an axis into blocks; a plan's
 /// [`Split`](crate::optimizer::plan::Split) does that). With a [`graft`](Self::graft) of direction `d`, D becomes `||d|| D / (||D|| + 1e-16)`,
 /// and until step [`start`](Self::start) the step is `d` itself. Roots are made anew when the step is a multiple of
-/// [`every`](Self::every), and at the start; without a graft that is the first step.
+/// [`every`](Self::every), and at the start; without a graft that is the first step (one reading: before its start the program
+/// has the graft's direction and no other).
 ///
 /// The program's default merges a small matrix into one vector; this rule never does.
 ///
