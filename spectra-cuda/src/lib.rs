@@ -118,6 +118,8 @@
 //!
 //! Several GPUs (NCCL) are not part of this crate; `Matrix::layout` of `spectra-core` is where they would enter.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
+// What several GPUs need is there without its callers.
+#![cfg_attr(not(feature = "nccl"), allow(dead_code, unused_imports))]
 
 /// The code of the README, compiled.
 #[cfg(doctest)]
@@ -130,6 +132,8 @@ mod error;
 mod optimizer;
 mod raw;
 
+#[cfg(feature = "nccl")]
+pub use backend::nccl;
 pub use backend::{CudaBackend, CudaElement, CudaMatrix, CudaScalar, Precision, Storage, open};
 pub use checked::Tally;
 pub use cudarc;
@@ -140,4 +144,4 @@ pub use spectra_core::optimizer::{
     Config, Difference, Method, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale,
     plan,
 };
-pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
+pub use spectra_core::{directions, distributed, linalg, maps, rules, scales, schedules, state};

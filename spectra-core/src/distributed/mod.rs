@@ -7,7 +7,7 @@ mod division;
 mod threads;
 mod transport;
 
-pub use collectives::{Collectives, Gather, Reduce};
+pub use collectives::{Collectives, Gather, Reduce, check_division};
 pub use communicator::{Communicator, Reduction, Traffic};
 pub use division::{Axis, Division};
 #[cfg(feature = "threads")]
