@@ -1,6 +1,9 @@
 //! The device: allocation and constants.
 
-use super::{Element, Entrywise, Fused, Gradient, Matrix, Result, Scalar, composed};
+use super::{
+    Coefficient, Element, Entrywise, Fused, Gradient, Matrix, Op, PackedProducts, PowerSweep, Ranks, Result,
+    Scalar, composed,
+};
 use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_by_gram_matrix};
 
 /// A place where matrices live. Cheap to clone (a handle).
@@ -11,6 +14,9 @@ use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, ort
 ///
 /// Two required methods. Implementers: see the crate's front page and run the `spectra-conformance` suite.
 pub trait Backend: Clone + core::fmt::Debug {
+    /// Whether matrices may be distributed over ranks, to which one message for several is cheaper than one for each.
+    const DISTRIBUTES: bool = false;
+
     /// The arithmetic type.
     type Element: Element;
     /// Numbers that stay on the device; `f64` on a CPU.
@@ -28,6 +34,19 @@ pub trait Backend: Clone + core::fmt::Debug {
     /// When memory cannot be had, or `rows * cols` entries cannot be addressed; never a panic or an abort
     /// (see [`check_memory`](super::check_memory)).
     fn zeros(&self, rows: usize, cols: usize, rows_like: Option<&Self::Matrix>) -> Result<Self::Matrix>;
+
+    /// A matrix of zeros with a row for each column of `like`, distributed as those are.
+    ///
+    /// # Errors
+    /// As [`zeros`](Self::zeros).
+    fn zeros_across(&self, like: &Self::Matrix, cols: usize) -> Result<Self::Matrix> {
+        self.zeros(like.shape().1, cols, None)
+    }
+
+    /// The ranks over which matrices are distributed; none of a backend that has no other than here.
+    fn ranks(&self) -> Option<&dyn Ranks<Self::Scalar>> {
+        None
+    }
 
     /// A host number as a scalar. Does not wait for the device.
     fn scalar(&self, value: f64) -> Result<Self::Scalar>;
@@ -78,6 +97,25 @@ pub trait Backend: Clone + core::fmt::Debug {
         workspace: &mut Workspace<Self>,
     ) -> Result<Subspace<Self>> {
         options.iterate_by_sweeps(m, update, v, workspace)
+    }
+
+    /// [`power_sweep`](Fused::power_sweep) of several matrices, of whatever shapes. A backend to which one message for all is cheaper
+    /// than one for each packs them.
+    ///
+    /// # Errors
+    /// As there.
+    fn power_sweeps(all: &mut [impl PackedProducts<Self::Matrix>]) -> Result<()> {
+        all.iter_mut().filter_map(|one| one.sweep()).try_for_each(PowerSweep::run)
+    }
+
+    /// `C = X^T X` for several pairs `(C, X)`; as [`power_sweeps`](Self::power_sweeps).
+    ///
+    /// # Errors
+    /// Shapes; those of the backend.
+    fn gram_matrices(all: &mut [impl PackedProducts<Self::Matrix>]) -> Result<()> {
+        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+        let pairs = all.iter_mut().filter_map(|one| one.gram());
+        { pairs }.try_for_each(|(c, x)| c.gemm_symmetric(zero, one, x, Op::Transposed, x, Op::Plain))
     }
 
     /// [`orthonormalize`](crate::linalg::orthonormalize), which calls this; the contract is there.

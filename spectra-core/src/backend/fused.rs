@@ -137,3 +137,45 @@ pub trait Fused: Matrix {
         composed::round_stochastic(self, format, seed, scratch)
     }
 }
+
+/// One of several [sweeps](Fused::power_sweep) that go together.
+#[derive(Debug)]
+pub struct PowerSweep<'a, M: Matrix> {
+    /// The matrix, m x n.
+    pub matrix: &'a mut M,
+    /// What it is updated by first.
+    pub update: Option<(f64, &'a Gradient<'a, M>)>,
+    /// The scale.
+    pub alpha: f64,
+    /// V, n x k.
+    pub v: &'a M,
+    /// Becomes `alpha M V`, m x k.
+    pub p: &'a mut M,
+    /// Becomes `P^T P`, k x k.
+    pub gram: &'a mut M,
+    /// Becomes `alpha M^T P`, n x k.
+    pub z: &'a mut M,
+    /// Becomes `||M||_F^2`.
+    pub norm_squared: &'a mut Option<M::Scalar>,
+}
+
+/// What is computed of several matrices with one message: see [`Backend::power_sweeps`](super::Backend::power_sweeps).
+pub trait PackedProducts<M: Matrix> {
+    /// The sweep that it wants, if it does.
+    fn sweep(&mut self) -> Option<PowerSweep<'_, M>>;
+
+    /// `(C, X)` of which it wants `C = X^T X`, if it does.
+    fn gram(&mut self) -> Option<(&mut M, &M)>;
+}
+
+impl<M: Fused> PowerSweep<'_, M> {
+    /// This one alone.
+    ///
+    /// # Errors
+    /// As [`Fused::power_sweep`].
+    pub fn run(self) -> Result<()> {
+        let Self { matrix, update, alpha, v, p, gram, z, norm_squared } = self;
+        *norm_squared = Some(matrix.power_sweep(update, alpha, v, p, gram, z)?);
+        Ok(())
+    }
+}

@@ -147,6 +147,11 @@ pub trait Matrix: Sized + core::fmt::Debug {
         0
     }
 
+    /// How the columns are distributed: the [`layout`](Self::layout) of a matrix that has a row for each of them, distributed alike.
+    fn column_layout(&self) -> usize {
+        0
+    }
+
     /// `self = X`.
     ///
     /// # Errors

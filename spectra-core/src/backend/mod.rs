@@ -10,6 +10,7 @@ mod fused;
 mod gradient;
 mod matrix;
 mod memory;
+mod ranks;
 mod scalar;
 
 pub use device::Backend;
@@ -17,8 +18,9 @@ pub use element::Element;
 pub use entrywise::Entrywise;
 pub(crate) use error::require;
 pub use error::{Error, ErrorKind, Result};
-pub use fused::Fused;
+pub use fused::{Fused, PackedProducts, PowerSweep};
 pub use gradient::Gradient;
 pub use matrix::{Coef, Matrix, Op, check_gemm, check_same, check_shape};
 pub use memory::{check_memory, check_size};
+pub use ranks::Ranks;
 pub use scalar::{Coefficient, Scalar, ScalarOp};

@@ -72,11 +72,16 @@ pub trait Collectives<B: Backend>: fmt::Debug {
     /// As [`sum`](Self::sum).
     fn reduce(&mut self, mine: &[u64], factor: f64, pieces: &mut [Reduce<'_, B>]) -> Result<Vec<u64>>;
 
-    /// Whole matrices of their parts, and the words of all ranks beside them, in one call.
+    /// Whole matrices of their parts, and beside them the words of all ranks, in one call. Nothing is written unless `accept` takes the words.
     ///
     /// # Errors
-    /// As [`sum`](Self::sum).
-    fn gather(&mut self, mine: &[u64], pieces: &mut [Gather<'_, B>]) -> Result<Vec<u64>>;
+    /// As [`sum`](Self::sum); that of `accept`.
+    fn gather(
+        &mut self,
+        mine: &[u64],
+        pieces: &mut [Gather<'_, B>],
+        accept: &mut dyn FnMut(&[u64]) -> Result<()>,
+    ) -> Result<()>;
 
     /// This rank's part of a matrix that is here: no communication.
     ///
@@ -168,7 +173,12 @@ impl<B: Backend, T: Transport> Collectives<B> for Communicator<T> {
         Ok(all)
     }
 
-    fn gather(&mut self, mine: &[u64], pieces: &mut [Gather<'_, B>]) -> Result<Vec<u64>> {
+    fn gather(
+        &mut self,
+        mine: &[u64],
+        pieces: &mut [Gather<'_, B>],
+        accept: &mut dyn FnMut(&[u64]) -> Result<()>,
+    ) -> Result<()> {
         let (me, size) = (Communicator::rank(self), Communicator::size(self));
         for piece in &*pieces {
             check_division("gather", piece.whole, piece.part, piece.division, (me, size))?;
@@ -204,8 +214,8 @@ impl<B: Backend, T: Transport> Collectives<B> for Communicator<T> {
                 }
             },
         )?;
-        pieces.iter_mut().zip(&wholes).try_for_each(|(piece, whole)| piece.whole.write(whole))?;
-        Ok(all)
+        accept(&all)?;
+        pieces.iter_mut().zip(&wholes).try_for_each(|(piece, whole)| piece.whole.write(whole))
     }
 
     fn part(&mut self, whole: &B::Matrix, division: &Division, part: &mut B::Matrix) -> Result<()> {

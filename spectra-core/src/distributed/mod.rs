@@ -1,8 +1,13 @@
 //! Past one process: a group of ranks that train one model.
 
+mod agree;
 mod collectives;
 mod communicator;
 mod division;
+mod optimizer;
+#[cfg(feature = "serde")]
+mod saved;
+mod sharded;
 #[cfg(feature = "threads")]
 mod threads;
 mod transport;
@@ -10,6 +15,27 @@ mod transport;
 pub use collectives::{Collectives, Gather, Reduce, check_division};
 pub use communicator::{Communicator, Reduction, Traffic};
 pub use division::{Axis, Division};
+pub use optimizer::{Average, DistributedOptimizer};
+pub use sharded::{Sharded, ShardedMatrix};
 #[cfg(feature = "threads")]
 pub use threads::Threads;
 pub use transport::{Alone, Lost, Transport};
+
+use alloc::{string::String, vec::Vec};
+
+/// A text as words, little-endian, filled up with zeros.
+fn put_text(words: &mut [u64], text: &str) {
+    for (word, bytes) in words.iter_mut().zip(text.as_bytes().chunks(8)) {
+        let mut whole = [0; 8];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        *word = u64::from_le_bytes(whole);
+    }
+}
+
+/// The texts of which each has `len` words, zeros included.
+fn texts(words: &[u64], len: usize) -> impl Iterator<Item = String> {
+    words.chunks(len.max(1)).map(|words| {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}

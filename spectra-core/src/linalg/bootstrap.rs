@@ -25,7 +25,7 @@ impl PowerIteration {
         workspace: &mut Workspace<B>,
     ) -> Result<(B::Matrix, Subspace<B>)> {
         let _scope = workspace.scope();
-        let mut v = workspace.backend().zeros(m.shape().1, rank, None)?;
+        let mut v = workspace.backend().zeros_across(m, rank)?;
         v.seed_zero_columns(self.seed, &mut workspace.scratch)?;
         let subspace = self.find(m, update, &mut v, workspace)?;
         Ok((v, subspace))
@@ -51,7 +51,7 @@ impl PowerIteration {
         v: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Subspace<B>> {
-        let (zero, (n, k)) = (Coefficient::ZERO, v.shape());
+        let (zero, k) = (Coefficient::ZERO, v.shape().1);
         if let Some((mu, gradient)) = update {
             m.scale_add(mu.into(), gradient.scale, gradient.values)?;
         }
@@ -60,7 +60,7 @@ impl PowerIteration {
         if norm_squared != Some(0.0) {
             let mut p = workspace.take_like(m, k)?;
             let mut u = workspace.take_like(m, k)?;
-            let mut w = workspace.take(n, k)?;
+            let mut w = workspace.take_across(m, k)?;
             for _ in 1..BOOTSTRAP_ITERATIONS {
                 p.gemm(zero, scale.into(), m, Op::Plain, v, Op::Plain)?;
                 basis(&mut p, &mut u, workspace)?;

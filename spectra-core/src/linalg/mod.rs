@@ -18,6 +18,7 @@ mod random;
 mod scratch;
 mod sixteen_bits;
 mod small;
+mod sweeps;
 mod workspace;
 
 pub(crate) use bootstrap::write_random;
@@ -42,4 +43,5 @@ pub use scratch::Scratch;
 pub use sixteen_bits::SixteenBits;
 pub(crate) use sixteen_bits::seed_of;
 pub use small::{SmallFactor, SmallInfo};
+pub(crate) use sweeps::Iterating;
 pub use workspace::Workspace;

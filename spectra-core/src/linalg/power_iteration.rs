@@ -1,9 +1,9 @@
 //! The cached power iteration (2602.11185, Algorithm 2).
 
-use super::orthonormalize::{factor, go_on, is_well_conditioned, multiply_in_place};
-use super::{SmallFactor, Workspace};
+use super::Workspace;
+use super::sweeps::Iterating;
 use crate::backend::{
-    Backend, Coefficient, Element, Error, ErrorKind, Fused, Gradient, Matrix, Op, Result, Scalar, domain,
+    Backend, Coefficient, Element, Error, ErrorKind, Fused, Gradient, Matrix, Op, Result, domain,
 };
 use alloc::{vec, vec::Vec};
 
@@ -137,40 +137,10 @@ impl PowerIteration {
         v: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Subspace<B>> {
-        let (n, k) = v.shape();
-        if !workspace.tells_dead_columns()? {
-            v.seed_zero_columns(self.seed, &mut workspace.scratch)?;
-        }
-        let mut sweep = Sweep::<B> {
-            p: workspace.take_like(m, k)?,
-            gram: workspace.take(k, k)?,
-            z: workspace.take(n, k)?,
-            inverse: workspace.take(k, k)?,
-            blind: false,
-        };
-        let mut norm_squared = m.power_sweep(update, 1.0, v, &mut sweep.p, &mut sweep.gram, &mut sweep.z)?;
-        let scale = safe_scale::<B::Element>(norm_squared.known())?;
-        let mut one_sweep = true;
-        // Of a zero matrix P and Z are zero, and all that is left to do is to clear V.
-        let mut iterations = self.iterations.max(1);
-        if norm_squared.known() == Some(0.0) && sweep.p.max_abs()?.known() == Some(0.0) {
-            (iterations, sweep.blind) = (0, true);
-            v.scale_add(Coefficient::ZERO, Coefficient::ZERO, &sweep.z)?;
-        }
-        for iteration in 0..iterations {
-            if iteration > 0 || scale != 1.0 {
-                norm_squared = sweep.again(m, scale, v)?;
-            }
-            one_sweep = sweep.factor((iteration == 0, self.seed), m, scale, v, workspace)?;
-            if self.form == SubspaceForm::Exact {
-                sweep.rotate(workspace)?;
-            }
-            sweep.normalize_into(v, workspace)?;
-        }
-        workspace.give(sweep.gram);
-        workspace.give(sweep.inverse);
-        let Sweep { p: u, z: w, blind, .. } = sweep;
-        Ok(Subspace { u, w, scale, norm_squared, blind, one_sweep: Some(one_sweep), squares: None })
+        let mut one = [Iterating::begin(self, m, update, v, workspace)?];
+        self.iterate_together(&mut one, workspace)?;
+        let [one] = one;
+        one.finish(workspace)
     }
 }
 
@@ -189,75 +159,4 @@ pub(crate) fn safe_scale<E: Element>(norm_squared: Option<f64>) -> Result<f64> {
         // The reciprocal of a denormal must not overflow the element type.
         (1.0 / libm::sqrt(square)).min(E::max_value().widen())
     })
-}
-
-/// The temporaries of one iteration: `p` becomes U, `z` becomes W.
-struct Sweep<B: Backend> {
-    p: B::Matrix,
-    gram: B::Matrix,
-    z: B::Matrix,
-    inverse: B::Matrix,
-    /// See [`Subspace::blind`].
-    blind: bool,
-}
-
-impl<B: Backend> Sweep<B> {
-    fn again(&mut self, m: &mut B::Matrix, scale: f64, v: &B::Matrix) -> Result<B::Scalar> {
-        m.power_sweep(None, scale, v, &mut self.p, &mut self.gram, &mut self.z)
-    }
-
-    /// From `P`, its Gram matrix and `Z = M^T P` to `U` and `W = M^T U`. Returns whether that took no further
-    /// pass over M.
-    fn factor(
-        &mut self,
-        (first, seed): (bool, u64),
-        m: &mut B::Matrix,
-        scale: f64,
-        v: &mut B::Matrix,
-        workspace: &mut Workspace<B>,
-    ) -> Result<bool> {
-        let r = SmallFactor::CholeskyInverse;
-        let mut info = self.inverse.small_factor(r, &self.gram, &mut workspace.scratch)?;
-        self.blind |= first && info.is_some_and(|info| info.dead == v.shape().1);
-        if info.is_some_and(|info| info.dead > 0) {
-            v.seed_zero_columns(seed, &mut workspace.scratch)?;
-            self.again(m, scale, v)?;
-            info = self.inverse.small_factor(r, &self.gram, &mut workspace.scratch)?;
-        }
-        if info.is_none() {
-            // The host does not know the condition: a second round in any case, without another pass over M.
-            multiply_in_place(&mut self.p, &self.inverse, workspace)?;
-            multiply_in_place(&mut self.z, &self.inverse, workspace)?;
-            factor(&self.p, &mut self.gram, &mut self.inverse, workspace)?;
-        }
-        if info.is_none() || is_well_conditioned(info) {
-            multiply_in_place(&mut self.p, &self.inverse, workspace)?;
-            multiply_in_place(&mut self.z, &self.inverse, workspace)?;
-            // P carries `scale`, hence R too, and Z carries its square: W = Z R^-1 is scaled once.
-            return Ok(true);
-        }
-        go_on(&mut self.p, &mut self.gram, &mut self.inverse, info, workspace)?;
-        self.z.gemm(Coefficient::ZERO, scale.into(), m, Op::Transposed, &self.p, Op::Plain)?;
-        Ok(false)
-    }
-
-    /// Rotates U and W so that the columns of W are orthogonal and decreasing.
-    fn rotate(&mut self, workspace: &mut Workspace<B>) -> Result<()> {
-        self.gram_of_w()?;
-        self.inverse.small_factor(SmallFactor::Diagonalizer, &self.gram, &mut workspace.scratch)?;
-        multiply_in_place(&mut self.p, &self.inverse, workspace)?;
-        multiply_in_place(&mut self.z, &self.inverse, workspace)
-    }
-
-    /// `V = W diag(1 / ||w_i||)`.
-    fn normalize_into(&mut self, v: &mut B::Matrix, workspace: &mut Workspace<B>) -> Result<()> {
-        self.gram_of_w()?;
-        self.inverse.small_factor(SmallFactor::ColumnNormalizer, &self.gram, &mut workspace.scratch)?;
-        v.gemm(Coefficient::ZERO, Coefficient::ONE, &self.z, Op::Plain, &self.inverse, Op::Plain)
-    }
-
-    fn gram_of_w(&mut self) -> Result<()> {
-        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        self.gram.gemm_symmetric(zero, one, &self.z, Op::Transposed, &self.z, Op::Plain)
-    }
 }

@@ -74,6 +74,17 @@ impl<B: Backend> Workspace<B> {
         }
     }
 
+    /// A matrix with a row for each column of `like`, distributed as those are, contents unspecified.
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    pub fn take_across(&mut self, like: &B::Matrix, cols: usize) -> Result<B::Matrix> {
+        match self.reuse((like.shape().1, cols, like.column_layout())) {
+            Some(matrix) => Ok(matrix),
+            None => self.backend.zeros_across(like, cols),
+        }
+    }
+
     /// Takes a temporary back.
     pub fn give(&mut self, matrix: B::Matrix) {
         let (rows, cols) = matrix.shape();

@@ -1,8 +1,8 @@
 //! The maps of this library as data.
 
 use super::{
-    Clip, HardClip, Identity, MapRule, Mapped, Moment, MomentumUpdate, Normalized, SecondMoment, SoftClip,
-    TailShrink,
+    Clip, HardClip, Identity, MapItem, MapRule, Mapped, Moment, MomentumUpdate, Normalized, SecondMoment,
+    SoftClip, TailShrink,
 };
 use crate::backend::{Backend, Result};
 use crate::linalg::{Polar, Workspace};
@@ -109,6 +109,14 @@ impl<B: Backend> MapRule<B> for SpectralMap {
 
     fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
         self.with_rule::<B, _>(|rule| rule.resize(wanted, saved, backend))
+    }
+
+    fn apply_all(&self, all: &mut [MapItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        self.with_rule::<B, _>(|rule| rule.apply_all(all, workspace))
+    }
+
+    fn gains_together(&self) -> bool {
+        self.with_rule::<B, _>(|rule| rule.gains_together())
     }
 
     fn apply(

@@ -120,6 +120,21 @@ impl<B: Backend> Mapped<B> {
     }
 }
 
+/// One of several directions that a map is given together.
+#[derive(Debug)]
+pub struct MapItem<'a, B: Backend> {
+    /// The direction.
+    pub direction: &'a mut B::Matrix,
+    /// What it is updated by first.
+    pub update: MomentumUpdate<'a, B::Matrix>,
+    /// The buffers that the map keeps for it.
+    pub state: &'a mut State<B::Matrix>,
+    /// When.
+    pub moment: Moment,
+    /// Becomes the mapped direction.
+    pub mapped: Option<Mapped<B>>,
+}
+
 /// What is done to the singular values of a direction.
 pub trait MapRule<B: Backend>: fmt::Debug + Send + Sync {
     /// The name used in printed plans and saved states.
@@ -215,6 +230,22 @@ pub trait MapRule<B: Backend>: fmt::Debug + Send + Sync {
         let mut out = workspace.take_like(direction, direction.shape().1)?;
         self.map(direction, &mut out, moment, workspace)?;
         Ok(Mapped::Dense(out))
+    }
+
+    /// [`apply`](Self::apply) to several directions of whatever shapes; one after the other unless overridden.
+    ///
+    /// # Errors
+    /// As there.
+    fn apply_all(&self, all: &mut [MapItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        for MapItem { direction, update, state, moment, mapped } in all {
+            *mapped = Some(self.apply(direction, *update, state, moment, workspace)?);
+        }
+        Ok(())
+    }
+
+    /// Whether directions that are distributed over ranks gain by [`apply_all`](Self::apply_all), which packs their messages.
+    fn gains_together(&self) -> bool {
+        false
     }
 }
 

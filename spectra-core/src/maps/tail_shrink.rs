@@ -1,11 +1,12 @@
 //! Tail shrink (2602.11185, Algorithm 1): the few dominant singular values are shrunk to the tail's scale.
 
-use super::{MapRule, Mapped, Moment, MomentumUpdate};
+use super::{MapItem, MapRule, Mapped, Moment, MomentumUpdate};
 use crate::backend::{
     Backend, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp, domain, require,
 };
 use crate::linalg::{
-    Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale, uniform,
+    Iterating, Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale,
+    uniform,
 };
 use crate::rules::Energy;
 use crate::state::{BufferSpec, SUBSPACE, State};
@@ -129,6 +130,14 @@ impl<B: Backend> MapRule<B> for TailShrink {
         Ok(())
     }
 
+    fn apply_all(&self, all: &mut [MapItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        shrink_all(self, all, workspace)
+    }
+
+    fn gains_together(&self) -> bool {
+        true
+    }
+
     fn apply(
         &self,
         direction: &mut B::Matrix,
@@ -195,8 +204,35 @@ pub fn tail_shrink<B: Backend>(
     step: u64,
     workspace: &mut Workspace<B>,
 ) -> Result<Shaped<B>> {
-    options.validate()?;
     let _scope = workspace.scope();
+    let shaped = match begin(options, m, update, cache, step, workspace)? {
+        Begun::Done(shaped) => return Ok(shaped),
+        Begun::Iterate(v, update) => {
+            let subspace = options.power.iterate(m, update, v, workspace)?;
+            end(options, m, v, subspace, workspace)?
+        }
+    };
+    Ok(shaped)
+}
+
+/// A tail shrink that has begun.
+enum Begun<'a, 'u, B: Backend> {
+    /// It needed no iteration.
+    Done(Shaped<B>),
+    /// V is to be iterated, after this update.
+    Iterate(&'a mut B::Matrix, MomentumUpdate<'u, B::Matrix>),
+}
+
+/// What comes before the iteration, or instead of it.
+fn begin<'a, 'u, B: Backend>(
+    options: &TailShrink,
+    m: &mut B::Matrix,
+    mut update: MomentumUpdate<'u, B::Matrix>,
+    cache: &'a mut Option<B::Matrix>,
+    step: u64,
+    workspace: &mut Workspace<B>,
+) -> Result<Begun<'a, 'u, B>> {
+    options.validate()?;
     let (rows, cols) = m.shape();
     let (k, r) = (options.rank(rows, cols), rows.min(cols));
     if k == r {
@@ -204,36 +240,93 @@ pub fn tail_shrink<B: Backend>(
             m.scale_add(mu.into(), gradient.scale, gradient.values)?;
         }
         let sigma_tail = workspace.backend().scalar(0.0)?;
-        return Ok(Shaped {
+        return Ok(Begun::Done(Shaped {
             correction: None,
             norm_squared: m.dot(m)?,
             sigma_tail,
             one_sweep: Some(true),
             energy: None,
-        });
+        }));
     }
     let Some(v) = cache else {
         let (v, subspace) = options.power.bootstrap(m, update, k, workspace)?;
         let shaped = Measured::new(m, Side::Left, subspace, &v, workspace)?.shape(&v, workspace);
         *cache = Some(v);
-        return shaped;
+        return shaped.map(Begun::Done);
     };
-    let mut update = update;
     if !step.is_multiple_of(options.refresh_every) && workspace.tells_norms()? {
         if let Some((mu, gradient)) = update.take() {
             m.scale_add(mu.into(), gradient.scale, gradient.values)?;
         }
         if let Some(shaped) = project_on(m, v, workspace)? {
-            return Ok(shaped);
+            return Ok(Begun::Done(shaped));
         }
     }
-    let mut subspace = options.power.iterate(m, update, v, workspace)?;
+    Ok(Begun::Iterate(v, update))
+}
+
+/// What comes after it.
+fn end<B: Backend>(
+    options: &TailShrink,
+    m: &mut B::Matrix,
+    v: &mut B::Matrix,
+    mut subspace: Subspace<B>,
+    workspace: &mut Workspace<B>,
+) -> Result<Shaped<B>> {
     // Only a host that has waited in any case, or has the norm, is told.
     if subspace.blind && subspace.norm_squared.read()? > 0.0 {
         subspace.release(workspace);
         subspace = options.power.restart(m, v, workspace)?;
     }
     Measured::new(m, Side::Left, subspace, v, workspace)?.shape(v, workspace)
+}
+
+/// Several directions: those that are distributed over ranks are iterated in step.
+fn shrink_all<B: Backend>(
+    options: &TailShrink,
+    all: &mut [MapItem<'_, B>],
+    workspace: &mut Workspace<B>,
+) -> Result<()> {
+    let _scope = workspace.scope();
+    let mut caches: Vec<_> = all.iter_mut().map(|item| item.state.take(SUBSPACE)).collect();
+    let done = shrink_together(options, all, &mut caches, workspace);
+    for (item, cache) in all.iter_mut().zip(caches) {
+        if let Some(cache) = cache {
+            item.state.put(SUBSPACE, cache);
+        }
+    }
+    done
+}
+
+fn shrink_together<B: Backend>(
+    options: &TailShrink,
+    all: &mut [MapItem<'_, B>],
+    caches: &mut [Option<B::Matrix>],
+    workspace: &mut Workspace<B>,
+) -> Result<()> {
+    let mut waiting = Vec::new();
+    for (item, cache) in all.iter_mut().zip(caches) {
+        let (m, step) = (&mut *item.direction, item.moment.step);
+        if m.layout() == 0 && m.column_layout() == 0 {
+            item.mapped = Some(Mapped::Shaped(tail_shrink(options, m, item.update, cache, step, workspace)?));
+            continue;
+        }
+        match begin(options, m, item.update, cache, step, workspace)? {
+            Begun::Done(shaped) => item.mapped = Some(Mapped::Shaped(shaped)),
+            Begun::Iterate(v, update) => waiting.push((item, v, update)),
+        }
+    }
+    let mut iterating = Vec::with_capacity(waiting.len());
+    for (item, v, update) in &mut waiting {
+        let (m, v) = (&mut *item.direction, &mut **v);
+        iterating.push(Iterating::<B>::begin(&options.power, m, *update, v, workspace)?);
+    }
+    options.power.iterate_together(&mut iterating, workspace)?;
+    let subspaces: Vec<_> = iterating.into_iter().map(|one| one.finish(workspace)).collect();
+    for ((item, v, _), subspace) in waiting.into_iter().zip(subspaces) {
+        item.mapped = Some(Mapped::Shaped(end(options, item.direction, v, subspace?, workspace)?));
+    }
+    Ok(())
 }
 
 /// Between refreshes: with `Q` an orthonormal basis of the cached `V`, `P = M Q` and `U = thinQR(P)`,
@@ -243,10 +336,10 @@ fn project_on<B: Backend>(
     v: &B::Matrix,
     workspace: &mut Workspace<B>,
 ) -> Result<Option<Shaped<B>>> {
-    let (cols, k) = v.shape();
+    let k = v.shape().1;
     let norm_squared = m.dot(m)?;
     let scale = safe_scale::<B::Element>(norm_squared.known())?;
-    let mut basis = workspace.take(cols, k)?;
+    let mut basis = workspace.take_across(m, k)?;
     let live = match orthonormalize_into(v, &mut basis, workspace)? {
         // Which alone leaves zero columns.
         Orthonormalization::GramSchmidt => libm::round(basis.dot(&basis)?.read()?) as usize,

@@ -1,4 +1,4 @@
-//! Several parameters of a step, those of equal shape and rule together where the rule wants them so.
+//! Several parameters of a step, those of one rule together where it wants them so.
 
 use super::member::{Member, with_rule};
 use super::policy::{scaled, spoil};
@@ -7,7 +7,7 @@ use super::step::{Parts, Update, check_pair};
 use super::{Optimizer, Prepared};
 use crate::backend::{Backend, Error, ErrorKind, Result};
 use crate::linalg::Workspace;
-use crate::rules::{BatchItem, UpdateRule};
+use crate::rules::{BatchItem, Batching, UpdateRule};
 use alloc::vec::Vec;
 
 /// A parameter's index, its weights and its gradient.
@@ -17,8 +17,8 @@ pub(super) type Pair<'a, M> = (usize, &'a mut M, &'a M);
 type Taken<'a, B> = (usize, &'a mut Member<B>, &'a mut <B as Backend>::Matrix, &'a <B as Backend>::Matrix);
 
 impl<B: Backend> Optimizer<B> {
-    /// [`update`](Self::update) of several parameters `(index, X, G)`. Those of equal shape whose rule
-    /// [takes batches](crate::rules::UpdateRule::takes_batches) are handed to it together, the others one after the other.
+    /// [`update`](Self::update) of several parameters `(index, X, G)`. Those whose rule
+    /// [wants them together](crate::rules::UpdateRule::batching) are handed to it so, the others one after the other.
     ///
     /// # Errors
     /// As [`update`](Self::update); a parameter that is there twice.
@@ -42,9 +42,9 @@ impl<B: Backend> Optimizer<B> {
         outcome
     }
 
-    /// Whether any rule takes batches.
-    pub(super) fn takes_batches(&self) -> bool {
-        self.rules.iter().any(|rule| rule.takes_batches())
+    /// Whether any rule wants blocks together.
+    pub(super) fn batches(&self) -> bool {
+        self.rules.iter().any(|rule| rule.batching() != Batching::Alone)
     }
 
     fn update_batches(
@@ -59,11 +59,15 @@ impl<B: Backend> Optimizer<B> {
             let Some(member) = members.get_mut(*index).and_then(Option::take) else {
                 return Err(Error::argument("update", "index", *index as f64, "given once"));
             };
-            if !member.is_live() || !update.rule(member).takes_batches() {
-                update.apply(*index, member, weights, gradient, workspace)?;
-                continue;
-            }
-            let key = (member.rule, member.spec.rows, member.spec.cols, member.spec.weights);
+            let shape = match update.rule(member).batching() {
+                Batching::EqualShapes if member.is_live() => Some((member.spec.rows, member.spec.cols)),
+                Batching::AnyShape if member.is_live() => None,
+                _ => {
+                    update.apply(*index, member, weights, gradient, workspace)?;
+                    continue;
+                }
+            };
+            let key = (member.rule, shape, member.spec.weights);
             let taken = (*index, member, &mut **weights, *gradient);
             match batches.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, batch)) => batch.push(taken),
@@ -75,7 +79,7 @@ impl<B: Backend> Optimizer<B> {
 }
 
 impl<B: Backend> Update<'_, B> {
-    /// The step of members with one rule and one shape.
+    /// The step of members with one rule.
     fn apply_batch(&self, batch: Vec<Taken<'_, B>>, workspace: &mut Workspace<B>) -> Result<()> {
         let mut blocks = Vec::with_capacity(batch.len());
         let mut begun = Vec::with_capacity(batch.len());

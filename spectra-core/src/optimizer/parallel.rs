@@ -27,7 +27,7 @@ where
     B::Scalar: Send + Sync,
 {
     /// [`step`](Self::step) with small parameters side by side on the threads of rayon's pool, each by itself and none in a
-    /// [batch](crate::rules::UpdateRule::takes_batches): the same result, to
+    /// [batch](crate::rules::UpdateRule::batching): the same result, to
     /// the bit on a backend whose results do not depend on the number of threads. For backends that compute when they are called.
     ///
     /// On the `faer` backend nothing is allocated after the first call in a pool, whichever parameters come together; but

@@ -2,8 +2,10 @@
 
 use super::Optimizer;
 use super::member::Member;
-use super::policy::{self, Given, Gradients};
+use super::policy::{self, Given, Gradients, OverRanks};
 use crate::backend::{Backend, Matrix, Result, check_shape};
+use crate::linalg::squares_suffice;
+use crate::rules::Dots;
 use alloc::vec::Vec;
 
 /// Gradients that were checked, and the factor of the global norm clip; valid for one step.
@@ -53,7 +55,9 @@ impl<B: Backend> Optimizer<B> {
             check_shape("prepare", (spec.rows, spec.cols), gradient.shape())
                 .map_err(|error| error.for_parameter(&spec.name))?;
         }
-        self.check_present(gradients.clone().map(|(index, _)| index))?;
+        if self.backend().ranks().is_none() {
+            self.check_present(gradients.clone().map(|(index, _)| index))?;
+        }
         self.check_rates(self.rates)?;
         let pre_clip_factor = self.pre_clip_factor_now();
         let Self { config, rules, members, workspace, spare, .. } = self;
@@ -65,7 +69,26 @@ impl<B: Backend> Optimizer<B> {
             Given { index, name: Some(&spec.name), rule: spec.rule, update, rank, gradient }
         });
         let mut list = Gradients { given, replaced: core::mem::take(spare), workspace };
-        let measured = policy::prepare(config, pre_clip_factor, false, &backend, &mut [&mut list]);
+        let measured = match backend.ranks() {
+            None => policy::prepare(config, pre_clip_factor, false, &backend, &mut [&mut list]),
+            Some(ranks) => {
+                let live = || members.iter().filter(|member| member.is_live());
+                let shape = |member: &Member<B>| (member.spec.rows, member.spec.cols);
+                let limit = |member: &Member<B>| {
+                    let limits =
+                        rules[member.rule].gradient_limits(shape(member), Dots { known: false, wide: false });
+                    limits.entry.min(limits.norm)
+                };
+                let entries = live().map(shape).map(|(rows, cols)| rows * cols).sum();
+                let harmless = live().map(limit).fold(f64::INFINITY, f64::min);
+                let exact = config.clip_norm.is_some();
+                let is_wide = backend.zeros(1, 1, None)?.has_wide_dot();
+                let suffice = squares_suffice::<B::Element>;
+                let mut all =
+                    OverRanks { list: &mut list, ranks, entries, harmless, exact, is_wide, suffice };
+                policy::prepare(config, pre_clip_factor, false, &backend, &mut [&mut all])
+            }
+        };
         let replaced = list.replaced;
         let scale = measured.map(|measured| measured.scale);
         match scale.and_then(|scale| self.reserve(gradients).map(|()| scale)) {

@@ -2,7 +2,7 @@
 
 use super::member::{Member, ParameterSpec};
 use super::plan::{Group, Rule};
-use super::{Config, Optimizer, Rates};
+use super::{Checksum, Config, Optimizer, Rates};
 use crate::backend::{Backend, Error, ErrorKind, Result, require};
 
 /// The rates of a model in a step, of which each matrix has its own.
@@ -76,6 +76,16 @@ impl<B: Backend> Optimizer<B> {
             member.spec.group.set_lr(factor);
         }
         Ok(())
+    }
+
+    /// Steps and rates as words, by whose equality ranks tell that they do the same.
+    pub(crate) fn words_of_rates(&self) -> [u64; 6] {
+        let ModelRates { lr, elementwise_ratio, clip_factor } = self.rates;
+        let mut groups = Checksum::new();
+        self.members.iter().for_each(|member| groups.word(member.spec.group.lr_factor().to_bits()));
+        let [lr, ratio, clip, pre_clip] =
+            [lr, elementwise_ratio, clip_factor, self.pre_clip_factor].map(f64::to_bits);
+        [self.steps, lr, ratio, clip, pre_clip, groups.finish()]
     }
 
     /// An error unless these rates, and those of every group, are in their domains at the next step.

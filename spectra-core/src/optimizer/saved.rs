@@ -10,7 +10,7 @@ use crate::backend::{Backend, Element, Matrix, Result};
 use alloc::{boxed::Box, vec::Vec};
 
 /// What is restored.
-pub(super) struct Checked<B: Backend> {
+pub(crate) struct Checked<B: Backend> {
     /// What becomes of a member: its saved state, or none.
     blocks: Vec<Option<BlockState<B::Matrix>>>,
     /// The names of what is left out.
@@ -75,25 +75,28 @@ impl<B: Backend> Optimizer<B> {
         options: &RestoreOptions<'_>,
         load: impl FnMut(&str, &str, usize, usize) -> Result<B::Matrix>,
     ) -> Result<Restored> {
-        let checked = self.check_state(header, options, load)?;
+        let checked = self.check_state(header, options, load, |_, block| Ok(block))?;
         Ok(self.take_state(header, checked))
     }
 
-    /// The checked state of every parameter; the first half of [`restore_with`](Self::restore_with), which changes nothing.
+    /// The checked state of every parameter, of which `keep(index, block)` keeps what is to be here; the first half of
+    /// [`restore_with`](Self::restore_with), which changes nothing.
     pub(super) fn check_state(
         &self,
         header: &StateHeader,
         options: &RestoreOptions<'_>,
         mut load: impl FnMut(&str, &str, usize, usize) -> Result<B::Matrix>,
+        mut keep: impl FnMut(usize, BlockState<B::Matrix>) -> Result<BlockState<B::Matrix>>,
     ) -> Result<Checked<B>> {
         header.check_element::<B::Element>()?;
         let names = self.members.iter().map(|member| (&*member.spec.name, member.is_live()));
         let Matches { saved, unused } = Matches::new(header, options, names)?;
         let mut blocks = Vec::with_capacity(saved.len());
-        for (member, saved) in self.members.iter().zip(saved) {
+        for (index, (member, saved)) in self.members.iter().zip(saved).enumerate() {
             let state = |saved: &SavedParameter| {
                 let load = |name: &'static str, rows, cols| load(&saved.name, name, rows, cols);
-                self.place(member).state((header.version, saved), self.backend(), load)
+                let block = self.place(member).state((header.version, saved), self.backend(), load)?;
+                keep(index, block)
             };
             let block = saved.map(state).transpose();
             blocks.push(block.map_err(|error| error.for_parameter(&member.spec.name))?);
@@ -102,7 +105,7 @@ impl<B: Backend> Optimizer<B> {
     }
 
     /// The second half.
-    pub(super) fn take_state(
+    pub(crate) fn take_state(
         &mut self,
         header: &StateHeader,
         Checked { blocks, unused }: Checked<B>,

@@ -7,7 +7,8 @@ mod version_1;
 
 pub use reader::SnapshotReader;
 
-use super::{Checksum, Optimizer, RestoreOptions, Restored, StateHeader};
+use super::saved::Checked;
+use super::{BlockState, Checksum, Optimizer, RestoreOptions, Restored, StateHeader};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result};
 use alloc::{boxed::Box, string::String, vec, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,11 @@ impl<E: Element> Snapshot<E> {
         &self.header
     }
 
+    /// The checksum that it has.
+    pub(crate) fn checksum(&self) -> u64 {
+        self.checksum
+    }
+
     /// The checksum that it should have.
     fn sum(&self) -> u64 {
         if self.header.version < 2 {
@@ -126,14 +132,26 @@ impl<B: Backend> Optimizer<B> {
         snapshot: &Snapshot<E>,
         options: &RestoreOptions<'_>,
     ) -> Result<Restored> {
+        let checked = self.check_snapshot(snapshot, options, |_, block| Ok(block))?;
+        Ok(self.take_state(&snapshot.header, checked))
+    }
+
+    /// The first half of [`load_snapshot_with`](Self::load_snapshot_with), which changes nothing; `keep` keeps what is to be here.
+    pub(crate) fn check_snapshot<E: Element>(
+        &self,
+        snapshot: &Snapshot<E>,
+        options: &RestoreOptions<'_>,
+        keep: impl FnMut(usize, BlockState<B::Matrix>) -> Result<BlockState<B::Matrix>>,
+    ) -> Result<Checked<B>> {
         let mut reader = SnapshotReader::new(snapshot)?;
         let backend = self.backend().clone();
-        let checked = self.check_state(&snapshot.header, options, |parameter, buffer, rows, cols| {
+        let load = |parameter: &str, buffer: &str, rows, cols| {
             let values = reader.values(parameter, buffer, (rows, cols))?;
             let values: Vec<_> = values.iter().map(|x| B::Element::narrow(x.widen())).collect();
             backend.upload(rows, cols, &values)
-        })?;
+        };
+        let checked = self.check_state(&snapshot.header, options, load, keep)?;
         reader.finish(options.missing)?;
-        Ok(self.take_state(&snapshot.header, checked))
+        Ok(checked)
     }
 }

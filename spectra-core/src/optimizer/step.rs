@@ -35,6 +35,23 @@ impl<B: Backend> Optimizer<B> {
         outcome
     }
 
+    /// Counts a step of parameter `index` that another rank takes; its buffers are `elsewhere(rows, cols)`.
+    pub(crate) fn count_elsewhere(
+        &mut self,
+        index: usize,
+        elsewhere: impl Fn(usize, usize) -> Result<B::Matrix>,
+    ) -> Result<()> {
+        let Some(Member { spec, rule, block, .. }) = self.members.get_mut(index) else { return Ok(()) };
+        if block.steps == 0 {
+            let shape = (spec.rows, spec.cols);
+            for buffer in with_rule(&*self.rules[*rule], spec, |rule| rule.buffers(shape)) {
+                block.state.put(buffer.name, elsewhere(buffer.rows, buffer.cols)?);
+            }
+        }
+        block.steps += 1;
+        Ok(())
+    }
+
     /// Counts the step, unless an update has failed; call it after the last [`update`](Self::update).
     pub fn finish(&mut self, prepared: Prepared<B>) {
         self.take_back(prepared.replaced);
@@ -51,7 +68,7 @@ impl<B: Backend> Optimizer<B> {
     pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, &B::Matrix)]) -> Result<()> {
         let prepared = self.prepare_all(parameters)?;
         let pairs = parameters.iter_mut().enumerate();
-        if self.takes_batches() {
+        if self.batches() {
             let mut pairs: Vec<_> = pairs.map(|(index, (x, g))| (index, &mut **x, &**g)).collect();
             self.update_all(&mut pairs, &prepared)?;
         } else {

@@ -1,10 +1,21 @@
-//! Equal blocks that a rule steps together.
+//! Blocks that a rule steps together.
 
 use super::{StepInfo, StepRates};
 use crate::backend::{Backend, Gradient};
 use crate::state::State;
 
-/// One of several blocks of equal shape that [`UpdateRule::step_batch`](super::UpdateRule::step_batch) is given.
+/// Which blocks a rule wants to step together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batching {
+    /// None.
+    Alone,
+    /// Those of equal shape.
+    EqualShapes,
+    /// All.
+    AnyShape,
+}
+
+/// One of several blocks that [`UpdateRule::step_batch`](super::UpdateRule::step_batch) is given.
 #[derive(Debug)]
 pub struct BatchItem<'a, B: Backend> {
     /// The block's name.

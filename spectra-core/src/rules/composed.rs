@@ -1,10 +1,10 @@
 //! `X <- (1 - lr wd) X - lr scale map(direction(G))`, written once.
 
-use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{BatchItem, Batching, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Coefficient, Error, ErrorKind, Fused, Gradient, Matrix, Result, domain};
 use crate::directions::{DirectionRule, Target};
 use crate::linalg::Workspace;
-use crate::maps::{MapRule, Mapped, Moment};
+use crate::maps::{MapItem, MapRule, Mapped, Moment};
 use crate::scales::{ScaleRule, Update};
 use crate::state::{BufferSpec, MOMENTUM, State};
 use alloc::{format, string::String, vec::Vec};
@@ -118,6 +118,75 @@ impl<B: Backend> Parts<'_, B> {
         Ok(info)
     }
 
+    /// How blocks gain by going together: messages for those that are distributed over ranks.
+    pub(super) fn batching(&self) -> Batching {
+        if B::DISTRIBUTES && self.map.gains_together() { Batching::AnyShape } else { Batching::Alone }
+    }
+
+    /// [`step`](Self::step) of several blocks whose directions are mapped together.
+    pub(super) fn step_batch(
+        &self,
+        blocks: &mut [BatchItem<'_, B>],
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        let momentum = self.direction.as_momentum();
+        let mut directions = Vec::with_capacity(blocks.len());
+        let mut updates = Vec::with_capacity(blocks.len());
+        for BatchItem { weights, gradient, state, rates, .. } in blocks.iter_mut() {
+            match momentum {
+                Some((mu, c)) => {
+                    state.zeros([MOMENTUM], gradient.values, workspace.backend())?;
+                    directions.extend(state.take(MOMENTUM));
+                    updates.push(Some((mu, Gradient { scale: gradient.scale.times(c), ..*gradient })));
+                }
+                None => {
+                    let mut direction = workspace.take_like(gradient.values, weights.shape().1)?;
+                    let target = Target { out: &mut direction, beta: 0.0, alpha: 1.0 };
+                    self.direction.advance(state, gradient, rates.step + 1, target, workspace)?;
+                    directions.push(direction);
+                    updates.push(None);
+                }
+            }
+        }
+        let done = self.map_and_add_all(blocks, &mut directions, &updates, workspace);
+        for (block, direction) in blocks.iter_mut().zip(directions) {
+            match momentum {
+                Some(_) => drop(block.state.put(MOMENTUM, direction)),
+                None => workspace.give(direction),
+            }
+        }
+        done
+    }
+
+    fn map_and_add_all(
+        &self,
+        blocks: &mut [BatchItem<'_, B>],
+        directions: &mut [B::Matrix],
+        updates: &[Option<(f64, Gradient<'_, B::Matrix>)>],
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        let given = blocks.iter_mut().zip(directions.iter_mut()).zip(updates);
+        let mut items: Vec<_> = given
+            .map(|((block, direction), update)| MapItem {
+                direction,
+                update: update.as_ref().map(|(mu, gradient)| (*mu, gradient)),
+                state: &mut *block.state,
+                moment: Moment { clip_factor: block.rates.clip_factor, step: block.rates.step },
+                mapped: None,
+            })
+            .collect();
+        self.map.apply_all(&mut items, workspace)?;
+        let mapped: Vec<_> = items.into_iter().map(|item| (item.moment, item.mapped)).collect();
+        for ((block, direction), (moment, mapped)) in blocks.iter_mut().zip(directions).zip(mapped) {
+            let left_out = ErrorKind::State { reason: "the map has left out a direction" };
+            let mapped = mapped.ok_or_else(|| Error::new("step_batch", left_out))?;
+            let step = (block.rates.decay(), -block.rates.lr);
+            let info = add_mapped(self.scale, block.weights, direction, mapped, step, workspace)?;
+            block.info = Some(StepInfo { spectral_norm: self.map.largest_singular_value(&moment), ..info });
+        }
+        Ok(())
+    }
+
     /// `X <- (1 - lr wd) X - lr scale map(D)`, after `D = mu D + G` if `update` is given.
     fn map_and_add(
         &self,
@@ -211,5 +280,13 @@ impl<B: Backend, D: DirectionRule<B>, M: MapRule<B>, S: ScaleRule<B>> UpdateRule
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>> {
         self.parts().step(weights, gradient, state, rates, workspace)
+    }
+
+    fn batching(&self) -> Batching {
+        self.parts().batching()
+    }
+
+    fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        self.parts().step_batch(blocks, workspace)
     }
 }

@@ -1,8 +1,8 @@
 //! A method: the rule of a configuration, as data.
 
 use super::{
-    BatchItem, Cautious, Dion, Dion2, Dots, GradientLimits, Hyperball, Recipe, Shampoo, Soap, StepInfo,
-    StepRates, UpdateRule,
+    BatchItem, Batching, Cautious, Dion, Dion2, Dots, GradientLimits, Hyperball, Recipe, Shampoo, Soap,
+    StepInfo, StepRates, UpdateRule,
 };
 use crate::backend::{Backend, Element, Gradient, Result};
 use crate::dense::Dense;
@@ -197,8 +197,8 @@ impl<B: Backend> UpdateRule<B> for Method {
         self.rule::<B>().step(weights, gradient, state, rates, workspace)
     }
 
-    fn takes_batches(&self) -> bool {
-        self.rule::<B>().takes_batches()
+    fn batching(&self) -> Batching {
+        self.rule::<B>().batching()
     }
 
     fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {

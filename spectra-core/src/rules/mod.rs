@@ -82,7 +82,7 @@ mod update;
 mod update_rule;
 mod weights;
 
-pub use batch::BatchItem;
+pub use batch::{BatchItem, Batching};
 pub use cautious::Cautious;
 pub use clipped::Clipped;
 pub use composed::Composed;

@@ -2,7 +2,7 @@
 
 use super::composed::Parts;
 use super::method::Settings;
-use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{BatchItem, Batching, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Element, Gradient, Result};
 use crate::dense::Dense;
 use crate::directions::Direction;
@@ -139,5 +139,13 @@ impl<B: Backend> UpdateRule<B> for Recipe {
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>> {
         self.parts::<B>().step(weights, gradient, state, rates, workspace)
+    }
+
+    fn batching(&self) -> Batching {
+        self.parts::<B>().batching()
+    }
+
+    fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        self.parts::<B>().step_batch(blocks, workspace)
     }
 }

@@ -1,6 +1,6 @@
 //! What an optimizer of one matrix is.
 
-use super::{BatchItem, Dots, GradientLimits};
+use super::{BatchItem, Batching, Dots, GradientLimits};
 use crate::backend::{Backend, Gradient, Result, Scalar, domain, require};
 use crate::linalg::Workspace;
 use crate::state::{BufferSpec, State};
@@ -181,14 +181,14 @@ pub trait UpdateRule<B: Backend>: fmt::Debug + Send + Sync {
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>>;
 
-    /// Whether it gains by stepping blocks of equal shape together, by products or messages that it packs. Then
+    /// Whether it gains by stepping blocks together, by products or messages that it packs. Then
     /// [`Optimizer::step`](crate::optimizer::Optimizer::step) and
     /// [`update_all`](crate::optimizer::Optimizer::update_all) gather them for [`step_batch`](Self::step_batch).
-    fn takes_batches(&self) -> bool {
-        false
+    fn batching(&self) -> Batching {
+        Batching::Alone
     }
 
-    /// [`step`](Self::step) of several blocks of equal shape, which leaves in each what it found out. Unless overridden one after the
+    /// [`step`](Self::step) of several blocks that go [together](Self::batching), which leaves in each what it found out. Unless overridden one after the
     /// other.
     ///
     /// # Errors

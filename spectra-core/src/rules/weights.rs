@@ -1,6 +1,6 @@
 //! How weights take an update: those of 16 bits with a master of the arithmetic type, or rounded at random.
 
-use super::{BatchItem, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{BatchItem, Batching, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Fused, Gradient, Matrix, Result};
 use crate::linalg::{SixteenBits, Workspace, seed_of};
 use crate::optimizer::Checksum;
@@ -154,8 +154,8 @@ impl<B: Backend> UpdateRule<B> for Rounded<'_, B> {
         done
     }
 
-    fn takes_batches(&self) -> bool {
-        self.rule.takes_batches()
+    fn batching(&self) -> Batching {
+        self.rule.batching()
     }
 
     fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {

@@ -6,7 +6,9 @@ use spectra_core::dense::Dense;
 use spectra_core::linalg::{SixteenBits, Workspace};
 use spectra_core::optimizer::plan::{Plan, Split};
 use spectra_core::optimizer::{Config, Optimizer};
-use spectra_core::rules::{BatchItem, Recipe, Rounding, Rules, StepInfo, StepRates, UpdateRule, Weights};
+use spectra_core::rules::{
+    BatchItem, Batching, Recipe, Rounding, Rules, StepInfo, StepRates, UpdateRule, Weights,
+};
 use spectra_core::state::{BufferSpec, State};
 use std::sync::{Arc, Mutex};
 
@@ -43,8 +45,8 @@ impl<B: Backend> UpdateRule<B> for Noting {
     ) -> Result<StepInfo<B::Scalar>> {
         self.recipe.step(x, g, state, rates, w)
     }
-    fn takes_batches(&self) -> bool {
-        true
+    fn batching(&self) -> Batching {
+        Batching::EqualShapes
     }
     fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], w: &mut Workspace<B>) -> Result<()> {
         let names = blocks.iter().map(|block| block.name.to_owned()).collect();
@@ -168,8 +170,8 @@ fn a_block_is_stepped_once() -> TestResult {
             x.scale_add(Coefficient::ONE, g.scale.times(-rates.lr), g.values)?;
             Ok(StepInfo::default())
         }
-        fn takes_batches(&self) -> bool {
-            true
+        fn batching(&self) -> Batching {
+            Batching::EqualShapes
         }
         fn step_batch(&self, _: &mut [BatchItem<'_, B>], _: &mut Workspace<B>) -> Result<()> {
             Ok(())

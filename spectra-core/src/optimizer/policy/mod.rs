@@ -11,6 +11,7 @@
 
 mod gradients;
 mod list;
+mod over_ranks;
 mod restore;
 mod step;
 
@@ -18,6 +19,7 @@ pub use super::rates::ModelRates;
 pub use super::report::Before;
 pub use gradients::{Measured, prepare};
 pub use list::{Given, GradientList, Gradients};
+pub(super) use over_ranks::OverRanks;
 pub use restore::{Matches, Place};
 pub use step::{StepOptions, Stepped};
 pub(super) use step::{scaled, spoil};

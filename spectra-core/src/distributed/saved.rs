@@ -1,0 +1,125 @@
+//! Whole states: saved by any number of ranks, loaded by any other.
+
+use super::{Axis, Collectives, DistributedOptimizer, Division, Gather, Sharded, ShardedMatrix};
+use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Ranks, Result};
+use crate::optimizer::{RestoreOptions, Restored, Snapshot};
+use alloc::{string::String, vec, vec::Vec};
+
+impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
+    /// The whole state, on rank `root`; `None` on the others, which must call it, too. It is what one process would have saved, matrix by
+    /// matrix under its name; no rank holds more than one whole buffer besides. **Waits** for the device.
+    ///
+    /// # Errors
+    /// On all ranks: an earlier step that is not whole on one, a NaN or an infinity in a buffer; those of the backend.
+    pub fn snapshot(&mut self, root: usize) -> Result<Option<Snapshot<B::Element>>> {
+        let sharded = self.optimizer.backend().clone();
+        let header = self.optimizer.header();
+        let voted = sharded.vote(header.as_ref().map(|_| ()).map_err(super::optimizer::copy_of));
+        let header = header?;
+        voted?;
+        let mut buffers: Vec<(String, &'static str, Vec<B::Element>)> = Vec::new();
+        let mut finite = Ok(());
+        for (index, saved) in header.parameters.iter().enumerate() {
+            let Some(division) = self.division(index) else { continue };
+            let names = self.optimizer.state(index).map(|block| block.state.iter()).into_iter().flatten();
+            for (name, buffer) in names.filter(|_| saved.steps > 0) {
+                let values = whole(&sharded, buffer, division.owner())?;
+                if finite.is_ok() && !values.iter().all(|x| x.widen().is_finite()) {
+                    finite =
+                        Err(Error::new("save", ErrorKind::NonFinite { what: name })
+                            .for_parameter(&saved.name));
+                }
+                if sharded.rank() == root {
+                    buffers.push((saved.name.as_ref().into(), name, values));
+                }
+            }
+        }
+        finite?;
+        let buffers = buffers
+            .iter_mut()
+            .map(|(parameter, name, values)| (parameter.as_str(), *name, core::mem::take(values)));
+        (sharded.rank() == root).then(|| Snapshot::new(header, buffers)).transpose()
+    }
+
+    /// Restores a state that any number of ranks, or one process, has saved; every rank is given the same one.
+    ///
+    /// # Errors
+    /// As [`Optimizer::load_snapshot`](crate::optimizer::Optimizer::load_snapshot), on all ranks, which are left as they were; ranks that
+    /// were given different states.
+    pub fn load_snapshot<E: Element>(&mut self, snapshot: &Snapshot<E>) -> Result<Restored> {
+        self.load_snapshot_with(snapshot, &RestoreOptions::default())
+    }
+
+    /// [`load_snapshot`](Self::load_snapshot) into a model that has changed; see
+    /// [`Optimizer::restore_with`](crate::optimizer::Optimizer::restore_with).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_snapshot_with<E: Element>(
+        &mut self,
+        snapshot: &Snapshot<E>,
+        options: &RestoreOptions<'_>,
+    ) -> Result<Restored> {
+        let sharded = self.optimizer.backend().clone();
+        let parts = &self.parts;
+        let checked = self.optimizer.check_snapshot(snapshot, options, |index, block| {
+            let Some(division) = parts.get(index).and_then(|part| part.division) else { return Ok(block) };
+            let state = block.state.try_map(|buffer| distribute(&sharded, buffer, &division))?;
+            Ok(crate::optimizer::BlockState { state, steps: block.steps })
+        });
+        let voted = sharded.vote(checked.as_ref().map(|_| ()).map_err(super::optimizer::copy_of));
+        let checked = checked?;
+        voted?;
+        let sums = sharded.with_group(|group| group.words(&[snapshot.checksum()]))?;
+        if let Some(rank) = sums.iter().position(|sum| Some(sum) != sums.first()) {
+            return Err(Error::new("load", ErrorKind::Disagree { rank, what: "saved state".into() }));
+        }
+        Ok(self.optimizer.take_state(snapshot.header(), checked))
+    }
+}
+
+/// All values of a buffer, on all ranks.
+fn whole<B: Backend, C: Collectives<B>>(
+    sharded: &Sharded<B, C>,
+    buffer: &ShardedMatrix<B, C>,
+    owner: Option<usize>,
+) -> Result<Vec<B::Element>> {
+    let (rows, cols) = buffer.shape();
+    let mut values = vec![B::Element::narrow(0.0); rows * cols];
+    let Some(owner) = owner.filter(|_| sharded.size() > 1) else {
+        buffer.read(&mut values)?;
+        return Ok(values);
+    };
+    let backend = sharded.local();
+    let nothing = backend.zeros(0, cols, None)?;
+    let part = if owner == sharded.rank() { buffer.local() } else { &nothing };
+    let mut all = backend.zeros(rows, cols, None)?;
+    let division = Division::owned((rows, cols), owner, sharded.size());
+    let piece = Gather { part, whole: &mut all, division: &division };
+    sharded.with_group(|group| group.gather(&[], &mut [piece], &mut |_| Ok(())))?;
+    all.read(&mut values)?;
+    Ok(values)
+}
+
+/// What is to be here of a buffer that is whole, of a matrix with this division: nothing of another rank's matrix; of a divided one a part
+/// if the buffer has its shape, or a row for each of its divided columns.
+fn distribute<B: Backend, C: Collectives<B>>(
+    sharded: &Sharded<B, C>,
+    buffer: ShardedMatrix<B, C>,
+    division: &Division,
+) -> Result<ShardedMatrix<B, C>> {
+    let (rows, cols) = buffer.shape();
+    if let Some(owner) = division.owner() {
+        return if owner == sharded.rank() { Ok(buffer) } else { sharded.elsewhere(rows, cols) };
+    }
+    let axis = match division.axis() {
+        axis if (rows, cols) == division.shape() => axis,
+        Axis::Cols if rows == division.shape().1 => Axis::Rows,
+        Axis::Rows | Axis::Cols => return Ok(buffer),
+    };
+    let division = Division::even((rows, cols), axis, sharded.size());
+    let (m, n) = division.part(sharded.rank());
+    let mut part = sharded.local().zeros(m, n, None)?;
+    sharded.with_group(|group| group.part(buffer.local(), &division, &mut part))?;
+    sharded.divided((rows, cols), axis, part)
+}
