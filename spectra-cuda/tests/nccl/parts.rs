@@ -3,7 +3,7 @@
 use crate::device::{Outcome, check_violations};
 use crate::ranks::{Gpus, bits, driver, number, on_threads, upload};
 use half::bf16;
-use spectra_core::backend::{Backend, Matrix, Result};
+use spectra_core::backend::{Backend, Error, Matrix, Result};
 use spectra_core::distributed::{Axis, Collectives, Division, Gather, Reduce, Reduction, Traffic};
 use spectra_cuda::Storage;
 use spectra_cuda::cudarc::driver::{CudaSlice, DevicePtr};
@@ -17,8 +17,10 @@ fn divisions(size: usize) -> Vec<Division> {
     all
 }
 
-/// Words, bits of the parts of sums, of the wholes that they make, and of the parts of those; what was sent.
-type Pieces = (Vec<u64>, Vec<Vec<u64>>, Vec<u64>, Vec<Vec<u64>>, Vec<Vec<u64>>, Traffic);
+type Bits = Vec<Vec<u64>>;
+/// Words, bits of the parts of sums and of what the wholes of them are made in; words, bits of the wholes and of their parts; what
+/// was sent.
+type Pieces = (Vec<u64>, Bits, Bits, Vec<u64>, Bits, Bits, Traffic);
 
 fn pieces<B: Backend>(
     rank: usize,
@@ -47,13 +49,21 @@ fn pieces<B: Backend>(
     let mut to_gather: Vec<_> = (parts.iter().zip(&mut wholes).zip(&divisions))
         .map(|((part, whole), division)| Gather::<B> { part, whole, division })
         .collect();
-    let more = group.gather(&[10 + rank as u64], &mut to_gather)?;
+    let mut more = Vec::new();
+    // What is refused is not written, and the group goes on.
+    let mut refuse = |_: &[u64]| Err(Error::argument("test", "words", 0.0, "others"));
+    assert!(group.gather(&[10 + rank as u64], &mut to_gather, &mut refuse).is_err());
+    let before = to_gather.iter().map(|piece| bits(&*piece.whole)).collect::<Result<_>>()?;
+    group.gather(&[10 + rank as u64], &mut to_gather, &mut |words| {
+        more = words.to_vec();
+        Ok(())
+    })?;
     let mut again: Vec<_> = divisions.iter().map(|d| new(d.part(rank))).collect::<Result<_>>()?;
     for ((whole, part), division) in wholes.iter().zip(&mut again).zip(&divisions) {
         group.part(whole, division, part)?;
     }
     let all = |matrices: &[B::Matrix]| matrices.iter().map(bits).collect::<Result<Vec<_>>>();
-    Ok((words, all(&parts)?, more, all(&wholes)?, all(&again)?, group.traffic()))
+    Ok((words, all(&parts)?, before, more, all(&wholes)?, all(&again)?, group.traffic()))
 }
 
 pub(crate) fn parts_and_wholes_have_the_bits_of_threads() -> Outcome {
@@ -109,7 +119,8 @@ pub(crate) fn parts_and_wholes_have_the_bits_of_threads() -> Outcome {
             let pointer = memory.device_ptr(backend.stream()).0;
             // SAFETY: the memory holds the matrix and lives as long.
             let mut whole = unsafe { backend.matrix_at(pointer, (5, 3), 3, Storage::Bf16) }?;
-            group.gather(&[], &mut [Gather { part: &part, whole: &mut whole, division: &division }])?;
+            let mut piece = [Gather { part: &part, whole: &mut whole, division: &division }];
+            group.gather(&[], &mut piece, &mut |_| Ok(()))?;
             bits(&whole)
         })?;
         let exact =

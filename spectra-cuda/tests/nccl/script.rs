@@ -55,7 +55,8 @@ impl Script {
             }
             4 => {
                 for (part, division) in self.parts.iter().zip(&self.divisions) {
-                    group.gather(words, &mut [Gather { part, whole: &mut self.large, division }])?;
+                    let mut piece = [Gather { part, whole: &mut self.large, division }];
+                    group.gather(words, &mut piece, &mut |_| Ok(()))?;
                 }
                 Ok(())
             }

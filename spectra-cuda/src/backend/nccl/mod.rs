@@ -333,7 +333,12 @@ impl<E: CudaElement> Collectives<CudaBackend<E>> for Nccl<E> {
         self.or_end(done)
     }
 
-    fn gather(&mut self, mine: &[u64], pieces: &mut [Gather<'_, CudaBackend<E>>]) -> Result<Vec<u64>> {
+    fn gather(
+        &mut self,
+        mine: &[u64],
+        pieces: &mut [Gather<'_, CudaBackend<E>>],
+        accept: &mut dyn FnMut(&[u64]) -> Result<()>,
+    ) -> Result<()> {
         const NAME: &str = "gather";
         for piece in &*pieces {
             check_division(NAME, piece.whole, piece.part, piece.division, (self.rank, self.size))?;
@@ -342,7 +347,16 @@ impl<E: CudaElement> Collectives<CudaBackend<E>> for Nccl<E> {
         }
         let shapes = pieces.iter().flat_map(|piece| shapes_of(piece.division)).chain([(mine.len(), 1)]);
         self.begin(NAME, shapes)?;
-        let done = self.gather_parts(mine, pieces);
+        if mine.is_empty() {
+            accept(&[])?; // before it is written where it belongs
+        }
+        let gathered = self.gathered(mine, pieces);
+        let (words, wholes) = self.or_end(gathered)?;
+        if !mine.is_empty() {
+            accept(&words)?;
+        }
+        let mut pairs = pieces.iter_mut().zip(&wholes);
+        let done = pairs.try_for_each(|(piece, parts)| self.to_whole(*parts, piece.whole.region));
         self.or_end(done)
     }
 

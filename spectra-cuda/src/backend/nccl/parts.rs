@@ -25,7 +25,7 @@ fn is_divided(whole: &Region, division: &Division) -> bool {
 
 /// The parts of a matrix, one after the other without gaps.
 #[derive(Clone, Copy)]
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     pointer: CUdeviceptr,
     division: &'a Division,
 }
@@ -50,7 +50,7 @@ impl<E: CudaElement> Nccl<E> {
         }
     }
 
-    fn to_whole(&self, parts: Parts<'_>, whole: Region) -> Result<()> {
+    pub(super) fn to_whole(&self, parts: Parts<'_>, whole: Region) -> Result<()> {
         match parts.division.axis() {
             _ if parts.pointer == whole.pointer => Ok(()),
             Axis::Rows => self.copy(whole, Self::packed(parts.pointer, whole.shape())),
@@ -140,29 +140,29 @@ impl<E: CudaElement> Nccl<E> {
         self.download_words(NAME, mine, words_at)
     }
 
-    pub(super) fn gather_parts(
+    /// The words of all ranks, and the wholes: in scratch memory if there are words, which may tell that they are not to be written.
+    pub(super) fn gathered<'a>(
         &mut self,
         mine: &[u64],
-        pieces: &mut [Gather<'_, CudaBackend<E>>],
-    ) -> Result<Vec<u64>> {
+        pieces: &[Gather<'a, CudaBackend<E>>],
+    ) -> Result<(Vec<u64>, Vec<Parts<'a>>)> {
         const NAME: &str = "gather";
         let own = |piece: &Gather<'_, CudaBackend<E>>| piece.part.region.rows * piece.part.region.cols;
         self.count(mine.len(), (self.size - 1) * pieces.iter().map(own).sum::<usize>());
         let mut layout = Layout::default();
         let words_at = layout.take(self.size * self.words_bytes(mine));
-        let packed = |piece: &Gather<'_, CudaBackend<E>>| {
+        let place = |piece: &Gather<'_, CudaBackend<E>>| {
             let (rows, cols) = piece.division.shape();
-            let in_place = is_divided(&piece.whole.region, piece.division);
+            let in_place = mine.is_empty() && is_divided(&piece.whole.region, piece.division);
             (!in_place).then(|| layout.take(E::BYTES * rows * cols))
         };
-        let places: Vec<_> = pieces.iter().map(packed).collect();
+        let places: Vec<_> = pieces.iter().map(place).collect();
         let base = self.scratch(NAME, &layout)?;
         let words_at = base + words_at as u64;
         let mut all = Vec::with_capacity(pieces.len());
         for (piece, place) in pieces.iter().zip(places) {
             let pointer = place.map_or(piece.whole.region.pointer, |at| base + at as u64);
-            let parts = Parts { pointer, division: piece.division };
-            let part = piece.part.region;
+            let (parts, part) = (Parts { pointer, division: piece.division }, piece.part.region);
             self.copy(Self::packed(parts.of::<E>(self.rank).pointer, part.shape()), part)?;
             all.push(parts);
         }
@@ -183,9 +183,6 @@ impl<E: CudaElement> Nccl<E> {
             })
         }
         .at(NAME)?;
-        for (piece, parts) in pieces.iter_mut().zip(&all) {
-            self.to_whole(*parts, piece.whole.region)?;
-        }
-        self.download_words(NAME, mine, words_at)
+        Ok((self.download_words(NAME, mine, words_at)?, all))
     }
 }
