@@ -85,6 +85,12 @@
 //! optimizer must outlive it, and [`Optimizer::load_snapshot`], which replaces the state, asks for a new capture. Working memory
 //! that the backend shares among its clones stays where it is as long as the backend lives.
 //!
+//! # Several GPUs
+//!
+//! [`nccl`] has the collectives of [`distributed`] on device buffers: [`distributed::DistributedOptimizer`] over a [`CudaBackend`]
+//! and an [`Nccl`](nccl::Nccl) trains one model on several GPUs, in one process or one process each. The feature is on by default and
+//! costs nothing: NCCL is looked for when the first group is made. What was tested, and what was not, is said there.
+//!
 //! # Threads
 //!
 //! All types are `Send` and `Sync` as Rust defines it: clones of a backend may be used on several threads, optimizers and matrices may
@@ -115,8 +121,6 @@
 //! by plain loops. That does not check speed, the arithmetic of the hardware (fused multiply-adds, TF32, tensor cores), the limits of
 //! the hardware, or cuBLAS itself. `SPECTRA_CUDA=real cargo test --release -p spectra-cuda` runs the same tests on a GPU, and
 //! `cargo run --release -p spectra-cuda --example step` measures one.
-//!
-//! Several GPUs (NCCL) are not part of this crate; `Matrix::layout` of `spectra-core` is where they would enter.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 // What several GPUs need is there without its callers.
 #![cfg_attr(not(feature = "nccl"), allow(dead_code, unused_imports))]

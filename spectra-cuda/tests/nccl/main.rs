@@ -10,6 +10,7 @@ mod parts;
 mod ranks;
 mod script;
 mod sums;
+mod training;
 
 use libtest_mimic::{Arguments, Trial, run};
 use spectra_cuda_simulator::{Selection, select};
@@ -19,10 +20,11 @@ fn main() {
     // The simulated device's accounts belong to the whole process.
     arguments.test_threads = Some(1);
     let skipped = matches!(select(), Selection::Skipped(_));
-    let tests: [(&str, fn() -> device::Outcome); 7] = [
+    let tests: [(&str, fn() -> device::Outcome); 8] = [
         ("sums_have_the_bits_of_threads", sums::sums_have_the_bits_of_threads),
         ("nan_is_kept", sums::nan_is_kept),
         ("parts_and_wholes_have_the_bits_of_threads", parts::parts_and_wholes_have_the_bits_of_threads),
+        ("the_optimizer_has_the_bits_of_threads", training::the_optimizer_has_the_bits_of_threads),
         ("nothing_waits_or_allocates", script::nothing_waits_or_allocates),
         ("a_rank_that_is_lost_is_an_error_on_all", losses::a_rank_that_is_lost_is_an_error_on_all),
         ("other_calls_are_told", losses::other_calls_are_told),

@@ -34,6 +34,11 @@ impl Gpus {
         (1..=4).filter(move |size| *size <= most)
     }
 
+    /// One for each rank.
+    pub(crate) fn backends<E: CudaElement>(&self, size: usize) -> Result<Vec<CudaBackend<E>>> {
+        (0..size).map(|rank| backend(rank, rank % self.0)).collect()
+    }
+
     /// What each rank makes of `run(rank, its backend, its group)`.
     pub(crate) fn on_ranks<E: CudaElement, R: Send>(
         &self,
@@ -41,7 +46,7 @@ impl Gpus {
         deadline: Duration,
         run: impl Fn(usize, &CudaBackend<E>, Nccl<E>) -> R + Sync,
     ) -> std::result::Result<Vec<std::thread::Result<R>>, Failure> {
-        let backends = (0..size).map(|rank| backend(rank, rank % self.0)).collect::<Result<Vec<_>>>()?;
+        let backends = self.backends(size)?;
         let groups = Nccl::group(&backends, deadline)?;
         Ok(side_by_side(backends.iter().zip(groups).collect(), |rank, (backend, group)| {
             run(rank, backend, group)
