@@ -1,13 +1,14 @@
 //! Ranks that are lost, that do other things, and calls that are refused.
 
 use crate::device::{Outcome, check_violations, simulator};
-use crate::ranks::{Gpus, driver, upload};
+use crate::ranks::{Gpus, driver, joined, upload};
 use crate::script::Script;
-use spectra_core::backend::{Error, ErrorKind, Matrix, Result};
+use spectra_core::backend::{Backend, Error, ErrorKind, Matrix, Result};
 use spectra_core::distributed::{Axis, Collectives, Division, Lost, Reduce};
 use spectra_cuda::nccl::{Nccl, unique_id};
 use spectra_cuda::{CudaBackend, Precision};
 use spectra_cuda_simulator::Loss;
+use std::sync::Barrier;
 use std::time::Duration;
 
 /// For tests that wait for it.
@@ -88,6 +89,42 @@ pub(crate) fn a_rank_that_is_lost_is_an_error_on_all() -> Outcome {
 
 fn lost(error: Error) -> Result<Lost> {
     if let ErrorKind::Lost(lost) = error.kind() { Ok(*lost) } else { Err(error) }
+}
+
+/// What a sum has left in the stream has no end: whoever waits for the device learns it, once, and the device goes on.
+pub(crate) fn reads_and_writes_notice_a_lost_rank() -> Outcome {
+    let gpus = Gpus::new()?;
+    if simulator().is_none() || gpus.sizes().all(|size| size < 2) {
+        return Ok(());
+    }
+    // More than what the driver takes from the host without waiting.
+    let large = vec![0.0; 20_000];
+    for read in [true, false] {
+        let barrier = Barrier::new(2);
+        let results = gpus.on_ranks::<f32, _>(2, SHORT, |rank, backend, mut group| {
+            if rank == 1 {
+                barrier.wait();
+                return Ok(Lost::DEADLINE);
+            }
+            let (mut matrix, mut other) =
+                (upload(backend, (1, 3), |_| 1.0)?, backend.zeros(1, large.len(), None)?);
+            group.sum(backend, &mut [&mut matrix], &mut [])?;
+            let mut wait = || if read { matrix.read(&mut [0.0; 3]) } else { other.write(&large) };
+            let found = wait();
+            let again = wait();
+            let refused = group.sum(backend, &mut [], &mut []);
+            barrier.wait();
+            again?;
+            let (Err(found), Err(refused)) = (found, refused) else { return Ok(Lost::left(0)) };
+            assert_eq!(lost(refused)?, Lost::DEADLINE);
+            lost(found)
+        })?;
+        let results = joined(results)?;
+        if results != [Lost::DEADLINE; 2] {
+            return Err(format!("read {read}: {results:?}").into());
+        }
+    }
+    check_violations()
 }
 
 /// Messages of equal lengths that mean other things: noticed where words are exchanged.
