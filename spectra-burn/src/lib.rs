@@ -54,10 +54,37 @@
 //! ([`SpectralConfig::clip_schedule`], [`pre_clip_schedule`](SpectralConfig::pre_clip_schedule)) follow the model's count of steps,
 //! which is saved with the state. Burn's own type tells nobody when a step begins: there the count is that of the most advanced
 //! parameter, exact for a plan's; a group's parameter that begins late may be one step behind. Clones of one such optimizer count
-//! together.
+//! together on one thread, and each by itself on threads of their own.
 //!
 //! **Devices.** On burn's CPU device (`flex`) operations run on the tensors' memory. All others run burn's tensor
 //! operations, which are tested on the CPU device; they have not been run, nor their speed measured, on a GPU.
+//!
+//! **Several devices.** Burn's learner takes [`Hybrid::optimizer`] under each of its strategies:
+//!
+//! ```text
+//! let optimizer = SpectralConfig::preset("spectra")?.init_for(&model)?.optimizer()?;
+//! let learner = Learner::new(model, optimizer, lr_scheduler.init()?);
+//! let devices = vec![Device::cuda(0).autodiff(), Device::cuda(1).autodiff()];
+//! // One model, any device. `OptimSharded`: each device steps its share of the parameters; `OptimMainDevice`: the first all.
+//! let strategy = ExecutionStrategy::multi(devices.clone(), MultiDeviceOptim::OptimSharded);
+//! // Or a replica on each, CUDA only:
+//! let strategy = ExecutionStrategy::ddp(devices, DistributedConfig { all_reduce_op: ReduceOperation::Mean });
+//! training.with_training_strategy(strategy.into()).run(learner);
+//! ```
+//!
+//! * `multi` **adds** the devices' gradients: they are as many times their mean as there are devices, which thresholds for gradients
+//!   (`pre_clip`, `clip_norm`) have to be set for. A parameter is a whole matrix on one device, which follows from its
+//!   id; costs are not balanced. In a loop of one's own the same is [`Hybrid::step_multi`], which checks and clips over all devices
+//!   and refuses as [`Hybrid::step`] does.
+//! * `ddp` has every replica take every step, on a thread of its own with a clone of the optimizer. A clone has its own state, of
+//!   a [`Hybrid`] as of burn's type; none waits for another. Equal gradients make equal bits, also of random rounding,
+//!   so nothing has to be sent but the gradients. A gradient that is refused ends its replica's thread by a panic, and the others at
+//!   their next step, with the same text. Any replica's state is the one to save.
+//! * Burn adds gradients over devices (`all_reduce`) on CUDA only: `ExecutionStrategy::ddp` panics as it is made on any other.
+//! * A state is of parameters, not devices: saved on any number of them it is loaded on any other.
+//!
+//! None of this has been run on several devices, and nothing has been measured: to burn the CPU is one device, so tests show the sums,
+//! the verdicts, replicas on threads, and the calls of burn's learner made by hand.
 #![forbid(unsafe_code)]
 
 mod backend;

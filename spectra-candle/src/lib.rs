@@ -83,13 +83,13 @@ mod backend;
 mod optimizer;
 
 pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
-pub use optimizer::{Optimizer, OwnRules};
+pub use optimizer::{DistributedOptimizer, Optimizer, OwnRules};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
     Config, Difference, Method, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale,
     plan,
 };
-pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
+pub use spectra_core::{directions, distributed, linalg, maps, rules, scales, schedules, state};
 
 /// The code of the project's README, compiled and run.
 #[cfg(doctest)]

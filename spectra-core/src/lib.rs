@@ -67,10 +67,10 @@
 //!
 //! # How four kinds of storage implement it
 //!
-//! The traits were settled on these sketches; the last is still one, the others are implemented (`spectra-candle`, `spectra-burn`,
-//! `spectra-cuda`).
+//! The traits were settled on these sketches; all are implemented (`spectra-candle`, `spectra-burn`, `spectra-cuda`,
+//! [`distributed::Sharded`]).
 //!
-//! | | candle: shared immutable tensors | burn: tensors moved by value | CUDA buffers | rows sharded over ranks |
+//! | | candle: shared immutable tensors | burn: tensors moved by value | CUDA buffers | divided over ranks, by rows (by columns the other way round) |
 //! |---|---|---|---|---|
 //! | handle | `Tensor` (an `Arc`) | `Option<Tensor<2>>`, taken and put back | device pointer, stream, cuBLAS handle | local `m_i x n` block and a communicator |
 //! | `scale_add`, `product_add`, `quotient_add`, `sign_add` | new tensor, handle assigned; in place only on storage that the optimizer alone owns | expression on the moved tensors | one kernel, in place, asynchronous | local, no communication |
@@ -85,8 +85,8 @@
 //! Three decisions follow from them. Operations write into `&mut self` because a functional framework can always assign a
 //! new handle, while an in-place interface cannot be had back from a functional one. `alpha` and `beta` are
 //! [`Coefficient`](backend::Coefficient)s, a host number times an optional device scalar, so that a step that depends on a norm never
-//! waits. And distribution appears in one argument (`rows_like`) and in the layout of temporaries only: in the power iteration
-//! `M`, `P` and `U` are sharded, `V`, `W` and the Gram matrices are replicated, and two small all-reduces per step suffice.
+//! waits. And distribution appears in two arguments (`rows_like`, and `like` of `zeros_across`) and in the layout of temporaries only: in the power iteration
+//! `M`, `P` and `U` are divided, `V`, `W` and the Gram matrices are whole on every rank, and one sum of small matrices per step suffices.
 #![no_std]
 #![forbid(unsafe_code)]
 

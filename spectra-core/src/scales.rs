@@ -29,6 +29,11 @@ pub trait ScaleRule<B: Backend>: fmt::Debug + Send + Sync {
         workspace.backend().scalar(self.of_shape(update.shape).unwrap_or(1.0))
     }
 
+    /// Whether [`of_update`](Self::of_update) asks for the norm of the mapped direction and for nothing else.
+    fn is_of_norm(&self) -> bool {
+        false
+    }
+
     /// The largest Frobenius norm of a direction of which it takes squares. `wide`:
     /// [`Matrix::has_wide_dot`].
     fn largest_norm(&self, wide: bool) -> f64 {
@@ -127,6 +132,10 @@ impl<B: Backend> ScaleRule<B> for StepScale {
         let mean = combine(ScalarOp::Div, &norm_squared, &backend.scalar(squares)?)?;
         let measured = combine(ScalarOp::Add, &mean.sqrt()?, &backend.scalar(eps)?)?;
         combine(ScalarOp::Div, &backend.scalar(rms * factor)?, &measured)
+    }
+
+    fn is_of_norm(&self) -> bool {
+        matches!(self, Self::MatchRms { .. } | Self::MatchNorm { .. })
     }
 
     /// With half of the range left.

@@ -8,6 +8,8 @@ use rand::{Rng, SeedableRng};
 pub struct Batch {
     /// Number of sequences.
     pub sequences: usize,
+    /// Number of sequences that all ranks see together.
+    pub of: usize,
     /// Bytes in each.
     pub context: usize,
     /// `sequences * context` byte values.
@@ -23,7 +25,21 @@ impl Batch {
             let window = |&start: &usize| &bytes[start + shift..start + shift + context];
             starts.iter().flat_map(window).map(|&byte| u32::from(byte)).collect()
         };
-        Self { sequences: starts.len(), context, inputs: windows(0), targets: windows(1) }
+        let (sequences, inputs, targets) = (starts.len(), windows(0), windows(1));
+        Self { sequences, of: sequences, context, inputs, targets }
+    }
+
+    /// The sequences of one rank: all get as many as the others, or one more.
+    pub fn share(&self, rank: usize, size: usize) -> Self {
+        let start = |rank: usize| self.sequences * rank / size;
+        let sequences = start(rank)..start(rank + 1);
+        let of = |bytes: &[u32]| bytes[sequences.start * self.context..sequences.end * self.context].to_vec();
+        Self { sequences: sequences.len(), inputs: of(&self.inputs), targets: of(&self.targets), ..*self }
+    }
+
+    /// What a rank's mean loss must be multiplied by, so that the mean over ranks is the mean over all sequences.
+    pub fn weight(&self, size: usize) -> f64 {
+        (size * self.sequences) as f64 / self.of as f64
     }
 }
 
@@ -64,6 +80,21 @@ mod tests {
         assert_eq!(starts(1, 2), starts(1, 2));
         assert_ne!(starts(1, 2), starts(1, 3));
         assert_ne!(starts(1, 2), starts(2, 2));
+    }
+
+    #[test]
+    fn shares_are_the_batch_and_weigh_as_much() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let batch = training_batch(&bytes, 7, 3, 1, 0);
+        assert_eq!(batch.share(0, 1), batch);
+        for size in [2, 3, 7] {
+            let shares: Vec<_> = (0..size).map(|rank| batch.share(rank, size)).collect();
+            let joined: Vec<_> = shares.iter().flat_map(|share| share.targets.clone()).collect();
+            assert_eq!(joined, batch.targets);
+            assert!(shares.iter().all(|share| share.inputs.len() == 3 * share.sequences && share.of == 7));
+            let weights: f64 = shares.iter().map(|share| share.weight(size)).sum();
+            assert!((weights - size as f64).abs() < 1e-14);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use spectra_core::schedules::DecayCurve;
 
 use crate::Failure;
 use crate::numbers::{count, fraction, nonnegative, positive};
+use crate::output::Existing;
 
 /// What an optimizer's own rule updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -118,6 +119,11 @@ pub struct CommandLine {
     #[arg(long, value_name = "COUNT", default_value = "16", value_parser = count, allow_hyphen_values = true)]
     pub batch: usize,
 
+    /// Ranks that train each model together, each on its share of every batch: threads of this process
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = count, allow_hyphen_values = true,
+          conflicts_with = "sweep")]
+    pub workers: usize,
+
     /// Share of the steps, at the beginning, over which the learning rate rises
     #[arg(long, value_name = "FRACTION", default_value = "0.075", value_parser = fraction, allow_hyphen_values = true)]
     pub warmup: f64,
@@ -175,6 +181,15 @@ fn curves() -> impl Iterator<Item = &'static str> {
 }
 
 impl CommandLine {
+    /// What may be done with results that are in `out` already.
+    pub(crate) fn existing(&self) -> Existing {
+        match (self.resume, self.overwrite) {
+            (true, _) => Existing::Resume,
+            (false, true) => Existing::Replace,
+            (false, false) => Existing::Refuse,
+        }
+    }
+
     /// Reads what follows the program's name. `Ok(None)`: help or version was asked for and has been printed.
     pub fn read(
         program: &'static str,

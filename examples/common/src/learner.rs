@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use spectra_core::distributed::{Communicator, Transport};
+
 use crate::{Batch, Failure, Observation, Parameter, Settings};
 
 /// What one training step was like.
@@ -20,7 +22,16 @@ pub trait Learner: Sized {
     /// A model with these initial parameters and a fresh optimizer, as `settings` name it.
     fn new(settings: &Settings, initial: &[Parameter]) -> Result<Self, Failure>;
 
-    /// One step at this learning rate.
+    /// From now on this learner is one of several that train one model, each on its share of every batch: a step takes the mean of all
+    /// ranks' gradients, times the [weights](Batch::weight) of their shares. All make the same calls.
+    fn join<T: Transport + 'static>(&mut self, group: Communicator<T>) -> Result<(), Failure> {
+        match group.size() {
+            1 => Ok(()),
+            _ => Err(Failure::input("this framework's program trains in one process; leave out --workers")),
+        }
+    }
+
+    /// One step at this learning rate. The loss is that of the rank's own share, the norm that of the mean gradient.
     fn train(&mut self, batch: &Batch, learning_rate: f64) -> Result<Step, Failure>;
 
     /// The same step, watched: what happened to the matrix `weight`.
@@ -54,9 +65,9 @@ pub trait Learner: Sized {
     /// Bytes of optimizer state.
     fn state_bytes(&self) -> usize;
 
-    /// Writes model and optimizer into a new folder.
-    fn save(&self, folder: &Path) -> Result<(), Failure>;
+    /// Writes model and optimizer into a new folder. All ranks call it together, of which one has a folder; the others give what is theirs.
+    fn save(&mut self, folder: Option<&Path>) -> Result<(), Failure>;
 
-    /// Reads back what [`save`](Self::save) wrote; a fault of the files is [`Failure::Input`].
+    /// Reads back what [`save`](Self::save) wrote, on every rank; a fault of the files is [`Failure::Input`].
     fn load(&mut self, folder: &Path) -> Result<(), Failure>;
 }

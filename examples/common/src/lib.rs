@@ -33,10 +33,11 @@ mod record;
 mod settings;
 mod spectrum;
 mod sweep;
+mod workers;
 
 pub use batches::Batch;
 pub use command_line::CommandLine;
-pub use compare::run;
+pub use compare::{run, run_as_rank};
 pub use failure::{Failure, report};
 pub use files::write_whole;
 pub use folder::Folder;

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use crate::optimizers::Choice;
 use crate::output::Output;
 use crate::training::train;
+use spectra_core::distributed::{Alone, Communicator};
+
 use crate::{CommandLine, Failure, Learner, Settings, Split, Text, table};
 
 /// A setting that is tuned, and its neighbours.
@@ -54,7 +56,8 @@ pub(crate) fn sweep<L: Learner>(
                 return Ok(known.loss);
             }
             let settings = Settings::new(line, choice, text)?;
-            let loss = match train::<L>(&settings, split, None, false, &describe(choice)) {
+            let mut alone = Communicator::new(Alone);
+            let loss = match train::<L, _>(&settings, split, None, false, &describe(choice), &mut alone) {
                 Ok((_, record)) => record.final_loss().unwrap_or(f64::INFINITY),
                 Err(Failure::Run(message)) => {
                     eprintln!("{message}");

@@ -84,7 +84,8 @@ impl Learner for BurnLearner {
         self.optimizer.state_bytes()
     }
 
-    fn save(&self, folder: &Path) -> Result<(), Failure> {
+    fn save(&mut self, folder: Option<&Path>) -> Result<(), Failure> {
+        let Some(folder) = folder else { return Ok(()) };
         self.model()?.clone().save_file(folder.join("model.bpk")).map_err(Failure::run)?;
         self.optimizer.save(folder.join("optimizer.bpk")).map_err(Failure::run)
     }

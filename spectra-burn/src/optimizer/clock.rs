@@ -12,39 +12,50 @@ use std::thread::{self, ThreadId};
 ///   gradient for 500 steps counts right also if it is the first of the module.
 ///
 /// Every state keeps the count after its last step, so the count is that of the most advanced parameter, and a record
-/// brings it back. Clones on several threads that step the same model side by side (burn's data-parallel learner) have
-/// one count, as the first rule counts a step once however many of them take it.
+/// brings it back.
+///
+/// Every thread has a count of its own: burn's data-parallel learner steps a replica, with a clone of the optimizer, on each, and
+/// none of them waits for the others, so one may be a step ahead. The first parameter of a thread opens a step, after the last one
+/// that it took part in itself: if an optimizer goes on on another thread just when its first parameter had no gradient, that
+/// parameter counts from its own last step, once.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
+    /// The count of the record that was loaded last.
+    begun: u64,
+    /// The places of the states of that record, until a parameter is stepped.
+    loaded: Vec<Option<usize>>,
+    threads: Vec<(ThreadId, Count)>,
+}
+
+/// A thread's count.
+#[derive(Debug)]
+struct Count {
     /// Steps begun.
     steps: u64,
-    /// The places of the states of the record that was loaded last, until a parameter is stepped. If there are any, the next
-    /// parameter opens a step, whichever it is.
-    loaded: Vec<Option<usize>>,
-    /// For each thread the place of its last parameter, and the step it took part in.
-    places: Vec<(ThreadId, usize, u64)>,
+    /// The place of its last parameter.
+    place: Option<usize>,
 }
 
 impl Clock {
     /// The step, counted from 1, that a parameter takes part in now: `place` is its place in the plan, if there is one,
     /// `last` the step of the model that it took part in last, 0 if none.
     pub(super) fn step(&mut self, place: Option<usize>, last: u64) -> u64 {
-        let thread = thread::current().id();
-        let before = self.places.iter_mut().find(|(id, ..)| *id == thread);
-        let back = match (place, &before) {
-            (Some(place), Some((_, before, step))) => place <= *before && *step == self.steps,
-            _ => false,
+        self.step_on(thread::current().id(), place, last)
+    }
+
+    fn step_on(&mut self, thread: ThreadId, place: Option<usize>, last: u64) -> u64 {
+        self.loaded.clear();
+        let Some((_, count)) = self.threads.iter_mut().find(|(id, _)| *id == thread) else {
+            let steps = self.begun.max(last) + 1;
+            self.threads.push((thread, Count { steps, place }));
+            return steps;
         };
-        if last >= self.steps || back || !self.loaded.is_empty() {
-            self.steps = self.steps.max(last) + 1;
-            self.loaded.clear();
+        let is_back = place.is_some() && place <= count.place;
+        if is_back || last >= count.steps {
+            count.steps = count.steps.max(last) + 1;
         }
-        let now = (thread, place.unwrap_or(0), self.steps);
-        match before {
-            Some(before) => *before = now,
-            None => self.places.push(now),
-        }
-        self.steps
+        count.place = place;
+        count.steps
     }
 
     /// A state was loaded, of the parameter at `place`, if the plan has it, which had taken part in the step `last`. True for
@@ -55,7 +66,7 @@ impl Clock {
             *self = Self::default();
         }
         self.loaded.push(place);
-        self.steps = self.steps.max(last);
+        self.begun = self.begun.max(last);
         first
     }
 }
@@ -108,20 +119,39 @@ mod tests {
     }
 
     #[test]
-    fn clones_on_two_threads_have_one_count() {
+    fn replicas_on_threads_of_their_own_count_by_themselves() {
+        let other = std::thread::spawn(|| ()).thread().id();
+        let this = std::thread::current().id();
         let mut clock = Clock::default();
-        let mut here = [0; 2];
-        let mut there = [0; 2];
+        clock.load(Some(0), 7);
+        clock.load(Some(1), 6);
+        let (mut here, mut there) = ([7, 6], [7, 6]);
+        // One has begun its second step before the other has ended its first.
+        for (thread, place, step) in [
+            (this, 0, 8),
+            (other, 0, 8),
+            (this, 1, 8),
+            (this, 0, 9),
+            (other, 1, 8),
+            (this, 1, 9),
+            (other, 0, 9),
+            (this, 1, 10),
+            (other, 1, 9),
+        ] {
+            let last: &mut [u64; 2] = if thread == this { &mut here } else { &mut there };
+            last[place] = clock.step_on(thread, Some(place), last[place]);
+            assert_eq!(last[place], step);
+        }
+    }
+
+    #[test]
+    fn an_optimizer_goes_on_on_another_thread() {
+        let (mut clock, mut last) = (Clock::default(), [0; 2]);
         for step in 1..5 {
-            for (place, last) in here.iter_mut().enumerate() {
-                *last = clock.step(Some(place), *last);
+            let thread = std::thread::spawn(|| ()).thread().id();
+            for (place, last) in last.iter_mut().enumerate() {
+                *last = clock.step_on(thread, Some(place), *last);
                 assert_eq!(*last, step);
-                let other = std::thread::scope(|scope| {
-                    let (clock, last) = (&mut clock, there[place]);
-                    scope.spawn(move || clock.step(Some(place), last)).join().unwrap()
-                });
-                there[place] = other;
-                assert_eq!(other, step);
             }
         }
     }

@@ -28,6 +28,8 @@ use std::fmt;
 /// factors of a LoRA on it as their transposes, that of `ConvTranspose1d`, `2d` and `3d`, stored `in x (out / groups) x kernel`,
 /// as a convolution's `out x (in / groups) x kernel` (the groups follow from its bias; without one they are taken for one).
 /// Everything else is taken for `out x in`, unless [`SpectralConfig::layouts`] says otherwise.
+///
+/// A clone has a state of its own and may step on another thread at the same time; what it shares are temporaries.
 #[derive(Clone)]
 pub struct Hybrid {
     pub(super) optimizer: ModuleOptimizer,

@@ -10,6 +10,7 @@ mod gradients;
 mod hybrid;
 mod layout;
 mod load;
+mod multi;
 mod one_step;
 mod overflow;
 mod parameters;
@@ -28,6 +29,7 @@ mod spectral;
 mod state;
 mod state_record;
 mod step;
+mod turn;
 
 pub use config::{Orientation, SpectralConfig};
 pub use hybrid::Hybrid;

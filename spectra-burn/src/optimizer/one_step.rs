@@ -36,7 +36,7 @@ impl<E: Arithmetic> OneStep<'_, E> {
             })
         })?;
         if let Some(report) = report {
-            self.shared.report(name, report);
+            self.shared.with_outcome(|outcome| outcome.reports.push((name.into(), report)));
         }
         Ok(weights.has_overflowed())
     }

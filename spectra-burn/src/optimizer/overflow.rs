@@ -1,7 +1,7 @@
 //! Weights of 16 bits that a finite update takes out of their type's range.
 
 use super::Spectral;
-use super::shared::Prepared;
+use super::turn::Prepared;
 use spectra_core::backend::{Error, ErrorKind};
 
 /// The error that tells of them.
@@ -17,6 +17,7 @@ impl Spectral {
         if prepared.model_step.is_none() {
             return self.refuse(overflow(), prepared);
         }
-        self.shared().overflow(self.name().unwrap_or_default());
+        let name = self.name().unwrap_or_default().into();
+        self.shared().with_outcome(|outcome| outcome.overflowed.push(name));
     }
 }

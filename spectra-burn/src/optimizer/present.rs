@@ -53,7 +53,7 @@ pub(super) fn prepare<M: Module>(
     Ok((measured, missing))
 }
 
-fn place_of(members: &[Member], id: ParamId) -> Option<usize> {
+pub(super) fn place_of(members: &[Member], id: ParamId) -> Option<usize> {
     members.iter().position(|member| member.found.id == id)
 }
 

@@ -6,6 +6,7 @@ use super::layout::Layout;
 use super::record::pack;
 use super::shared::Arithmetic;
 use super::state::{Buffers, Typed, WrittenRule};
+use super::turn::{Prepared, Turn};
 use crate::{BurnBackend, BurnMatrix};
 use burn::optim::OptimizerRecord;
 use burn::tensor::{DType, Device};
@@ -39,7 +40,6 @@ impl Hybrid {
         mut numbers: impl Numbers,
     ) -> Result<Restored> {
         let spectral = self.spectral.clone();
-        let _turn = spectral.shared().turn();
         let live = |member: &Member| member.assigned.is_some();
         let matrices = self.members.iter().flat_map(|m| m.names().map(move |name| (name, live(m))));
         let Matches { saved, unused } = Matches::new(header, options, matrices.clone())?;
@@ -61,9 +61,9 @@ impl Hybrid {
         let (loaded, fresh) = (names(true), names(false));
         let bytes = pack(&states).into_bytes().map_err(|e| Error::device("load", e))?;
         let record = OptimizerRecord::from_bytes(bytes).map_err(|e| Error::device("load", e.to_string()))?;
-        spectral.shared().take_failed();
+        let turn = Turn::begin(spectral.shared(), Prepared::default());
         let optimizer = self.optimizer.clone().load_record(record);
-        if let Some(error) = spectral.shared().take_failed() {
+        if let Some(error) = turn.end().failed {
             return Err(error);
         }
         self.optimizer = optimizer;

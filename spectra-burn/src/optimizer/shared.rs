@@ -1,43 +1,28 @@
-//! What the optimizers of one model share: temporaries, the factor of the norm clip, the count of steps, and what failed.
+//! What the optimizers of one model, and their clones on any thread, share: temporaries, counts of steps, and what failed.
 
 use super::clock::Clock;
 use super::gradients::Seen;
 use super::rules::BurnRule;
 use super::state::{Buffers, Typed};
-use crate::{BurnBackend, BurnElement, BurnScalar};
+use super::turn::Turns;
+use crate::{BurnBackend, BurnElement};
 use spectra_core::backend::Error;
 use spectra_core::linalg::Workspace;
-use spectra_core::optimizer::StepReport;
 use spectra_core::rules::UpdateRule;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Temporaries on each device.
 type Pool<E> = Mutex<Vec<Workspace<BurnBackend<E>>>>;
 
-/// Shared by all clones of an optimizer.
+/// Shared by all clones of an optimizer. States are not: each clone has its own.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     single: Pool<f32>,
     double: Pool<f64>,
-    prepared: Mutex<Prepared>,
+    turns: Mutex<Turns>,
     clock: Mutex<Clock>,
+    /// Of steps that no whole model takes.
     failed: Mutex<Option<Error>>,
-    overflowed: Mutex<Vec<Box<str>>>,
-    reports: Mutex<Vec<(Box<str>, StepReport<BurnScalar>)>>,
-    turn: Mutex<()>,
-}
-
-/// What was found out about all gradients of a step of the whole model. Burn's own type tells nobody: there it is the default.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Prepared {
-    /// The factor of the norm clip.
-    pub(super) scale: Option<BurnScalar>,
-    /// The factor of the clip threshold that the user set, if one was.
-    pub(super) clip_factor: Option<f64>,
-    /// The step of the model, counted from 1.
-    pub(super) model_step: Option<u64>,
-    /// Whether to report what the step does.
-    pub(super) keep_reports: bool,
 }
 
 /// The arithmetic of a parameter: which of two pools, rules and states it uses.
@@ -117,17 +102,8 @@ impl Shared {
         result
     }
 
-    /// Held during a step of the whole module, so that clones on other threads wait.
-    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        lock(&self.turn)
-    }
-
-    pub(super) fn prepared(&self) -> Prepared {
-        lock(&self.prepared).clone()
-    }
-
-    pub(super) fn set_prepared(&self, prepared: Prepared) {
-        *lock(&self.prepared) = prepared;
+    pub(super) fn turns(&self) -> &Mutex<Turns> {
+        &self.turns
     }
 
     pub(super) fn clock(&self) -> MutexGuard<'_, Clock> {
@@ -141,41 +117,29 @@ impl Shared {
         }
     }
 
-    /// Keeps the first error until it is taken: what stepped before it has moved, what comes after it must not.
+    /// Keeps the first error: of this thread's turn until its end, else until it is taken.
     pub(super) fn fail(&self, error: Error) {
-        lock(&self.failed).get_or_insert(error);
+        let mut error = Some(error);
+        self.with_outcome(|outcome| {
+            let error = error.take();
+            outcome.failed = outcome.failed.take().or(error);
+        });
+        if let Some(error) = error {
+            lock(&self.failed).get_or_insert(error);
+        }
     }
 
     /// Its text.
     pub(super) fn failure(&self) -> Option<String> {
-        lock(&self.failed).as_ref().map(Error::to_string)
+        let own = self.with_outcome(|outcome| outcome.failed.as_ref().map(Error::to_string));
+        own.unwrap_or_else(|| lock(&self.failed).as_ref().map(Error::to_string))
     }
 
     pub(super) fn take_failed(&self) -> Option<Error> {
         lock(&self.failed).take()
     }
-
-    /// Keeps what the step of a matrix did.
-    pub(super) fn report(&self, name: &str, report: StepReport<BurnScalar>) {
-        lock(&self.reports).push((name.into(), report));
-    }
-
-    /// The reports since the last call.
-    pub(super) fn take_reports(&self) -> Vec<(Box<str>, StepReport<BurnScalar>)> {
-        std::mem::take(&mut *lock(&self.reports))
-    }
-
-    /// Keeps the name of a parameter that a finite update has made infinite.
-    pub(super) fn overflow(&self, name: &str) {
-        lock(&self.overflowed).push(name.into());
-    }
-
-    /// The names since the last call.
-    pub(super) fn take_overflowed(&self) -> Vec<Box<str>> {
-        std::mem::take(&mut *lock(&self.overflowed))
-    }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

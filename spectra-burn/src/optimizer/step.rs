@@ -5,7 +5,7 @@ use super::SpectralConfig;
 use super::hybrid::Member;
 use super::overflow::overflow;
 use super::present::prepare;
-use super::shared::Prepared;
+use super::turn::{Outcome, Prepared, Turn};
 use super::{Hybrid, Refused};
 use crate::BurnScalar;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
@@ -89,29 +89,24 @@ impl Hybrid {
         mut gradients: GradientsParams,
     ) -> core::result::Result<M, Refused<M>> {
         let spectral = self.spectral.clone();
-        let _turn = spectral.shared().turn();
         let lr = lr.into();
-        match self.prepare(&lr, &module, &mut gradients) {
-            Ok(prepared) => spectral.shared().set_prepared(prepared),
+        let turn = match self.prepare(&lr, &module, &mut gradients) {
+            Ok(prepared) => Turn::begin(spectral.shared(), prepared),
             Err(error) => return Err(Refused { module, error }),
-        }
-        // Who takes no part in this step has none.
-        self.reports.clear();
-        spectral.shared().take_reports();
+        };
         // Until the step is whole; also if burn panics.
         self.broken = Some("".into());
-        spectral.shared().take_failed();
-        spectral.shared().take_overflowed();
+        self.reports.clear();
         let module = self.optimizer.step(lr, module, gradients);
-        spectral.shared().set_prepared(Prepared::default());
-        self.reports = spectral.shared().take_reports();
-        if let Some(error) = spectral.shared().take_failed() {
+        let Outcome { failed, overflowed, reports } = turn.end();
+        // Who takes no part in this step has none.
+        self.reports = reports;
+        if let Some(error) = failed {
             self.broken = error.parameter().map(Into::into).or(Some("".into()));
             return Err(Refused { module, error });
         }
         self.broken = None;
         self.steps += 1;
-        let overflowed = spectral.shared().take_overflowed();
         if overflowed.is_empty() {
             return Ok(module);
         }

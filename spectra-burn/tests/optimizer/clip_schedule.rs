@@ -12,19 +12,19 @@ use spectra_core::maps::SpectralMap;
 use spectra_core::optimizer::{Method, Recipe};
 use spectra_core::schedules::{ClipSchedule, FinalDecay, LearningRateSchedule, Span};
 
-const LR: f64 = 0.02;
-const STEPS: u64 = 12;
+pub(crate) const LR: f64 = 0.02;
+pub(crate) const STEPS: u64 = 12;
 
 /// `late` stands first and has its first gradient at step 5; `rare` stands last and has one at every third step.
 #[derive(Module, Debug)]
-struct Model {
+pub(crate) struct Model {
     late: Linear,
-    always: Linear,
+    pub(crate) always: Linear,
     rare: Linear,
 }
 
 impl Model {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let device = Device::flex().autodiff();
         let layer = |seed| {
             let layer = LinearConfig::new(8, 12).with_bias(false).init(&device);
@@ -40,7 +40,7 @@ impl Model {
         [&self.late, &self.always, &self.rare]
     }
 
-    fn gradients(&self, step: u64) -> GradientsParams {
+    pub(crate) fn gradients(&self, step: u64) -> GradientsParams {
         let mut gradients = GradientsParams::new();
         for (place, layer) in self.layers().into_iter().enumerate() {
             if takes_part(place, step) {
@@ -50,7 +50,7 @@ impl Model {
         gradients
     }
 
-    fn values(&self) -> [Vec<f64>; 3] {
+    pub(crate) fn values(&self) -> [Vec<f64>; 3] {
         self.layers().map(|layer| values(layer.weight.val()))
     }
 }
@@ -72,12 +72,12 @@ fn recipe(c: f64) -> Recipe {
     recipe.with_map(SpectralMap::SoftClip { clip, threshold: c })
 }
 
-fn config(c: f64) -> SpectralConfig {
+pub(crate) fn config(c: f64) -> SpectralConfig {
     SpectralConfig::new(recipe(c).into()).with_clip_schedule(Some(schedule()))
 }
 
 /// Every model after each step, where the factor is set by hand.
-fn expected(c: f64) -> Vec<[Vec<f64>; 3]> {
+pub(crate) fn expected(c: f64) -> Vec<[Vec<f64>; 3]> {
     let mut model = Model::new();
     let mut by_hand = SpectralConfig::new(recipe(c).into()).init_for(&model).unwrap();
     (0..STEPS)

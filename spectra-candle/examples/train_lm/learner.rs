@@ -4,15 +4,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Tensor, Var};
-use candle_nn::{Optimizer as _, VarMap};
-use spectra_candle::Optimizer;
+use candle_core::{Device, Var};
+use candle_nn::VarMap;
+use spectra_candle::plan::Plan;
+use spectra_candle::{Config, DistributedOptimizer, Optimizer};
+use spectra_core::distributed::{Communicator, Placing, Transport};
 use spectra_examples::checkpoints::unusable;
 use spectra_examples::optimizers::config;
 use spectra_examples::{Batch, Failure, Learner, Observation, Parameter, Settings, Step};
 
 use crate::fused::cross_entropy;
 use crate::model::Decoder;
+use crate::workers::Trainer;
 
 /// Model and optimizer in one file, so that they cannot be mixed up.
 const FILE: &str = "model_and_optimizer.safetensors";
@@ -21,15 +24,29 @@ pub(crate) struct CandleLearner {
     /// The weights by name, in the order of the model.
     named: Vec<(String, Var)>,
     decoder: Decoder,
-    optimizer: Optimizer,
+    optimizer: Box<dyn Trainer>,
+    /// How many ranks train the model.
+    ranks: usize,
+    config: Config,
 }
 
 impl Learner for CandleLearner {
     fn new(settings: &Settings, initial: &[Parameter]) -> Result<Self, Failure> {
         let (weights, named) = variables(initial).map_err(Failure::run)?;
         let decoder = Decoder::new(settings.sizes(), &weights).map_err(Failure::run)?;
-        let optimizer = Optimizer::from_varmap(&weights, config(settings)?).map_err(Failure::run)?;
-        Ok(Self { named, decoder, optimizer })
+        let config = config(settings)?;
+        let optimizer = Optimizer::from_varmap(&weights, config).map_err(Failure::run)?;
+        Ok(Self { named, decoder, optimizer: Box::new(optimizer), ranks: 1, config })
+    }
+
+    fn join<T: Transport + 'static>(&mut self, group: Communicator<T>) -> Result<(), Failure> {
+        if group.size() > 1 {
+            self.ranks = group.size();
+            let (named, plan) = (self.named.iter().cloned(), Plan::builder());
+            let optimizer = DistributedOptimizer::with_plan(named, self.config, &plan, group, &Placing::AUTO);
+            self.optimizer = Box::new(optimizer.map_err(Failure::run)?);
+        }
+        Ok(())
     }
 
     fn train(&mut self, batch: &Batch, learning_rate: f64) -> Result<Step, Failure> {
@@ -46,8 +63,7 @@ impl Learner for CandleLearner {
     }
 
     fn set_clip_factors(&mut self, clip: f64, pre_clip: f64) -> Result<(), Failure> {
-        self.optimizer.set_clip_factor(clip).map_err(Failure::run)?;
-        self.optimizer.set_pre_clip_factor(pre_clip).map_err(Failure::run)
+        self.optimizer.set_clip_factors(clip, pre_clip).map_err(Failure::run)
     }
 
     fn weights(&self) -> Result<Option<Vec<Vec<f32>>>, Failure> {
@@ -73,8 +89,9 @@ impl Learner for CandleLearner {
         self.optimizer.state_bytes()
     }
 
-    fn save(&self, folder: &Path) -> Result<(), Failure> {
-        let mut tensors = self.optimizer.state_tensors().map_err(Failure::run)?;
+    fn save(&mut self, folder: Option<&Path>) -> Result<(), Failure> {
+        let state = self.optimizer.state_tensors().map_err(Failure::run)?;
+        let (Some(folder), Some(mut tensors)) = (folder, state) else { return Ok(()) };
         tensors.extend(self.named.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
         candle_core::safetensors::save(&tensors, folder.join(FILE)).map_err(Failure::run)
     }
@@ -110,11 +127,10 @@ impl CandleLearner {
     fn step(&mut self, batch: &Batch, learning_rate: f64) -> candle_core::Result<(Step, GradStore)> {
         let logits = self.decoder.forward(&batch.inputs, batch.sequences)?;
         let loss = cross_entropy(&logits, &batch.targets)?;
-        let gradients = loss.backward()?;
-        let gradient_norm = self.norm(&gradients)?;
+        let weight = batch.weight(self.ranks);
+        let gradients = if weight == 1.0 { loss.backward()? } else { (&loss * weight)?.backward()? };
         let begun = Instant::now();
-        self.optimizer.set_learning_rate(learning_rate);
-        self.optimizer.step(&gradients)?;
+        let gradient_norm = self.optimizer.step(&self.named, &gradients, learning_rate)?;
         let optimizer_time = begun.elapsed();
         Ok((Step { loss: loss.to_scalar::<f32>()?.into(), gradient_norm, optimizer_time }, gradients))
     }
@@ -126,31 +142,19 @@ impl CandleLearner {
         learning_rate: f64,
         weight: &str,
     ) -> candle_core::Result<(Step, Observation)> {
-        let Some((_, var)) = self.named.iter().find(|(name, _)| name == weight) else {
+        let Some(named) = self.named.iter().find(|(name, _)| name == weight).cloned() else {
             candle_core::bail!("there is no weight named {weight}")
         };
-        let var = var.clone();
+        let var = named.1.clone();
         let (rows, columns) = var.dims2()?;
         let before = var.as_tensor().copy()?;
         let (step, gradients) = self.step(batch, learning_rate)?;
-        let momentum = self.optimizer.state_tensor(weight, "momentum").map_err(candle_core::Error::wrap)?;
-        let (Some(gradient), Some(momentum)) = (gradients.get(&var), momentum) else {
+        let gradient = self.optimizer.gradient(&named, &gradients)?;
+        let momentum = self.optimizer.buffer(weight, "momentum")?;
+        let (Some(gradient), Some(momentum)) = (gradient, momentum) else {
             candle_core::bail!("{weight} has no gradient or no momentum")
         };
-        let flat = |x: &Tensor| x.flatten_all()?.to_vec1::<f32>();
-        let (gradient, momentum) = (flat(gradient)?, flat(&momentum)?);
-        let update = flat(&(before - var.as_tensor())?)?;
+        let update = (before - var.as_tensor())?.flatten_all()?.to_vec1::<f32>()?;
         Ok((step, Observation { rows, columns, gradient, momentum, update }))
-    }
-
-    /// The norm of all gradients together.
-    fn norm(&self, gradients: &GradStore) -> candle_core::Result<f64> {
-        let mut square = 0.0;
-        for (_, var) in &self.named {
-            if let Some(gradient) = gradients.get(var) {
-                square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
-            }
-        }
-        Ok(square.sqrt())
     }
 }

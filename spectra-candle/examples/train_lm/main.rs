@@ -8,6 +8,7 @@ mod memory;
 mod model;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 use std::process::ExitCode;
 

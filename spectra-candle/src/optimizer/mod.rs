@@ -1,6 +1,7 @@
 //! The optimizer that replaces `candle_nn::AdamW`.
 
 mod candle;
+mod distributed;
 mod state;
 mod typed;
 mod variables;
@@ -8,6 +9,7 @@ mod variables;
 use crate::CandleScalar;
 use candle_core::{Tensor, Var, backprop::GradStore};
 use candle_nn::VarMap;
+pub use distributed::DistributedOptimizer;
 use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::optimizer::plan::{Plan, PlanBuilder, Rule, StateCost, Table};
 use spectra_core::optimizer::{Config, StepReport};

@@ -182,20 +182,24 @@ impl<E: CandleElement> Typed<E> {
     }
 
     fn load(&mut self, tensors: &HashMap<String, Tensor>, options: &RestoreOptions<'_>) -> Result<Restored> {
-        let description = tensors.get(StateDescription::NAME);
-        let description = description.ok_or_else(|| refuse("it holds no optimizer state"))?;
-        let bytes = description.to_device(&Device::Cpu).and_then(|t| t.flatten_all()?.to_vec1::<u8>());
-        let bytes = bytes.map_err(|_| refuse("its description is damaged"))?;
-        let description = StateDescription::decode(&bytes)?;
-        let dtype = if description.header().element == f32::NAME { DType::F32 } else { DType::F64 };
-        let snapshot = Snapshot::<E>::from_tensors(&description, |key| {
-            let Some(tensor) = tensors.get(key) else { return Ok(None) };
-            if tensor.dtype() != dtype {
-                return Err(refuse("a buffer has another shape or type"));
-            }
-            let values = tensor.to_dtype(E::DTYPE).and_then(|t| t.flatten_all()?.to_vec1());
-            Ok(Some((tensor.dims().to_vec(), values.map_err(|e| Error::device("load", e))?)))
-        })?;
-        self.0.load_snapshot_with(&snapshot, options)
+        self.0.load_snapshot_with(&snapshot_of::<E>(tensors)?, options)
     }
+}
+
+/// The state among these tensors.
+pub(super) fn snapshot_of<E: CandleElement>(tensors: &HashMap<String, Tensor>) -> Result<Snapshot<E>> {
+    let description = tensors.get(StateDescription::NAME);
+    let description = description.ok_or_else(|| refuse("it holds no optimizer state"))?;
+    let bytes = description.to_device(&Device::Cpu).and_then(|t| t.flatten_all()?.to_vec1::<u8>());
+    let bytes = bytes.map_err(|_| refuse("its description is damaged"))?;
+    let description = StateDescription::decode(&bytes)?;
+    let dtype = if description.header().element == f32::NAME { DType::F32 } else { DType::F64 };
+    Snapshot::<E>::from_tensors(&description, |key| {
+        let Some(tensor) = tensors.get(key) else { return Ok(None) };
+        if tensor.dtype() != dtype {
+            return Err(refuse("a buffer has another shape or type"));
+        }
+        let values = tensor.to_dtype(E::DTYPE).and_then(|t| t.flatten_all()?.to_vec1());
+        Ok(Some((tensor.dims().to_vec(), values.map_err(|e| Error::device("load", e))?)))
+    })
 }

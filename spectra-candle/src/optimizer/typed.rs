@@ -87,15 +87,15 @@ impl<E: CandleElement> Typed<E> {
 }
 
 /// The gradients of a step.
-struct Gradients<E> {
+pub(super) struct Gradients<E> {
     /// Of each block whose variable has one and is not frozen.
-    matrices: Vec<Option<CandleMatrix<E>>>,
+    pub(super) matrices: Vec<Option<CandleMatrix<E>>>,
     /// The indices of those without.
-    missing: Vec<usize>,
+    pub(super) missing: Vec<usize>,
 }
 
 impl<E: CandleElement> Gradients<E> {
-    fn new(
+    pub(super) fn new(
         backend: &CandleBackend<E>,
         plan: &Plan,
         vars: &[(String, Var)],

@@ -67,6 +67,10 @@ impl<B: Backend> DirectionRule<B> for Adam {
         &[MOMENTUM, SECOND_MOMENT]
     }
 
+    fn is_entrywise(&self) -> bool {
+        true
+    }
+
     fn validate(&self) -> Result<()> {
         self.check::<B::Element>()
     }

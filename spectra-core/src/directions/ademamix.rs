@@ -70,6 +70,10 @@ impl<B: Backend> DirectionRule<B> for AdEmaMix {
         &[MOMENTUM, SECOND_MOMENT, SLOW_MOMENTUM]
     }
 
+    fn is_entrywise(&self) -> bool {
+        true
+    }
+
     fn validate(&self) -> Result<()> {
         self.adam.check::<B::Element>()?;
         domain::memory::<B::Element>("ademamix", "beta3", self.beta3)?;

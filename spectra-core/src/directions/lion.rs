@@ -31,6 +31,10 @@ impl<B: Backend> DirectionRule<B> for Lion {
         &[MOMENTUM]
     }
 
+    fn is_entrywise(&self) -> bool {
+        true
+    }
+
     fn validate(&self) -> Result<()> {
         domain::memory::<B::Element>("lion", "beta1", self.beta1)?;
         domain::memory::<B::Element>("lion", "beta2", self.beta2)

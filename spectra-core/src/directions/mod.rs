@@ -67,6 +67,7 @@ pub use polar_first::PolarFirst;
 
 use crate::backend::{Backend, Element, Gradient, Matrix, Result, domain};
 use crate::linalg::Workspace;
+use crate::rules::entrywise_flops;
 use crate::state::State;
 use core::fmt;
 
@@ -101,6 +102,17 @@ pub trait DirectionRule<B: Backend>: fmt::Debug + Send + Sync {
     /// spectral map then works on that buffer itself and may fuse the update into its own pass.
     fn as_momentum(&self) -> Option<(f64, f64)> {
         None
+    }
+
+    /// Flops of a step for a parameter of this shape, to leading order, and of what takes it to the weights. Unless overridden those of
+    /// an entrywise step, `10 mn`.
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        entrywise_flops(shape)
+    }
+
+    /// Whether each entry of it depends on that entry of gradients alone: then rows and columns can be on different ranks.
+    fn is_entrywise(&self) -> bool {
+        false
     }
 
     /// The largest magnitude of a gradient's entries: if none was ever larger, state and direction stay in the range of the
@@ -179,6 +191,14 @@ impl<B: Backend> DirectionRule<B> for Direction {
 
     fn as_momentum(&self) -> Option<(f64, f64)> {
         self.rule::<B>().as_momentum()
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.rule::<B>().flops(shape)
+    }
+
+    fn is_entrywise(&self) -> bool {
+        self.rule::<B>().is_entrywise()
     }
 
     fn largest_gradient(&self) -> f64 {

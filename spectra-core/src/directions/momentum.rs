@@ -49,6 +49,10 @@ impl<B: Backend> DirectionRule<B> for Momentum {
         &[MOMENTUM]
     }
 
+    fn is_entrywise(&self) -> bool {
+        true
+    }
+
     fn validate(&self) -> Result<()> {
         domain::memory::<B::Element>("momentum", "mu", self.mu)
     }
@@ -103,6 +107,10 @@ impl<B: Backend> DirectionRule<B> for Signum {
 
     fn buffers(&self) -> &'static [&'static str] {
         &[MOMENTUM]
+    }
+
+    fn is_entrywise(&self) -> bool {
+        true
     }
 
     fn validate(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 use super::{DirectionRule, Target};
 use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result, domain};
 use crate::linalg::{Polar, Workspace};
+use crate::rules::entrywise_flops;
 use crate::state::{MOMENTUM, State};
 
 /// `U = polar(G)`, `M = mu M + (1 - mu) U`, `d = <G, U> M`: with an exact polar factor `<G, U>` is the nuclear norm of the
@@ -24,6 +25,10 @@ impl<B: Backend> DirectionRule<B> for PolarFirst {
 
     fn buffers(&self) -> &'static [&'static str] {
         &[MOMENTUM]
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        entrywise_flops(shape) + self.polar.flops::<B::Element>(shape)
     }
 
     fn validate(&self) -> Result<()> {

@@ -3,19 +3,24 @@
 mod agree;
 mod collectives;
 mod communicator;
+mod cost;
 mod division;
 mod optimizer;
+mod placement;
 #[cfg(feature = "serde")]
 mod saved;
 mod sharded;
 #[cfg(feature = "threads")]
 mod threads;
+pub mod traffic;
 mod transport;
 
 pub use collectives::{Collectives, Gather, Reduce, check_division};
 pub use communicator::{Communicator, Reduction, Traffic};
+pub use cost::{Cost, Machine, Way};
 pub use division::{Axis, Division};
 pub use optimizer::{Average, DistributedOptimizer};
+pub use placement::{Mode, Placement, Placing, Words, Work};
 pub use sharded::{Sharded, ShardedMatrix};
 #[cfg(feature = "threads")]
 pub use threads::Threads;

@@ -2,8 +2,8 @@
 
 use super::agree::{self, Rates};
 use super::sharded::{settle, to_text};
-use super::{Collectives, Division, Gather, Reduce, Sharded, ShardedMatrix, Traffic};
-use crate::backend::{Backend, Error, Matrix, Ranks, Result, Scalar, check_shape};
+use super::{Collectives, Division, Gather, Placement, Placing, Reduce, Sharded, ShardedMatrix, Traffic};
+use crate::backend::{Backend, Error, ErrorKind, Matrix, Ranks, Result, Scalar, check_shape};
 use crate::optimizer::{Config, Optimizer, ParameterSpec, Prepared};
 use crate::rules::{Rules, non_finite};
 use alloc::{string::String, vec::Vec};
@@ -37,6 +37,7 @@ pub enum Average {
 #[derive(Debug)]
 pub struct DistributedOptimizer<B: Backend, C: Collectives<B>> {
     pub(super) optimizer: Optimizer<Sharded<B, C>>,
+    placement: Placement,
     pub(super) parts: Vec<Part<B, C>>,
     average: Average,
 }
@@ -47,7 +48,7 @@ pub(super) struct Part<B: Backend, C> {
     /// Who has what; none of a frozen matrix.
     pub(super) division: Option<Division>,
     weights: ShardedMatrix<B, C>,
-    gradient: ShardedMatrix<B, C>,
+    pub(super) gradient: ShardedMatrix<B, C>,
 }
 
 impl<B: Backend, C> Part<B, C> {
@@ -62,21 +63,34 @@ impl<B: Backend, C> Part<B, C> {
 }
 
 impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
-    /// An optimizer for these parameters, with this division of each; `None` for frozen ones.
+    /// An optimizer for these parameters, each where it is [best](Placing::AUTO).
     ///
     /// # Errors
-    /// As [`Optimizer::with_rules`]; a division of another shape or number of ranks; on all ranks
-    /// [`ErrorKind::Disagree`](crate::backend::ErrorKind::Disagree) if one of them has other settings, parameters or divisions.
-    pub fn with_divisions(
+    /// As [`with_rules`](Self::with_rules).
+    pub fn new(
+        backend: B,
+        group: C,
+        config: Config,
+        parameters: impl IntoIterator<Item = ParameterSpec>,
+    ) -> Result<Self> {
+        Self::with_rules(backend, group, config, parameters, Rules::new(), &Placing::AUTO)
+    }
+
+    /// An optimizer with rules of one's own, and parameters placed as one likes.
+    ///
+    /// # Errors
+    /// As [`Optimizer::with_rules`] and [`Placing::place`]; on all ranks
+    /// [`ErrorKind::Disagree`] if one of them has other settings, parameters or places.
+    pub fn with_rules(
         backend: B,
         group: C,
         config: Config,
         parameters: impl IntoIterator<Item = ParameterSpec>,
         rules: Rules<Sharded<B, C>>,
-        divisions: impl IntoIterator<Item = Option<Division>>,
+        placing: &Placing,
     ) -> Result<Self> {
         let sharded = Sharded::new(backend, group);
-        let made = Self::make(&sharded, config, parameters, rules, divisions);
+        let made = Self::make(&sharded, config, parameters, rules, placing);
         let voted = sharded.vote(made.as_ref().map(|_| ()).map_err(copy_of));
         let made = made?;
         voted?;
@@ -89,17 +103,16 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         config: Config,
         parameters: impl IntoIterator<Item = ParameterSpec>,
         rules: Rules<Sharded<B, C>>,
-        divisions: impl IntoIterator<Item = Option<Division>>,
+        placing: &Placing,
     ) -> Result<Self> {
         let optimizer = Optimizer::with_rules(sharded.clone(), config, parameters, rules)?;
+        let placement = placing.place(optimizer.work(), sharded.size())?;
         let mut parts = Vec::new();
-        let mut divisions = divisions.into_iter();
-        for (index, spec) in optimizer.parameters().enumerate() {
-            let division = divisions.next().flatten().filter(|_| optimizer.rule(index).is_some());
-            let part = part(sharded, spec, division, optimizer.rule(index).is_some());
+        for (spec, division) in optimizer.parameters().zip(placement.divisions()) {
+            let part = part(sharded, spec, *division);
             parts.push(part.map_err(|error| error.for_parameter(&spec.name))?);
         }
-        Ok(Self { optimizer, parts, average: Average::default() })
+        Ok(Self { optimizer, placement, parts, average: Average::default() })
     }
 
     /// Sets what becomes of the ranks' gradients.
@@ -116,6 +129,11 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
     /// The same, to set rates. All ranks must set the same ones.
     pub fn optimizer_mut(&mut self) -> &mut Optimizer<Sharded<B, C>> {
         &mut self.optimizer
+    }
+
+    /// Where everything is stepped, with loads and words: a table to print.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// Where parameter `index` is stepped; `None` if frozen or unknown.
@@ -141,15 +159,15 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         self.optimizer.backend().with_group(|group| Ok(group.traffic()))
     }
 
-    /// One step over `(X, G)` of every parameter in order: X the same on all ranks, G this rank's. What a frozen parameter has as gradient is
-    /// ignored.
+    /// One step over `(X, G)` of every parameter in order: X the same on all ranks, G this rank's. A frozen parameter needs none.
     ///
     /// # Errors
-    /// On all ranks, before anything changes: shapes, a number of parameters, a non-finite or too large gradient (with
+    /// On all ranks, before anything changes: shapes, a number of parameters, a gradient that is missing, non-finite or too large (with
     /// [`Config::check_finite`]), rates that differ, an earlier step that is not whole. Later: those of the device, and
-    /// [`ErrorKind::Lost`](crate::backend::ErrorKind::Lost); see the type.
-    pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, &B::Matrix)]) -> Result<()> {
-        let bound = self.reduce(parameters)?;
+    /// [`ErrorKind::Lost`]; see the type.
+    pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, Option<&B::Matrix>)]) -> Result<()> {
+        let looked = self.look(parameters);
+        let bound = self.reduce(looked, parameters)?;
         let sharded = self.optimizer.backend().clone();
         let rank = sharded.rank();
         let here = self.parts.iter().enumerate().filter(|(_, part)| part.is_here(rank));
@@ -176,36 +194,87 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         Ok(())
     }
 
-    /// The gradients to where they are wanted; an upper bound of the norm of all.
-    fn reduce(&mut self, parameters: &[(&mut B::Matrix, &B::Matrix)]) -> Result<Option<f64>> {
+    /// Gives all ranks the weights of rank `root`: before the first step, if they may have begun differently. All ranks must call it.
+    ///
+    /// # Errors
+    /// Shapes; those of the backend; [`ErrorKind::Lost`].
+    pub fn broadcast(&self, root: usize, weights: &mut [&mut B::Matrix]) -> Result<()> {
+        let (sharded, rank) = (self.optimizer.backend(), self.rank());
+        let mut parts = Vec::with_capacity(weights.len());
+        let mut divisions = Vec::with_capacity(weights.len());
+        for weights in &*weights {
+            let (rows, cols) = weights.shape();
+            let mut part = sharded.local().zeros(if root == rank { rows } else { 0 }, cols, None)?;
+            if root == rank {
+                part.copy_from(weights)?;
+            }
+            parts.push(part);
+            divisions.push(Division::owned((rows, cols), root, sharded.size()));
+        }
+        let pieces = weights.iter_mut().zip(&parts).zip(&divisions);
+        let pieces = pieces.map(|((whole, part), division)| Gather { part, whole: &mut **whole, division });
+        let mut pieces: Vec<_> = pieces.collect();
+        sharded.with_group(|group| group.gather(&[], &mut pieces, &mut |_| Ok(())))
+    }
+
+    /// The norm of what all gradients came to in the last step, before the clips; all ranks must ask for it. **Waits** for the device.
+    ///
+    /// # Errors
+    /// Those of the backend; [`ErrorKind::Lost`].
+    pub fn gradient_norm(&self) -> Result<f64> {
+        let sharded = self.optimizer.backend();
+        let mut squares = 0.0;
+        for part in self.parts.iter().filter(|part| part.is_here(sharded.rank())) {
+            let local = part.gradient.local();
+            squares += local.dot(local)?.read()?;
+        }
+        Ok(libm::sqrt(sharded.sum(sharded.local().scalar(squares)?)?.read()?))
+    }
+
+    /// In the place of a [`step`](Self::step) that this rank cannot take, because it has no gradients: tells the others, which meet the error in
+    /// their step, and returns it, or that of the first rank that has one.
+    pub fn refuse(&mut self, error: Error) -> Error {
+        match self.reduce(Err(error), &[]) {
+            Err(error) => error,
+            Ok(_) => elsewhere(),
+        }
+    }
+
+    /// `Ok` if every rank has that; the error of the first that has one on all: for what front-ends do beside. All ranks must call it.
+    ///
+    /// # Errors
+    /// That one; [`ErrorKind::Lost`].
+    pub fn agree_on(&self, outcome: core::result::Result<(), &Error>) -> Result<()> {
+        self.optimizer.backend().vote(outcome.map_err(copy_of))
+    }
+
+    /// The gradients to where they are wanted, if this rank's are as `looked` says; an upper bound of the norm of all.
+    fn reduce(
+        &mut self,
+        looked: Result<f64>,
+        parameters: &[(&mut B::Matrix, Option<&B::Matrix>)],
+    ) -> Result<Option<f64>> {
         let sharded = self.optimizer.backend().clone();
-        let looked = self.look(parameters);
         let (norm, outcome) = match looked {
             Ok(norm) => (norm, Ok(())),
             Err(error) => (f64::NAN, Err(error)),
         };
         let text = outcome.as_ref().err().map(to_text).unwrap_or_default();
-        let rates = Rates::of(&self.optimizer);
         let mut words = Vec::from([text.len() as u64, norm.to_bits()]);
-        words.extend(rates.words());
-        // In the place of those whose shapes are wrong.
+        words.extend(Rates::of(&self.optimizer).words());
+        // In the place of gradients that are missing or have other shapes, in a step that all refuse.
         let mut stand_ins = Vec::new();
-        let fits = parameters.len() == self.parts.len()
-            && parameters
-                .iter()
-                .zip(self.optimizer.parameters())
-                .all(|((_, gradient), spec)| gradient.shape() == (spec.rows, spec.cols));
-        if !fits {
+        if outcome.is_err() {
             for spec in self.optimizer.parameters() {
                 stand_ins.push(sharded.local().zeros(spec.rows, spec.cols, None)?);
             }
         }
-        let gradient = |index: usize| {
-            stand_ins.get(index).or_else(|| parameters.get(index).map(|(_, gradient)| *gradient))
-        };
+        let given = |index: usize| parameters.get(index).and_then(|(_, gradient)| *gradient);
         let mut pieces = Vec::new();
         for (index, part) in self.parts.iter_mut().enumerate() {
-            if let (Some(division), Some(whole)) = (&part.division, gradient(index)) {
+            if let (Some(division), Some(whole)) =
+                (&part.division, stand_ins.get(index).or_else(|| given(index)))
+            {
                 pieces.push(Reduce { whole, part: part.gradient.local_mut(), division });
             }
         }
@@ -225,43 +294,56 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
     }
 
     /// What this rank finds wrong with what it is given; the norm of all its gradients.
-    fn look(&self, parameters: &[(&mut B::Matrix, &B::Matrix)]) -> Result<f64> {
+    fn look(&self, parameters: &[(&mut B::Matrix, Option<&B::Matrix>)]) -> Result<f64> {
         self.optimizer.check_whole("step")?;
         if parameters.len() != self.parts.len() {
             let (given, wanted) = (parameters.len(), self.parts.len());
             return Err(Error::shape("step (number of parameters)", (wanted, 1), (given, 1)));
         }
-        for ((weights, gradient), spec) in parameters.iter().zip(self.optimizer.parameters()) {
-            check_shape("step", (spec.rows, spec.cols), weights.shape())
-                .and_then(|()| check_shape("step", (spec.rows, spec.cols), gradient.shape()))
-                .map_err(|error| error.for_parameter(&spec.name))?;
-        }
-        if !self.optimizer.config().check_finite {
-            return Ok(f64::INFINITY);
-        }
         let mut squares = 0.0;
-        let live = parameters.iter().zip(&self.parts).zip(self.optimizer.parameters());
-        for (((_, gradient), _), spec) in live.filter(|((_, part), _)| part.division.is_some()) {
-            let square = gradient.dot(gradient)?.read()?;
-            // Also where squares vanish or leave the range.
-            if !(square.is_finite() && square > 0.0) {
-                let largest = gradient.max_abs()?.read()?;
-                if !largest.is_finite() {
-                    return Err(non_finite().for_parameter(&spec.name));
-                }
-                let entries = (spec.rows * spec.cols) as f64;
-                squares += largest * largest * entries;
-            } else {
-                squares += square;
+        for (((weights, gradient), part), spec) in
+            parameters.iter().zip(&self.parts).zip(self.optimizer.parameters())
+        {
+            if part.division.is_some() {
+                let square = self.look_at(spec, weights, *gradient);
+                squares += square.map_err(|error| error.for_parameter(&spec.name))?;
             }
         }
         Ok(libm::sqrt(squares))
     }
 
+    /// The same of one; the square of an upper bound of its norm.
+    fn look_at(
+        &self,
+        spec: &ParameterSpec,
+        weights: &B::Matrix,
+        gradient: Option<&B::Matrix>,
+    ) -> Result<f64> {
+        let hint = "all ranks need one for every parameter that is not frozen";
+        let gradient = gradient.ok_or_else(|| Error::new("step", ErrorKind::MissingGradient { hint }))?;
+        let shape = (spec.rows, spec.cols);
+        check_shape("step", shape, weights.shape())?;
+        check_shape("step", shape, gradient.shape())?;
+        if !self.optimizer.config().check_finite {
+            return Ok(f64::INFINITY);
+        }
+        let square = gradient.dot(gradient)?.read()?;
+        if square.is_finite() && square > 0.0 {
+            return Ok(square);
+        }
+        // Squares may have left the range, or vanished.
+        let largest = gradient.max_abs()?.read()?;
+        if largest.is_finite() {
+            Ok(largest * largest * (spec.rows * spec.cols) as f64)
+        } else {
+            Err(non_finite())
+        }
+    }
+
     /// The steps of what is here: first what the ranks step together.
     fn update(
         &mut self,
-        parameters: &mut [(&mut B::Matrix, &B::Matrix)],
+        parameters: &mut [(&mut B::Matrix, Option<&B::Matrix>)],
         prepared: &Prepared<Sharded<B, C>>,
     ) -> Result<()> {
         let sharded = self.optimizer.backend().clone();
@@ -285,7 +367,11 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
     }
 
     /// The new weights to all ranks, if all have made theirs.
-    fn gather(&mut self, parameters: &mut [(&mut B::Matrix, &B::Matrix)], outcome: Result<()>) -> Result<()> {
+    fn gather(
+        &mut self,
+        parameters: &mut [(&mut B::Matrix, Option<&B::Matrix>)],
+        outcome: Result<()>,
+    ) -> Result<()> {
         let sharded = self.optimizer.backend().clone();
         let text = outcome.as_ref().err().map(to_text).unwrap_or_default();
         let mut pieces = Vec::new();
@@ -318,35 +404,24 @@ fn part<B: Backend, C: Collectives<B>>(
     sharded: &Sharded<B, C>,
     spec: &ParameterSpec,
     division: Option<Division>,
-    is_live: bool,
 ) -> Result<Part<B, C>> {
-    let shape = (spec.rows, spec.cols);
     let Some(division) = division else {
-        if is_live {
-            let requirement = "given for every parameter that is not frozen";
-            return Err(Error::argument("optimizer", "division", f64::NAN, requirement));
-        }
         let nothing = || sharded.elsewhere(spec.rows, spec.cols);
         return Ok(Part { division: None, weights: nothing()?, gradient: nothing()? });
     };
-    check_shape("division", shape, division.shape())?;
-    if division.ranks() != sharded.size() {
-        let ranks = division.ranks() as f64;
-        return Err(Error::argument("optimizer", "ranks of a division", ranks, "the group's size"));
-    }
     let room = || {
         let (rows, cols) = division.part(sharded.rank());
         let local = sharded.local().zeros(rows, cols, None)?;
         match division.owner() {
             Some(_) => Ok(sharded.whole(local)),
-            None => sharded.divided(shape, division.axis(), local),
+            None => sharded.divided(division.shape(), division.axis(), local),
         }
     };
     Ok(Part { division: Some(division), weights: room()?, gradient: room()? })
 }
 
 fn elsewhere() -> Error {
-    Error::new("step", crate::backend::ErrorKind::State { reason: "the step failed on a rank" })
+    Error::new("step", ErrorKind::State { reason: "the step failed on a rank" })
 }
 
 /// An error to be told while the original is kept.

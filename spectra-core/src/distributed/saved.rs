@@ -2,7 +2,7 @@
 
 use super::{Axis, Collectives, DistributedOptimizer, Division, Gather, Sharded, ShardedMatrix};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Ranks, Result};
-use crate::optimizer::{RestoreOptions, Restored, Snapshot};
+use crate::optimizer::{RestoreOptions, Restored, Snapshot, StateHeader};
 use alloc::{string::String, vec, vec::Vec};
 
 impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
@@ -13,24 +13,24 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
     /// On all ranks: an earlier step that is not whole on one, a NaN or an infinity in a buffer; those of the backend.
     pub fn snapshot(&mut self, root: usize) -> Result<Option<Snapshot<B::Element>>> {
         let sharded = self.optimizer.backend().clone();
-        let header = self.optimizer.header();
+        let header = self.header();
         let voted = sharded.vote(header.as_ref().map(|_| ()).map_err(super::optimizer::copy_of));
         let header = header?;
         voted?;
         let mut buffers: Vec<(String, &'static str, Vec<B::Element>)> = Vec::new();
         let mut finite = Ok(());
-        for (index, saved) in header.parameters.iter().enumerate() {
-            let Some(division) = self.division(index) else { continue };
-            let names = self.optimizer.state(index).map(|block| block.state.iter()).into_iter().flatten();
-            for (name, buffer) in names.filter(|_| saved.steps > 0) {
-                let values = whole(&sharded, buffer, division.owner())?;
+        for (index, saved) in header.parameters.iter().enumerate().filter(|(_, saved)| saved.steps > 0) {
+            let (Some(division), Some(block)) = (self.division(index), self.optimizer.state(index)) else {
+                continue;
+            };
+            for spec in self.optimizer.buffers_of(index) {
+                let values = whole(&sharded, block.state.named(spec.name)?, division.owner())?;
                 if finite.is_ok() && !values.iter().all(|x| x.widen().is_finite()) {
-                    finite =
-                        Err(Error::new("save", ErrorKind::NonFinite { what: name })
-                            .for_parameter(&saved.name));
+                    let error = Error::new("save", ErrorKind::NonFinite { what: spec.name });
+                    finite = Err(error.for_parameter(&saved.name));
                 }
                 if sharded.rank() == root {
-                    buffers.push((saved.name.as_ref().into(), name, values));
+                    buffers.push((saved.name.as_ref().into(), spec.name, values));
                 }
             }
         }
@@ -39,6 +39,79 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
             .iter_mut()
             .map(|(parameter, name, values)| (parameter.as_str(), *name, core::mem::take(values)));
         (sharded.rank() == root).then(|| Snapshot::new(header, buffers)).transpose()
+    }
+
+    /// The header, with the buffers in the order of the rules, which all of them exist.
+    fn header(&self) -> Result<StateHeader> {
+        let mut header = self.optimizer.header()?;
+        for (index, saved) in header.parameters.iter_mut().enumerate().filter(|(_, saved)| saved.steps > 0) {
+            let specs = self.optimizer.buffers_of(index);
+            let at = |name: &str| specs.iter().position(|spec| *spec.name == *name);
+            if saved.buffers.len() != specs.len()
+                || saved.buffers.iter().any(|buffer| at(&buffer.name).is_none())
+            {
+                let reason = "the rule has not made a buffer that it speaks of";
+                return Err(Error::new("save", ErrorKind::State { reason }).for_parameter(&saved.name));
+            }
+            saved.buffers.sort_by_key(|buffer| at(&buffer.name));
+        }
+        Ok(header)
+    }
+
+    /// [`snapshot`](Self::snapshot) to a safetensors file that rank 0 writes, in the way of [`Optimizer::save`](crate::optimizer::Optimizer::save); all
+    /// ranks must call it.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot); on all ranks those of rank 0's file system, with the path.
+    #[cfg(feature = "safetensors")]
+    pub fn save(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        let written = self.snapshot(0)?.map_or(Ok(()), |state| state.save(path));
+        self.optimizer.backend().vote(written)
+    }
+
+    /// Restores what [`save`](Self::save), or one process, has written to a file that every rank can read.
+    ///
+    /// # Errors
+    /// As [`load_snapshot`](Self::load_snapshot); on all ranks those of one's file system, with the path.
+    #[cfg(feature = "safetensors")]
+    pub fn load(&mut self, path: impl AsRef<std::path::Path>) -> Result<Restored> {
+        let read = Snapshot::<B::Element>::load(path);
+        let voted =
+            self.optimizer.backend().vote(read.as_ref().map(|_| ()).map_err(super::optimizer::copy_of));
+        let read = read?;
+        voted?;
+        self.load_snapshot(&read)
+    }
+
+    /// A buffer of a parameter, whole on all ranks, which must all ask for it; `None` before its first step, or if its rule has none of this name.
+    ///
+    /// # Errors
+    /// Those of the backend; [`ErrorKind::Lost`].
+    pub fn buffer(&mut self, index: usize, name: &str) -> Result<Option<Vec<B::Element>>> {
+        let (Some(division), Some(block)) = (self.division(index), self.optimizer.state(index)) else {
+            return Ok(None);
+        };
+        let Some(buffer) = block.state.get(name).filter(|_| block.steps > 0) else { return Ok(None) };
+        whole(self.optimizer.backend(), buffer, division.owner()).map(Some)
+    }
+
+    /// What the ranks' gradients of a parameter came to in the last step, whole on all ranks, which must all ask for it.
+    ///
+    /// # Errors
+    /// Those of the backend; [`ErrorKind::Lost`].
+    pub fn gradient(&mut self, index: usize) -> Result<Option<Vec<B::Element>>> {
+        let Some((part, division)) = self.parts.get(index).and_then(|part| Some((part, part.division?)))
+        else {
+            return Ok(None);
+        };
+        let (rows, cols) = division.shape();
+        let sharded = self.optimizer.backend();
+        let mut all = sharded.local().zeros(rows, cols, None)?;
+        let piece = Gather { part: part.gradient.local(), whole: &mut all, division: &division };
+        sharded.with_group(|group| group.gather(&[], &mut [piece], &mut |_| Ok(())))?;
+        let mut values = vec![B::Element::narrow(0.0); rows * cols];
+        all.read(&mut values)?;
+        Ok(Some(values))
     }
 
     /// Restores a state that any number of ranks, or one process, has saved; every rank is given the same one.

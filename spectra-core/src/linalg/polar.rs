@@ -130,6 +130,15 @@ impl Polar {
         }
     }
 
+    /// Flops for an m x n matrix in the element type, to leading order: `4 s^2 l + 2 s^3` in each step, s the short side and l the
+    /// long one. 0 for settings that [`validate`](Self::validate) refuses.
+    pub fn flops<E: Element>(&self, (m, n): (usize, usize)) -> f64 {
+        let this = self.spelled_out::<E>();
+        let steps = this.steps.count(this.schedule, this.lower).map_or(0, |(steps, _)| steps);
+        let (short, long) = (m.min(n) as f64, m.max(n) as f64);
+        steps as f64 * short * short * (4.0 * long + 2.0 * short)
+    }
+
     /// Writes the polar factor of `x` (m x n) to `out` (m x n).
     ///
     /// The device is not read. A zero or empty matrix gives zero; a NaN or an infinity in `x` makes every entry

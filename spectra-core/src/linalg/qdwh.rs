@@ -206,6 +206,12 @@ impl<B: Backend> MapRule<B> for Qdwh {
         "orthogonalize"
     }
 
+    /// Six steps of `6 s^2 l`.
+    fn flops(&self, (m, n): (usize, usize)) -> f64 {
+        let (short, long) = (m.min(n) as f64, m.max(n) as f64);
+        36.0 * short * short * long
+    }
+
     fn validate(&self) -> Result<()> {
         Qdwh::validate(self)
     }

@@ -29,6 +29,10 @@ impl<B: Backend> MapRule<B> for Clip<SoftClip> {
         "soft clip"
     }
 
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.clip.flops(shape)
+    }
+
     fn validate(&self) -> Result<()> {
         self.check::<B>(MapRule::<B>::name(self), 1.0)?;
         self.clip.validate()
@@ -62,6 +66,10 @@ impl<B: Backend> MapRule<B> for Clip<SoftClip> {
 impl<B: Backend> MapRule<B> for Clip<HardClip> {
     fn name(&self) -> &'static str {
         "hard clip"
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.clip.flops::<B::Element>(shape)
     }
 
     fn validate(&self) -> Result<()> {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::backend::{Backend, Result};
 use crate::linalg::{Polar, Workspace};
+use crate::rules::Sharding;
 use crate::state::{BufferSpec, State};
 use alloc::{string::String, vec::Vec};
 
@@ -85,6 +86,14 @@ impl<B: Backend> MapRule<B> for SpectralMap {
 
     fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
         self.with_rule::<B, _>(|rule| rule.buffers(shape))
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.with_rule::<B, _>(|rule| rule.flops(shape))
+    }
+
+    fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
+        self.with_rule::<B, _>(|rule| rule.sharding(shape))
     }
 
     fn is_identity(&self) -> bool {

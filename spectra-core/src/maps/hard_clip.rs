@@ -53,6 +53,16 @@ impl HardClip {
         require(self.slack > 0.0 && self.slack <= 1.0, "hard_clip", "slack", self.slack, "in (0, 1]")
     }
 
+    /// Flops for an m x n matrix: those of [two polar factors](HardClipMethod::Polar), or of one, as an estimate, where it depends on
+    /// the values.
+    pub fn flops<E: Element>(&self, shape: (usize, usize)) -> f64 {
+        let factors = match self.method {
+            HardClipMethod::Auto => 1.0,
+            HardClipMethod::Polar => 2.0,
+        };
+        factors * Polar::EXACT.flops::<E>(shape)
+    }
+
     /// Writes the clipped matrix to `out`; both m x n. **Waits** for the device.
     ///
     /// With the k directions above c, `out = (I - U U^T) X (I - V V^T) + c U V^T`: [`Info::deflated`] is k and

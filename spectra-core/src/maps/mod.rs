@@ -54,6 +54,7 @@ pub use threshold::Threshold;
 
 use crate::backend::{Backend, Coefficient, Fused, Gradient, Matrix, Result};
 use crate::linalg::{Polar, Workspace};
+use crate::rules::Sharding;
 use crate::state::{BufferSpec, State};
 use alloc::{string::String, vec::Vec};
 use core::fmt;
@@ -163,6 +164,19 @@ pub trait MapRule<B: Backend>: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Flops for a direction of this shape, to leading order. Unless overridden those of five quintic steps of a
+    /// [polar factor](Polar::MUON).
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        Polar::MUON.flops::<B::Element>(shape)
+    }
+
+    /// How it maps rows, or columns, of a direction of this shape; `None`: it takes the whole. Unless overridden the identity alone
+    /// maps parts.
+    fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
+        let _ = shape;
+        self.is_identity().then_some(Sharding::ENTRYWISE)
+    }
+
     /// Whether it leaves every direction as it is: then none is formed.
     fn is_identity(&self) -> bool {
         false
@@ -262,6 +276,10 @@ impl<B: Backend> MapRule<B> for Identity {
         true
     }
 
+    fn flops(&self, _: (usize, usize)) -> f64 {
+        0.0
+    }
+
     fn map(
         &self,
         direction: &B::Matrix,
@@ -276,6 +294,10 @@ impl<B: Backend> MapRule<B> for Identity {
 impl<B: Backend> MapRule<B> for Polar {
     fn name(&self) -> &'static str {
         "orthogonalize"
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        Polar::flops::<B::Element>(self, shape)
     }
 
     fn validate(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 use super::{MapRule, Mapped, Moment, MomentumUpdate, SecondMoment};
 use crate::backend::{Backend, Matrix, Result, domain};
 use crate::linalg::Workspace;
+use crate::rules::entrywise_flops;
 use crate::state::{BufferSpec, MAPPED_SECOND_MOMENT, State};
 use alloc::{format, string::String, vec::Vec};
 
@@ -49,6 +50,10 @@ impl<B: Backend, M: MapRule<B>> MapRule<B> for Normalized<M> {
         let mut buffers = Vec::from([BufferSpec::zeros(MAPPED_SECOND_MOMENT, self.moment.shape(shape))]);
         buffers.extend(self.map.buffers(shape));
         buffers
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.map.flops(shape) + entrywise_flops(shape)
     }
 
     fn validate(&self) -> Result<()> {

@@ -5,10 +5,10 @@ use crate::backend::{
     Backend, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar, ScalarOp, domain, require,
 };
 use crate::linalg::{
-    Iterating, Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_into, safe_scale,
-    uniform,
+    Iterating, Orthonormalization, PowerIteration, Subspace, SubspaceForm, Workspace, orthonormalize_into,
+    safe_scale, uniform,
 };
-use crate::rules::Energy;
+use crate::rules::{Energy, Sharding};
 use crate::state::{BufferSpec, SUBSPACE, State};
 use alloc::{vec, vec::Vec};
 
@@ -72,6 +72,21 @@ impl<B: Backend> MapRule<B> for TailShrink {
         let k = self.rank(rows, cols);
         // Where k = r the map is the identity.
         (k < rows.min(cols)).then(|| BufferSpec::made_by_rule(SUBSPACE, (cols, k))).into_iter().collect()
+    }
+
+    /// `6 mnk` an iteration.
+    fn flops(&self, (rows, cols): (usize, usize)) -> f64 {
+        let (m, n, k) = (rows as f64, cols as f64, self.rank(rows, cols) as f64);
+        if k < m.min(n) { 6.0 * m * n * k * self.power.iterations as f64 } else { 0.0 }
+    }
+
+    /// As in the paper: where k = r there is nothing low-rank, between refreshes each matrix takes messages of its own, and the exact
+    /// form sums more.
+    fn sharding(&self, (rows, cols): (usize, usize)) -> Option<Sharding> {
+        let rank = self.rank(rows, cols);
+        let is_paper = self.refresh_every == 1 && self.power.form == SubspaceForm::ColumnNorms;
+        let sharding = Sharding { rank, sweeps: self.power.iterations };
+        (is_paper && rank < rows.min(cols)).then_some(sharding)
     }
 
     fn validate(&self) -> Result<()> {

@@ -23,6 +23,7 @@ mod settings;
 #[cfg(feature = "serde")]
 mod snapshot;
 mod step;
+mod work;
 
 pub use crate::rules::{Method, Rates, Recipe, StepInfo};
 pub use crate::scales::StepScale;

@@ -10,6 +10,8 @@ use super::rates::{FactorsSet, ModelRates};
 use crate::backend::{Backend, Error, ErrorKind, Result};
 use crate::linalg::Workspace;
 use crate::rules::{Rules, UpdateRule, Weights};
+#[cfg(feature = "serde")]
+use crate::state::BufferSpec;
 use alloc::{boxed::Box, vec::Vec};
 
 /// The optimizer of a model on any backend.
@@ -147,6 +149,15 @@ impl<B: Backend> Optimizer<B> {
         let live = self.members.get(index).filter(|member| member.is_live());
         live.map_or(0, |member| {
             member.with_rule(&self.rules, |rule| rule.state_numbers((member.spec.rows, member.spec.cols)))
+        })
+    }
+
+    /// The buffers that parameter `index` keeps, in the order of its rule.
+    #[cfg(feature = "serde")]
+    pub(crate) fn buffers_of(&self, index: usize) -> Vec<BufferSpec> {
+        let live = self.members.get(index).filter(|member| member.is_live());
+        live.map_or_else(Vec::new, |member| {
+            member.with_rule(&self.rules, |rule| rule.buffers((member.spec.rows, member.spec.cols)))
         })
     }
 

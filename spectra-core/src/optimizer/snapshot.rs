@@ -73,6 +73,11 @@ impl<E: Element> Snapshot<E> {
         &self.header
     }
 
+    /// Every buffer: its parameter's name, its own, its values.
+    pub fn buffers(&self) -> impl Iterator<Item = (&str, &str, &[E])> {
+        self.buffers.iter().map(|buffer| (&*buffer.parameter, buffer.slot.as_str(), buffer.values.as_slice()))
+    }
+
     /// The checksum that it has.
     pub(crate) fn checksum(&self) -> u64 {
         self.checksum

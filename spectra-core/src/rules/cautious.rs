@@ -60,6 +60,10 @@ impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Cautious<R> {
         self.rule.buffers(shape)
     }
 
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.rule.flops(shape) + 12.0 * shape.0 as f64 * shape.1 as f64
+    }
+
     fn weight_decay(&self) -> f64 {
         self.rule.weight_decay()
     }

@@ -60,6 +60,10 @@ impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M
         buffers
     }
 
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.rule.flops(shape) + self.map.flops(shape)
+    }
+
     fn weight_decay(&self) -> f64 {
         self.rule.weight_decay()
     }

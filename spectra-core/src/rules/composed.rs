@@ -1,6 +1,6 @@
 //! `X <- (1 - lr wd) X - lr scale map(direction(G))`, written once.
 
-use super::{BatchItem, Batching, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{BatchItem, Batching, Dots, GradientLimits, Sharding, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Coefficient, Error, ErrorKind, Fused, Gradient, Matrix, Result, domain};
 use crate::directions::{DirectionRule, Target};
 use crate::linalg::Workspace;
@@ -69,6 +69,18 @@ impl<B: Backend> Parts<'_, B> {
     pub(super) fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
         let moments = self.direction.buffers().iter().map(|name| BufferSpec::zeros(name, shape));
         moments.chain(self.map.buffers(shape)).collect()
+    }
+
+    pub(super) fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.direction.flops(shape) + self.map.flops(shape)
+    }
+
+    /// The map's, if direction and scale need no more: an entrywise direction, and a scale of the shape or of the norm that is summed in
+    /// any case.
+    pub(super) fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
+        let sharding = self.map.sharding(shape).filter(|_| self.direction.is_entrywise())?;
+        let is_known = self.scale.of_shape(shape).is_some() || (sharding.rank > 0 && self.scale.is_of_norm());
+        is_known.then_some(sharding)
     }
 
     pub(super) fn validate(&self, weight_decay: f64) -> Result<()> {
@@ -249,6 +261,14 @@ impl<B: Backend, D: DirectionRule<B>, M: MapRule<B>, S: ScaleRule<B>> UpdateRule
 
     fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
         self.parts().buffers(shape)
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.parts().flops(shape)
+    }
+
+    fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
+        self.parts().sharding(shape)
     }
 
     fn weight_decay(&self) -> f64 {

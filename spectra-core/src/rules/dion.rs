@@ -141,6 +141,12 @@ impl<B: Backend> UpdateRule<B> for Dion {
         vec![BufferSpec::zeros(MOMENTUM, shape), BufferSpec::made_by_rule(SUBSPACE, (rows, self.rank(shape)))]
     }
 
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        let (m, n, r) = (shape.0 as f64, shape.1 as f64, self.rank(shape) as f64);
+        let tall = if self.is_left(shape) { n } else { m };
+        8.0 * m * n * r + 4.0 * tall * r * r
+    }
+
     fn weight_decay(&self) -> f64 {
         self.weight_decay
     }

@@ -104,6 +104,12 @@ impl<B: Backend> UpdateRule<B> for Dion2 {
         buffers
     }
 
+    fn flops(&self, (m, n): (usize, usize)) -> f64 {
+        let (rows, k, _) = self.slices((m, n));
+        let slices = if rows { (k, n) } else { (m, k) };
+        self.polar.flops::<B::Element>(slices) + (6 * k + 4) as f64 * m as f64 * n as f64
+    }
+
     fn weight_decay(&self) -> f64 {
         self.weight_decay
     }

@@ -84,6 +84,10 @@ impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Hyperball<R> {
         buffers
     }
 
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.rule.flops(shape) + 8.0 * shape.0 as f64 * shape.1 as f64
+    }
+
     fn validate(&self) -> Result<()> {
         self.rule.validate()?;
         self.radius

@@ -1,8 +1,8 @@
 //! A method: the rule of a configuration, as data.
 
 use super::{
-    BatchItem, Batching, Cautious, Dion, Dion2, Dots, GradientLimits, Hyperball, Recipe, Shampoo, Soap,
-    StepInfo, StepRates, UpdateRule,
+    BatchItem, Batching, Cautious, Dion, Dion2, Dots, GradientLimits, Hyperball, Recipe, Shampoo, Sharding,
+    Soap, StepInfo, StepRates, UpdateRule,
 };
 use crate::backend::{Backend, Element, Gradient, Result};
 use crate::dense::Dense;
@@ -164,6 +164,14 @@ impl<B: Backend> UpdateRule<B> for Method {
 
     fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
         self.rule::<B>().buffers(shape)
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.rule::<B>().flops(shape)
+    }
+
+    fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
+        self.rule::<B>().sharding(shape)
     }
 
     fn weight_decay(&self) -> f64 {

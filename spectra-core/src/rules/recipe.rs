@@ -2,7 +2,7 @@
 
 use super::composed::Parts;
 use super::method::Settings;
-use super::{BatchItem, Batching, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{BatchItem, Batching, Dots, GradientLimits, Sharding, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Element, Gradient, Result};
 use crate::dense::Dense;
 use crate::directions::Direction;
@@ -108,6 +108,14 @@ impl<B: Backend> UpdateRule<B> for Recipe {
 
     fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
         self.parts::<B>().buffers(shape)
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.parts::<B>().flops(shape)
+    }
+
+    fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
+        self.parts::<B>().sharding(shape)
     }
 
     fn weight_decay(&self) -> f64 {

@@ -1,7 +1,7 @@
 //! SOAP (2409.11321): Adam in the eigenbasis of Shampoo's Gram matrices.
 
 use super::method::Settings;
-use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule, entrywise_flops};
 use crate::backend::{Backend, Coefficient, Fused, Gradient, Matrix, Op, Result, domain, require};
 use crate::linalg::{Orthonormalization, SmallFactor, Workspace, orthonormalize};
 use crate::state::{BufferSpec, MOMENTUM, SECOND_MOMENT, State};
@@ -97,6 +97,14 @@ impl<B: Backend> UpdateRule<B> for Soap {
         buffers.extend(sides.clone().map(|(_, k, side)| BufferSpec::zeros(side.gram, (*k, *k))));
         buffers.extend(sides.map(|(_, k, side)| BufferSpec::made_by_rule(side.basis, (*k, *k))));
         buffers
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        let (left, right) = self.axes(shape);
+        let (m, n) = (shape.0 as f64, shape.1 as f64);
+        let axis = |k: f64| 8.0 * m * n * k + 9.0 * k * k * k / self.every as f64;
+        let axes = [(left, m), (right, n)];
+        entrywise_flops(shape) + axes.iter().filter(|(has, _)| *has).map(|(_, k)| axis(*k)).sum::<f64>()
     }
 
     fn weight_decay(&self) -> f64 {

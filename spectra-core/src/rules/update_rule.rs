@@ -1,11 +1,16 @@
 //! What an optimizer of one matrix is.
 
-use super::{BatchItem, Batching, Dots, GradientLimits};
+use super::{BatchItem, Batching, Dots, GradientLimits, Sharding};
 use crate::backend::{Backend, Gradient, Result, Scalar, domain, require};
 use crate::linalg::Workspace;
 use crate::state::{BufferSpec, State};
 use alloc::{string::String, vec::Vec};
 use core::fmt;
+
+/// `10 mn`: a moment or two, the direction, decay and the step.
+pub(crate) fn entrywise_flops((m, n): (usize, usize)) -> f64 {
+    10.0 * m as f64 * n as f64
+}
 
 /// The rates of one step, from settings and schedules.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,6 +130,19 @@ pub trait UpdateRule<B: Backend>: fmt::Debug + Send + Sync {
     /// How many numbers of state a parameter of this shape costs; the largest `usize` if there are more.
     fn state_numbers(&self, shape: (usize, usize)) -> usize {
         self.buffers(shape).iter().map(BufferSpec::numbers).fold(0, usize::saturating_add)
+    }
+
+    /// Flops of a step for a parameter of this shape, to leading order: what owners are
+    /// [balanced](crate::distributed::Placement) by. Unless overridden those of an entrywise step, `10 mn`.
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        entrywise_flops(shape)
+    }
+
+    /// How it steps a part of the rows, or of the columns, of a parameter of this shape; `None`, as unless overridden: it takes
+    /// the whole matrix.
+    fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
+        let _ = shape;
+        None
     }
 
     /// Its own decoupled weight decay; groups may set another.

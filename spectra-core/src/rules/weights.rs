@@ -1,6 +1,6 @@
 //! How weights take an update: those of 16 bits with a master of the arithmetic type, or rounded at random.
 
-use super::{BatchItem, Batching, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{BatchItem, Batching, Dots, GradientLimits, Sharding, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Fused, Gradient, Matrix, Result};
 use crate::linalg::{SixteenBits, Workspace, seed_of};
 use crate::optimizer::Checksum;
@@ -115,6 +115,14 @@ impl<B: Backend> UpdateRule<B> for Rounded<'_, B> {
             buffers.push(BufferSpec::made_by_rule(MASTER, shape));
         }
         buffers
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        self.rule.flops(shape)
+    }
+
+    fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
+        self.rule.sharding(shape)
     }
 
     fn weight_decay(&self) -> f64 {

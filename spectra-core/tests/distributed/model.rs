@@ -2,7 +2,7 @@
 
 use spectra_core::backend::{Element, Matrix};
 use spectra_core::dense::{Dense, DenseMatrix};
-use spectra_core::distributed::{Collectives, DistributedOptimizer, Division};
+use spectra_core::distributed::{Collectives, DistributedOptimizer, Mode, Placing};
 use spectra_core::linalg::uniform;
 use spectra_core::optimizer::plan::Rule;
 use spectra_core::optimizer::{Config, Optimizer, ParameterSpec};
@@ -23,17 +23,10 @@ pub(crate) fn specs() -> Vec<ParameterSpec> {
     SHAPES.iter().map(|(name, shape, rule)| ParameterSpec::new(*name, *shape, *rule)).collect()
 }
 
-/// Which matrices are divided; the others go round the ranks.
-pub(crate) fn divisions(ranks: usize, divided: &[&str]) -> Vec<Option<Division>> {
-    let place = |(index, (name, shape, _)): (usize, &(&str, (usize, usize), Rule))| {
-        let division = if divided.contains(name) {
-            Division::longer(*shape, ranks)
-        } else {
-            Division::owned(*shape, index % ranks, ranks)
-        };
-        Some(division)
-    };
-    SHAPES.iter().enumerate().map(place).collect()
+/// Which matrices are divided; the others have owners.
+pub(crate) fn placing(divided: &[&str]) -> Placing {
+    let divide = |placing: Placing, name: &&str| placing.matching(name, Mode::Divided);
+    divided.iter().fold(Placing::new(Mode::Owners), divide)
 }
 
 pub(crate) type Weights<E> = Vec<DenseMatrix<E>>;
@@ -76,6 +69,14 @@ pub(crate) fn gradients<E: Element>(
 pub(crate) fn pairs<'a, E: Element>(
     weights: &'a mut Weights<E>,
     gradients: &'a Weights<E>,
+) -> Vec<(&'a mut DenseMatrix<E>, Option<&'a DenseMatrix<E>>)> {
+    weights.iter_mut().zip(gradients.iter().map(Some)).collect()
+}
+
+/// The same for one process.
+pub(crate) fn pairs_alone<'a, E: Element>(
+    weights: &'a mut Weights<E>,
+    gradients: &'a Weights<E>,
 ) -> Vec<(&'a mut DenseMatrix<E>, &'a DenseMatrix<E>)> {
     weights.iter_mut().zip(gradients).collect()
 }
@@ -86,7 +87,7 @@ pub(crate) fn alone<E: Element>(config: &Config, steps: u64) -> Weights<E> {
     let mut weights = start();
     for step in 0..steps {
         let gradients = gradients(&weights, step, 0, 1);
-        optimizer.step(&mut pairs(&mut weights, &gradients)).unwrap();
+        optimizer.step(&mut pairs_alone(&mut weights, &gradients)).unwrap();
     }
     weights
 }
@@ -96,9 +97,8 @@ pub(crate) fn optimizer<E: Element, C: Collectives<Dense<E>>>(
     config: &Config,
     divided: &[&str],
 ) -> DistributedOptimizer<Dense<E>, C> {
-    let divisions = divisions(group.size(), divided);
-    DistributedOptimizer::with_divisions(Dense::new(), group, *config, specs(), Rules::new(), divisions)
-        .unwrap()
+    let placing = placing(divided);
+    DistributedOptimizer::with_rules(Dense::new(), group, *config, specs(), Rules::new(), &placing).unwrap()
 }
 
 /// The bits of everything.

@@ -104,6 +104,18 @@ impl SoftClip {
         }
     }
 
+    /// Flops for an m x n matrix with short side s and long side l, to leading order: the Gram matrix and a product with it, `4 s^2 l`, and
+    /// three s x s products, `6 s^3`, in each step. Of [`Auto`](SoftClipMethod::Auto), whose steps depend on the values, as four
+    /// steps take: 14 products, as at `sigma_1 = 10 c`.
+    pub fn flops(&self, (m, n): (usize, usize)) -> f64 {
+        let steps = match self.method {
+            SoftClipMethod::Auto { .. } => 4,
+            SoftClipMethod::Fixed { steps, .. } => steps,
+        };
+        let (short, long) = (m.min(n) as f64, m.max(n) as f64);
+        short * short * (4.0 * long + 6.0 * steps as f64 * short)
+    }
+
     /// Writes `H_c(X)` to `out`; both m x n.
     ///
     /// A zero or empty matrix gives zero. With [`Auto`](SoftClipMethod::Auto) one row or one column is the closed

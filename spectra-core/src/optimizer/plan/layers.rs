@@ -26,22 +26,27 @@ pub(super) struct Layers<'a> {
 impl Layers<'_> {
     /// Their names as one: `layers.{0..31}.mlp.up.weight`, ends included.
     pub(super) fn name(&self) -> String {
-        let mut name = String::new();
-        let mut indices = self.indices.iter();
-        for (i, part) in self.stem.split(HOLE).enumerate() {
-            if i > 0
-                && let Some(values) = indices.next()
-            {
-                write_indices(&mut name, values);
-            }
-            name.push_str(part);
-        }
-        name
+        name_of(&self.stem, &self.indices)
     }
 }
 
+/// A name whose indices were [cut out](without_indices) with these in their places.
+pub(crate) fn name_of(stem: &str, indices: &[BTreeSet<u64>]) -> String {
+    let mut name = String::new();
+    let mut indices = indices.iter();
+    for (i, part) in stem.split(HOLE).enumerate() {
+        if i > 0
+            && let Some(values) = indices.next()
+        {
+            write_indices(&mut name, values);
+        }
+        name.push_str(part);
+    }
+    name
+}
+
 /// `3`, `{0..31}`, `{0,2..5,9}`.
-fn write_indices(out: &mut String, values: &BTreeSet<u64>) {
+pub(crate) fn write_indices(out: &mut String, values: &BTreeSet<u64>) {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for &value in values {
         match runs.last_mut() {

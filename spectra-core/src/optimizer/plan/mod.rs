@@ -90,8 +90,12 @@ pub use cost::{StateCost, StateTotals};
 pub use entry::{Entry, Reason, Rule};
 pub use group::Group;
 pub(crate) use group::Own;
+pub(crate) use layers::{name_of, write_indices};
+pub(crate) use names::without_indices;
+pub(crate) use pattern::matches;
 pub use split::{Block, Place, Split};
 pub use table::Table;
+pub(crate) use table::{shape_text, thousands, write_lines};
 
 use super::ParameterSpec;
 use crate::linalg::SixteenBits;

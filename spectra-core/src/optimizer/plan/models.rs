@@ -8,10 +8,13 @@ use alloc::vec::Vec;
 /// The shapes of a LLaMA-style decoder: RMSNorm, gated MLP, an output head of its own, no biases.
 ///
 /// ```
-/// use spectra_core::optimizer::plan::{Plan, models::LLAMA3_8B};
+/// use spectra_core::optimizer::plan::models::{LLAMA3_8B, LLAMA3_70B};
+/// use spectra_core::optimizer::plan::Plan;
 ///
-/// let plan = Plan::builder().build(LLAMA3_8B.parameters())?;
-/// assert_eq!(plan.entries().iter().map(|entry| entry.elements()).sum::<usize>(), 8_030_261_248);
+/// for (model, numbers) in [(LLAMA3_8B, 8_030_261_248), (LLAMA3_70B, 70_553_706_496)] {
+///     let plan = Plan::builder().build(model.parameters())?;
+///     assert_eq!(plan.entries().iter().map(|entry| entry.elements()).sum::<usize>(), numbers);
+/// }
 /// # Ok::<(), spectra_core::backend::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct Decoder {
 /// LLaMA-3-8B: 32 heads of 128, 8 of them for keys and values (arXiv 2407.21783, Table 3).
 pub const LLAMA3_8B: Decoder =
     Decoder { layers: 32, width: 4096, key_value_width: 1024, mlp_width: 14336, vocabulary: 128_256 };
+
+/// LLaMA-3-70B: 64 heads of 128, 8 of them for keys and values (the same table).
+pub const LLAMA3_70B: Decoder =
+    Decoder { layers: 80, width: 8192, key_value_width: 1024, mlp_width: 28672, vocabulary: 128_256 };
 
 impl Decoder {
     /// Names (Hugging Face's) and shapes (`out x in`) of all parameters.

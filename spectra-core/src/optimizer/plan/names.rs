@@ -204,7 +204,7 @@ fn is_embedding(word: &str) -> bool {
 }
 
 /// A name with its layer indices cut out, and the indices in their order.
-pub(super) fn without_indices(name: &str) -> (String, Vec<u64>) {
+pub(crate) fn without_indices(name: &str) -> (String, Vec<u64>) {
     let mut indices = Vec::new();
     let mut stem = String::with_capacity(name.len());
     for part in name.split_inclusive(['.', '/']) {

@@ -1,7 +1,7 @@
 //! Globs: `*` for any characters (dots too), `?` for one.
 
 /// Whether `pattern` matches the whole of `name`.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (mut pattern, mut name) = (pattern.chars(), name.chars());
     // What is left of both right after the last `*`, with the characters that it has taken so far removed.
     let mut last_star = None;

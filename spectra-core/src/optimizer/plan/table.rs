@@ -62,23 +62,7 @@ impl<'a, C: StateCost> Table<'a, C> {
 
 impl<C: StateCost> fmt::Display for Table<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = self.lines();
-        lines.insert(0, COLUMNS.map(|(title, _)| title.to_string()));
-        let mut widths = [0; 8];
-        for line in &lines {
-            for (width, cell) in widths.iter_mut().zip(line) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for line in &lines {
-            for (i, (cell, (width, (_, right)))) in line.iter().zip(widths.iter().zip(COLUMNS)).enumerate() {
-                match (i, right) {
-                    (7, _) => writeln!(f, "{cell}")?,
-                    (_, true) => write!(f, "{cell:>width$}  ")?,
-                    (_, false) => write!(f, "{cell:<width$}  ")?,
-                }
-            }
-        }
+        write_lines(f, COLUMNS, self.lines())?;
         self.write_totals(f)
     }
 }
@@ -107,14 +91,40 @@ impl<C: StateCost> Table<'_, C> {
     }
 }
 
+/// Titles and lines in columns of equal width, each with whether it is aligned to the right.
+pub(crate) fn write_lines<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    columns: [(&str, bool); N],
+    mut lines: Vec<[String; N]>,
+) -> fmt::Result {
+    lines.insert(0, columns.map(|(title, _)| title.to_string()));
+    let mut widths = [0; N];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for line in &lines {
+        for (i, (cell, (width, (_, right)))) in line.iter().zip(widths.iter().zip(columns)).enumerate() {
+            match (i + 1 == N, right) {
+                (true, true) => writeln!(f, "{cell:>width$}")?,
+                (true, false) => writeln!(f, "{cell}")?,
+                (false, true) => write!(f, "{cell:>width$}  ")?,
+                (false, false) => write!(f, "{cell:<width$}  ")?,
+            }
+        }
+    }
+    Ok(())
+}
+
 /// `64 x 3 x 3`; a scalar is `()`.
-fn shape_text(shape: &[usize]) -> String {
+pub(crate) fn shape_text(shape: &[usize]) -> String {
     let dims: Vec<String> = shape.iter().map(ToString::to_string).collect();
     if dims.is_empty() { "()".into() } else { dims.join(" x ") }
 }
 
 /// `1,050,673,152`.
-fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

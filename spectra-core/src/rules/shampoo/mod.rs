@@ -8,7 +8,7 @@ pub use root::InverseRoot;
 
 use super::method::Settings;
 use super::soap::{LEFT_GRAM, RIGHT_GRAM, add_grams};
-use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule, entrywise_flops};
 use crate::backend::{Backend, Coefficient, Gradient, Matrix, Op, Result, Scalar, ScalarOp, domain, require};
 use crate::linalg::Workspace;
 use crate::state::{BufferSpec, MOMENTUM, SECOND_MOMENT, State};
@@ -125,6 +125,14 @@ impl<B: Backend> UpdateRule<B> for Shampoo {
         buffers.extend(sides.clone().map(|(_, k, gram, _)| BufferSpec::zeros(gram, (*k, *k))));
         buffers.extend(sides.map(|(_, k, _, root)| BufferSpec::made_by_rule(root, (*k, *k))));
         buffers
+    }
+
+    fn flops(&self, shape: (usize, usize)) -> f64 {
+        let (left, right) = self.axes(shape);
+        let (m, n) = (shape.0 as f64, shape.1 as f64);
+        let axis = |k: f64| 4.0 * m * n * k + 9.0 * k * k * k / self.every as f64;
+        let axes = [(left, m), (right, n)];
+        entrywise_flops(shape) + axes.iter().filter(|(has, _)| *has).map(|(_, k)| axis(*k)).sum::<f64>()
     }
 
     fn weight_decay(&self) -> f64 {

@@ -1,0 +1,139 @@
+//! What a step of LLaMA-3-8B and 70B sends over 8, 64 and 512 ranks in the ways that there are, from the plan and by formulas; then how long that
+//! takes in a model of the machine. **Nothing here is measured.**
+//!
+//! `cargo run --release -p spectra-core --example traffic -- [--bandwidth 50] [--latency 10] [--rate 50] [--bytes 4]`
+//!
+//! GB/s out of each rank, microseconds of a round, Tflop/s of a rank, bytes of a word.
+
+use spectra_core::backend::Error;
+use spectra_core::dense::Dense;
+use spectra_core::distributed::{Cost, Machine, Mode, Placement, Placing, Way, traffic};
+use spectra_core::optimizer::plan::models::{Decoder, LLAMA3_8B, LLAMA3_70B};
+use spectra_core::optimizer::{Config, Optimizer, plan::Plan};
+use std::process::ExitCode;
+
+const USAGE: &str =
+    "flags, each with a positive number: --bandwidth GB/s, --latency us, --rate Tflop/s, --bytes of a word";
+
+/// The machine of the command line.
+fn machine(mut arguments: impl Iterator<Item = String>) -> Result<Machine, String> {
+    let mut machine = Machine { latency: 10e-6, bandwidth: 50e9, rate: 50e12, word: 4.0 };
+    while let Some(flag) = arguments.next() {
+        let (place, unit) = match flag.as_str() {
+            "--bandwidth" => (&mut machine.bandwidth, 1e9),
+            "--latency" => (&mut machine.latency, 1e-6),
+            "--rate" => (&mut machine.rate, 1e12),
+            "--bytes" => (&mut machine.word, 1.0),
+            _ => return Err(format!("`{flag}` is no flag; {USAGE}")),
+        };
+        let text = arguments.next().ok_or_else(|| format!("{flag} wants a number; {USAGE}"))?;
+        let value: Option<f64> = text.parse().ok().filter(|value: &f64| *value > 0.0 && value.is_finite());
+        *place = unit * value.ok_or_else(|| format!("{flag} {text}: no positive number; {USAGE}"))?;
+    }
+    Ok(machine)
+}
+
+fn optimizer(model: &Decoder, preset: &str) -> Result<Optimizer<Dense<f32>>, Error> {
+    let plan = Plan::builder().build(model.parameters())?;
+    Optimizer::new(Dense::new(), Config::preset(preset)?, plan.parameters())
+}
+
+/// The placements of one model on so many ranks.
+struct Placed {
+    divided: Placement,
+    all: Placement,
+    owners: Placement,
+    muon: Placement,
+}
+
+impl Placed {
+    fn new(model: &Decoder, ranks: usize) -> Result<Self, Error> {
+        let (spectra, muon) = (optimizer(model, "spectra")?, optimizer(model, "muon")?);
+        Ok(Self {
+            divided: Placing::AUTO.place(spectra.work(), ranks)?,
+            all: Placing::new(Mode::Divided).place(spectra.work(), ranks)?,
+            owners: Placing::new(Mode::Owners).place(spectra.work(), ranks)?,
+            muon: Placing::AUTO.place(muon.work(), ranks)?,
+        })
+    }
+
+    fn costs(&self) -> [(&'static str, Cost); 9] {
+        let Self { divided, all, owners, muon } = self;
+        [
+            ("DDP, every rank steps all", Way::Ddp.cost(divided)),
+            ("owners alone", Way::Placed.cost(owners)),
+            ("as placed", Way::Placed.cost(divided)),
+            ("all divided", Way::Placed.cost(all)),
+            ("FSDP's own, beside the next", Way::Fsdp.cost(divided)),
+            ("  tail shrink as placed", Way::FsdpPlaced.cost(divided)),
+            ("  tail shrink, gathered", Way::FsdpGathered.cost(divided)),
+            ("  Muon, all to all", Way::FsdpAllToAll.cost(muon)),
+            ("  Muon, gathered", Way::FsdpGathered.cost(muon)),
+        ]
+    }
+}
+
+fn print_ways(model: &Decoder, machine: &Machine) -> Result<(), Error> {
+    println!(
+        "{:>5}  {:<28} {:>10} {:>10} {:>6} {:>7} {:>10} {:>9} {:>9} {:>9}",
+        "ranks", "way", "M words", "at most", "calls", "rounds", "flops", "send ms", "flop ms", "sum ms"
+    );
+    for ranks in [8, 64, 512] {
+        let placed = Placed::new(model, ranks)?;
+        for (way, cost) in placed.costs() {
+            let Cost { calls, rounds, flops, .. } = cost;
+            let (words, most) = (1e-6 * cost.words, 1e-6 * cost.most_words);
+            let (send, compute) = (1e3 * machine.sending(&cost), 1e3 * machine.computing(&cost));
+            let sum = send + compute;
+            println!(
+                "{ranks:>5}  {way:<28} {words:>10.1} {most:>10.1} {calls:>6} {rounds:>7} {flops:>10.2e} {send:>9.2} {compute:>9.2} {sum:>9.2}"
+            );
+        }
+        let live = placed.divided.divisions().iter().flatten();
+        let divided = live.clone().filter(|division| division.owner().is_none()).count();
+        println!(
+            "       {divided} divided, {} owned; largest load over the mean: {:.3}, owners alone {:.3}, Muon {:.3}\n",
+            live.count() - divided,
+            placed.divided.imbalance(),
+            placed.owners.imbalance(),
+            placed.muon.imbalance()
+        );
+    }
+    Ok(())
+}
+
+fn print(machine: &Machine) -> Result<(), Error> {
+    let Machine { latency, bandwidth, rate, word } = machine;
+    println!(
+        "A model, no measurement: {:.1} us a round, {:.1} GB/s out of a rank, {:.1} Tflop/s, words of {word} bytes; nothing overlaps.\n\
+         Words of a rank and step in the mean, and of the rank that sends most; flops of the one that has most. Forward and backward passes\n\
+         are not in it.\n",
+        1e6 * latency,
+        1e-9 * bandwidth,
+        1e-12 * rate
+    );
+    println!("LLaMA-3-8B on 8 ranks, as placed\n{}\n", Placed::new(&LLAMA3_8B, 8)?.divided);
+    for (name, model) in [("LLaMA-3-8B", LLAMA3_8B), ("LLaMA-3-70B", LLAMA3_70B)] {
+        println!("{name}");
+        print_ways(&model, machine)?;
+    }
+    let (shape, rank, ranks) = ((4096, 4096), 64, 8);
+    let (ours, muon) = (traffic::sweep(shape, rank, ranks), traffic::all_to_all(shape, ranks));
+    println!(
+        "4096 x 4096, k = {rank}, N = {ranks}: tail shrink {ours:.0} words, all-to-all Muon {muon:.0}: 1 : {:.2}",
+        muon / ours
+    );
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let outcome =
+        machine(std::env::args().skip(1)).and_then(|machine| print(&machine).map_err(|e| e.to_string()));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("traffic: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
