@@ -4,7 +4,7 @@ use crate::device::{Outcome, check_violations};
 use crate::ranks::{Failure, Gpus, bits, joined, side_by_side, upload};
 use spectra_core::backend::Result;
 use spectra_core::distributed::{
-    Collectives, Communicator, DistributedOptimizer, Division, Threads, Traffic,
+    Collectives, Communicator, DistributedOptimizer, Mode, Placing, Threads, Traffic,
 };
 use spectra_core::linalg::uniform;
 use spectra_core::optimizer::ParameterSpec;
@@ -21,11 +21,6 @@ const SHAPES: [(&str, (usize, usize), Rule); 5] = [
     ("norm", (1, 10), Rule::Elementwise),
 ];
 
-fn division(index: usize, size: usize) -> Division {
-    let shape = SHAPES[index].1;
-    if index < 3 { Division::longer(shape, size) } else { Division::owned(shape, index % size, size) }
-}
-
 /// The weights after a few steps, and what was sent.
 fn trained<C: Collectives<CudaBackend<f32>>>(
     rank: usize,
@@ -33,18 +28,17 @@ fn trained<C: Collectives<CudaBackend<f32>>>(
     group: C,
     config: Config,
 ) -> Result<(Vec<Vec<u64>>, Traffic)> {
-    let size = group.size();
     let specs = SHAPES.map(|(name, shape, rule)| ParameterSpec::new(name, shape, rule));
-    let divisions = (0..SHAPES.len()).map(|index| Some(division(index, size)));
+    let placing = Placing::new(Mode::Divided).matching("owned", Mode::Owners).matching("norm", Mode::Owners);
     let mut optimizer =
-        DistributedOptimizer::with_divisions(backend.clone(), group, config, specs, Rules::new(), divisions)?;
+        DistributedOptimizer::with_rules(backend.clone(), group, config, specs, Rules::new(), &placing)?;
     let matrices = |seed: u64| -> Result<Vec<CudaMatrix<f32>>> {
         SHAPES.iter().map(|(_, shape, _)| upload(backend, *shape, |i| uniform(seed, i, shape.0))).collect()
     };
     let mut weights = matrices(1)?;
     for step in 0..4 {
         let gradients = matrices(10 + 10 * step + rank as u64)?;
-        optimizer.step(&mut weights.iter_mut().zip(&gradients).collect::<Vec<_>>())?;
+        optimizer.step(&mut weights.iter_mut().zip(gradients.iter().map(Some)).collect::<Vec<_>>())?;
     }
     Ok((weights.iter().map(bits).collect::<Result<_>>()?, optimizer.traffic()?))
 }
