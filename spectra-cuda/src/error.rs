@@ -2,7 +2,8 @@
 
 use cudarc::cublas::result::CublasError;
 use cudarc::driver::{DriverError, sys::CUresult};
-use spectra_core::backend::Error;
+use spectra_core::backend::{Error, ErrorKind};
+use spectra_core::distributed::Lost;
 use std::fmt;
 
 /// An error of CUDA or of the buffers given; [`spectra_core::backend::Error`] carries it with the operation's name.
@@ -11,7 +12,7 @@ use std::fmt;
 pub enum CudaError {
     /// A library of NVIDIA's that is not on this machine.
     Library {
-        /// `"libcuda"` (the driver), `"libnvrtc"` or `"libcublas"`.
+        /// `"libcuda"` (the driver), `"libnvrtc"`, `"libcublas"`, or `"libnccl"` for several GPUs.
         name: &'static str,
     },
     /// There is no such device.
@@ -30,6 +31,15 @@ pub enum CudaError {
     Driver(DriverError),
     /// cuBLAS refused.
     Blas(CublasError),
+    /// NCCL refused, or failed.
+    Nccl {
+        /// Its name for the error.
+        name: &'static str,
+        /// Its words, which may be none.
+        text: String,
+    },
+    /// Other ranks of a group do not take part in what is queued. An [`Error`] has it as [`ErrorKind::Lost`].
+    Lost(Lost),
     /// NVRTC did not compile the kernels.
     Compile {
         /// Its log.
@@ -79,6 +89,11 @@ pub enum CudaError {
 impl fmt::Display for CudaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Library { name: name @ "libnccl" } => write!(
+                f,
+                "{name} was not found on this machine: looked for are {name}.so, {name}.so.1 and the like, not {name}.so.2, under which \
+                 NVIDIA's Python package has it: make a link to that of the name {name}.so, in a folder of LD_LIBRARY_PATH"
+            ),
             Self::Library { name } => write!(f, "{name} was not found on this machine"),
             Self::NoDevice { ordinal, count } => {
                 write!(f, "there is no CUDA device {ordinal}; devices found: {count}")
@@ -86,6 +101,9 @@ impl fmt::Display for CudaError {
             Self::OutOfMemory { bytes } => write!(f, "the device has no memory left for {bytes} bytes"),
             Self::Driver(error) => write!(f, "CUDA driver: {error}"),
             Self::Blas(error) => write!(f, "cuBLAS: {error}"),
+            Self::Nccl { name, text } if text.is_empty() => write!(f, "NCCL: {name}"),
+            Self::Nccl { name, text } => write!(f, "NCCL: {name}: {text}"),
+            Self::Lost(lost) => write!(f, "{lost}"),
             Self::Compile { log } => write!(f, "NVRTC did not compile the kernels: {log}"),
             Self::BufferTooSmall { needed, found } => {
                 write!(f, "the buffer holds {found} elements, the matrix needs {needed}")
@@ -139,7 +157,10 @@ impl CudaError {
 
     /// With the operation's name.
     pub(crate) fn at(self, operation: &'static str) -> Error {
-        Error::device(operation, self)
+        match self {
+            Self::Lost(lost) => Error::new(operation, ErrorKind::Lost(lost)),
+            other => Error::device(operation, other),
+        }
     }
 }
 

@@ -85,6 +85,12 @@
 //! optimizer must outlive it, and [`Optimizer::load_snapshot`], which replaces the state, asks for a new capture. Working memory
 //! that the backend shares among its clones stays where it is as long as the backend lives.
 //!
+//! # Several GPUs
+//!
+//! [`nccl`] has the collectives of [`distributed`] on device buffers: [`distributed::DistributedOptimizer`] over a [`CudaBackend`]
+//! and an [`Nccl`](nccl::Nccl) trains one model on several GPUs, in one process or one process each. The feature is on by default and
+//! costs nothing: NCCL is looked for when the first group is made. What was tested, and what was not, is said there.
+//!
 //! # Threads
 //!
 //! All types are `Send` and `Sync` as Rust defines it: clones of a backend may be used on several threads, optimizers and matrices may
@@ -115,9 +121,9 @@
 //! by plain loops. That does not check speed, the arithmetic of the hardware (fused multiply-adds, TF32, tensor cores), the limits of
 //! the hardware, or cuBLAS itself. `SPECTRA_CUDA=real cargo test --release -p spectra-cuda` runs the same tests on a GPU, and
 //! `cargo run --release -p spectra-cuda --example step` measures one.
-//!
-//! Several GPUs (NCCL) are not part of this crate; `Matrix::layout` of `spectra-core` is where they would enter.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
+// What several GPUs need is there without its callers.
+#![cfg_attr(not(feature = "nccl"), allow(dead_code, unused_imports))]
 
 /// The code of the README, compiled.
 #[cfg(doctest)]
@@ -130,6 +136,8 @@ mod error;
 mod optimizer;
 mod raw;
 
+#[cfg(feature = "nccl")]
+pub use backend::nccl;
 pub use backend::{CudaBackend, CudaElement, CudaMatrix, CudaScalar, Precision, Storage, open};
 pub use checked::Tally;
 pub use cudarc;
@@ -140,4 +148,4 @@ pub use spectra_core::optimizer::{
     Config, Difference, Method, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale,
     plan,
 };
-pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
+pub use spectra_core::{directions, distributed, linalg, maps, rules, scales, schedules, state};

@@ -22,6 +22,7 @@ on_any_thread! {
     Target<'static, f32>, Target<'static, f64>,
     Precision, Storage, Tally,
     CudaError, Error,
+    spectra_cuda::nccl::Nccl<f32>, spectra_cuda::nccl::Nccl<f64>,
 }
 
 /// Whatever the element type, an optimizer may move to the thread that trains.

@@ -18,3 +18,18 @@ fn a_missing_library_is_named() {
         }
     }
 }
+
+/// NCCL's has the name under which NVIDIA's Python package has it, which is not looked for.
+#[test]
+fn a_missing_nccl_is_named() {
+    match spectra_cuda::nccl::unique_id() {
+        Ok(_) => println!("there is NCCL here"),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(
+                text.starts_with("unique_id: libnccl was not found") && text.contains("libnccl.so.2"),
+                "{text}"
+            );
+        }
+    }
+}

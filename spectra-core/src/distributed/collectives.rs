@@ -259,8 +259,12 @@ fn read<M: Matrix>(matrix: &M) -> Result<Vec<M::Element>> {
     Ok(values)
 }
 
-/// An error unless whole and part are what the division says for this rank.
-fn check_division<M: Matrix>(
+/// An error unless whole and part are what the division says for this rank: for who implements [`Collectives`].
+///
+/// # Errors
+/// [`ErrorKind::Shape`](crate::backend::ErrorKind::Shape); [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) for a division
+/// among another number of ranks.
+pub fn check_division<M: Matrix>(
     operation: &'static str,
     whole: &M,
     part: &M,

@@ -15,7 +15,7 @@ mod threads;
 pub mod traffic;
 mod transport;
 
-pub use collectives::{Collectives, Gather, Reduce};
+pub use collectives::{Collectives, Gather, Reduce, check_division};
 pub use communicator::{Communicator, Reduction, Traffic};
 pub use cost::{Cost, Machine, Way};
 pub use division::{Axis, Division};

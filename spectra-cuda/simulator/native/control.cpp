@@ -41,7 +41,7 @@ EXPORT void sim_reset() {
     s.counters.events_alive = old.events_alive;
     s.launches.clear();
     s.violations.clear();
-    s.until_failure = 0;
+    s.until_failure = s.failing_group = 0;
     for (Context& context : s.contexts) context.sticky = SUCCESS;
 }
 
@@ -68,4 +68,11 @@ EXPORT void sim_set_device_count(int count) {
 EXPORT void sim_fail_after(std::uint64_t calls) {
     Lock lock;
     state().until_failure = calls + 1;
+}
+
+EXPORT void sim_fail_collectives(int rank, std::uint64_t group, bool is_told) {
+    Lock lock;
+    state().failing_rank = rank;
+    state().failing_group = group + 1;
+    state().failure_is_told = is_told;
 }

@@ -14,6 +14,21 @@ inline Status forbid_capture(Stream& stream) {
     return STREAM_CAPTURE_UNSUPPORTED;
 }
 
+// The host waits for a stream and knows then what it has done. With the lock taken once.
+inline Status wait_for(Stream& stream) {
+    if (Status status = wait_until([&] { return stream.queue.empty(); })) return status;
+    merge(state().host, stream.clock);
+    return SUCCESS;
+}
+
+inline Status wait_for_device(int device) {
+    const std::set<Stream*> streams = state().streams;
+    for (Stream* stream : streams)
+        if (stream->device == device)
+            if (Status status = wait_for(*stream)) return status;
+    return SUCCESS;
+}
+
 }  // namespace sim
 
 #define WITH_CONTEXT \

@@ -129,10 +129,8 @@ EXPORT Status cuCtxSetFlags(unsigned) { return SUCCESS; }
 EXPORT Status cuCtxSynchronize() {
     WITH_CONTEXT;
     for (Stream* stream : state().streams)
-        if (stream->device == device) {
+        if (stream->device == device)
             if (Status status = forbid_capture(*stream)) return status;
-            merge(state().host, stream->clock);
-        }
     state().counters.context_waits++;
-    return SUCCESS;
+    return wait_for_device(device);
 }

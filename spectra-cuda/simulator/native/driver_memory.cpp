@@ -11,6 +11,12 @@ namespace {
 
 std::map<Address, std::size_t> pinned;  // page-locked host memory
 
+bool is_pinned(const void* memory, std::size_t bytes) {
+    Address begin = reinterpret_cast<Address>(memory);
+    auto next = pinned.upper_bound(begin);
+    return next != pinned.begin() && begin + bytes <= std::prev(next)->first + std::prev(next)->second;
+}
+
 bool in_device_memory(Address address, std::size_t bytes, int device) {
     const Allocation* a = containing(address, bytes);
     return a && a->device == device;
@@ -25,9 +31,8 @@ Status free_memory(Address address, Stream& stream) {
         return INVALID_VALUE;
     }
     // The driver finds the memory's device by its address: a stream of another device is allowed, and orders nothing here.
-    if (a->device == stream.device)
-        if (Status status = execute(stream, {"free", {{address, a->size, true}}, [] { return SUCCESS; }})) return status;
-    return release(*a);
+    if (a->device != stream.device) return release(*a);
+    return submit(stream, {"free", {{address, a->size, true}}, [=] { return release(*a); }});
 }
 
 }  // namespace
@@ -54,9 +59,8 @@ EXPORT Status cuMemAlloc_v2(Address* address, std::size_t bytes) {
     return allocate(device, bytes, address);
 }
 EXPORT Status cuMemFree_v2(Address address) {
-    WITH_CONTEXT;  // waits for the device
-    for (Stream* stream : state().streams)
-        if (stream->device == device) merge(state().host, stream->clock);
+    WITH_CONTEXT;
+    if (Status status = wait_for_device(device)) return status;
     return free_memory(address, *state().contexts[device].default_stream);
 }
 EXPORT Status cuMemHostAlloc(void** out, std::size_t bytes, unsigned) {
@@ -96,7 +100,14 @@ EXPORT Status cuMemsetD8_v2(Address address, unsigned char value, std::size_t by
 EXPORT Status cuMemcpyHtoDAsync_v2(Address to, const void* from, std::size_t bytes, void* handle) {
     WITH_STREAM(handle);
     if ((!from && bytes) || !in_device_memory(to, bytes, device)) return INVALID_VALUE;
+    // What has to wait comes from a copy if the memory is pageable: it may be gone by then.
+    std::shared_ptr<std::vector<char>> copy;
+    if (!stream->queue.empty() && !is_pinned(from, bytes)) {
+        copy = std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
+        from = copy->data();
+    }
     return enqueue(*stream, {"copy from the host", {{to, bytes, true}}, [=] {
+                                 (void)copy;
                                  std::memcpy(pointer(to), from, bytes);
                                  state().counters.host_to_device_copies++;
                                  state().counters.host_to_device_bytes += bytes;
@@ -107,9 +118,9 @@ EXPORT Status cuMemcpyHtoDAsync_v2(Address to, const void* from, std::size_t byt
 EXPORT Status cuMemcpyDtoHAsync_v2(void* to, Address from, std::size_t bytes, void* handle) {
     WITH_STREAM(handle);
     if ((!to && bytes) || !in_device_memory(from, bytes, device)) return INVALID_VALUE;
-    Address begin = reinterpret_cast<Address>(to);
-    auto next = pinned.upper_bound(begin);
-    bool waits = next == pinned.begin() || begin + bytes > std::prev(next)->first + std::prev(next)->second;
+    bool waits = !is_pinned(to, bytes);
+    if (waits && !stream->capture)
+        if (Status status = wait_until([&] { return stream->queue.empty(); })) return status;
     return enqueue(*stream, {"copy to the host", {{from, bytes, false}}, [=] {
                                  std::memcpy(to, pointer(from), bytes);
                                  state().counters.device_to_host_copies++;

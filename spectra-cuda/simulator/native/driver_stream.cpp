@@ -7,12 +7,17 @@ using namespace sim;
 
 namespace {
 
+// What was recorded last; the stream's queue and those who wait for it keep it.
+struct Record {
+    bool is_over = false;
+    Clock clock;
+};
 struct Event {
     int device;
-    bool timing, recorded = false;
+    bool timing;
     double time = 0;
-    Clock clock;
-    std::shared_ptr<Graph> capture;
+    std::shared_ptr<Record> record = nullptr;
+    std::shared_ptr<Graph> capture = nullptr;
 };
 
 std::set<Event*> events;
@@ -37,32 +42,35 @@ EXPORT Status cuStreamDestroy_v2(void* handle) {
     merge(state().contexts[device].default_stream->clock, stream->clock);  // a later wait for the device covers its work
     state().streams.erase(stream);
     state().counters.streams_alive--;
-    delete stream;
+    retire(stream);
     return SUCCESS;
 }
 EXPORT Status cuStreamSynchronize(void* handle) {
     WITH_STREAM(handle);
     if (Status status = forbid_capture(*stream)) return status;
-    merge(state().host, stream->clock);
     state().counters.stream_waits++;
-    return SUCCESS;
+    return wait_for(*stream);
 }
 EXPORT Status cuStreamQuery(void* handle) {
     WITH_STREAM(handle);
-    return forbid_capture(*stream);
+    if (Status status = forbid_capture(*stream)) return status;
+    if (!stream->queue.empty()) return NOT_READY;
+    merge(state().host, stream->clock);
+    return SUCCESS;
 }
 EXPORT Status cuStreamWaitEvent(void* handle, Event* event, unsigned) {
     WITH_STREAM(handle);
     if (!events.count(event)) return INVALID_HANDLE;
-    if (!event->recorded) return SUCCESS;
+    if (!event->record) return SUCCESS;
     if (event->capture) {
         if (stream->capture && stream->capture != event->capture) return STREAM_CAPTURE_ISOLATION;
         stream->capture = event->capture;  // joins the capture
         return SUCCESS;
     }
     if (stream->capture) return STREAM_CAPTURE_ISOLATION;
-    merge(stream->clock, event->clock);
-    return SUCCESS;
+    std::shared_ptr<Record> record = event->record;
+    if (record->is_over && stream->queue.empty()) return merge(stream->clock, record->clock), SUCCESS;
+    return submit(*stream, {"wait for an event", {}, [=] { return merge(stream->clock, record->clock), SUCCESS; }, [=] { return record->is_over; }});
 }
 EXPORT Status cuEventCreate(Event** out, unsigned flags) {
     WITH_CONTEXT;
@@ -81,29 +89,34 @@ EXPORT Status cuEventDestroy_v2(Event* event) {
 EXPORT Status cuEventRecord(Event* event, void* handle) {
     WITH_STREAM(handle);
     if (!events.count(event) || event->device != device) return INVALID_HANDLE;
-    event->recorded = true;
+    auto record = event->record = std::make_shared<Record>();
     event->capture = stream->capture;
     event->time = milliseconds();
-    execute(*stream, {"event", {}, [] { return SUCCESS; }});
-    event->clock = stream->clock;
-    return SUCCESS;
+    return submit(*stream, {"event", {}, [=] { return record->is_over = true, record->clock = stream->clock, SUCCESS; }});
 }
 EXPORT Status cuEventQuery(Event* event) {
     WITH_CONTEXT;
     if (!events.count(event)) return INVALID_HANDLE;
-    return event->capture ? STREAM_CAPTURE_UNSUPPORTED : SUCCESS;
+    if (event->capture) return STREAM_CAPTURE_UNSUPPORTED;
+    if (!event->record) return SUCCESS;
+    if (!event->record->is_over) return NOT_READY;
+    merge(state().host, event->record->clock);
+    return SUCCESS;
 }
 EXPORT Status cuEventSynchronize(Event* event) {
     WITH_CONTEXT;
     if (!events.count(event)) return INVALID_HANDLE;
     if (event->capture) return STREAM_CAPTURE_UNSUPPORTED;
-    merge(state().host, event->clock);
     state().counters.event_waits++;
+    std::shared_ptr<Record> record = event->record;
+    if (!record) return SUCCESS;
+    if (Status status = wait_until([&] { return record->is_over; })) return status;
+    merge(state().host, record->clock);
     return SUCCESS;
 }
 EXPORT Status cuEventElapsedTime(float* elapsed, Event* start, Event* end) {
     WITH_CONTEXT;
-    if (!events.count(start) || !events.count(end) || !start->recorded || !end->recorded || !start->timing || !end->timing) return INVALID_HANDLE;
+    if (!events.count(start) || !events.count(end) || !start->record || !end->record || !start->timing || !end->timing) return INVALID_HANDLE;
     *elapsed = float(end->time - start->time);
     return SUCCESS;
 }

@@ -1,6 +1,7 @@
-// The state that the three stand-in libraries share.
+// The state that the stand-in libraries share.
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -28,9 +29,11 @@ enum Status : int {
     INVALID_PTX = 218,
     INVALID_HANDLE = 400,
     NOT_FOUND = 500,
+    NOT_READY = 600,
     CONTEXT_IS_DESTROYED = 709,
     ILLEGAL_ADDRESS = 700,
     LAUNCH_OUT_OF_RESOURCES = 701,
+    LAUNCH_TIMEOUT = 702,
     ASSERT = 710,
     MISALIGNED_ADDRESS = 716,
     LAUNCH_FAILED = 719,
@@ -51,6 +54,7 @@ struct Counters {
     std::uint64_t device_to_device_copies, device_to_device_bytes;
     std::uint64_t stream_waits, context_waits, event_waits, copy_waits;
     std::uint64_t streams_alive, streams_total, events_alive, events_total, modules_compiled;
+    std::uint64_t collective_calls, collective_groups, collective_bytes;
 };
 
 // When something happened: for each stream, the number of its operations known to be over.
@@ -79,6 +83,9 @@ struct Operation {
     std::string name;
     std::vector<Access> accesses;
     std::function<Status()> run;
+    // Of work that needs others: asked, once all before it is done, until it says that it can run.
+    std::function<bool()> ready = nullptr;
+    bool asked = false;
 };
 
 struct Graph {
@@ -92,6 +99,7 @@ struct Stream {
     Clock clock;
     std::shared_ptr<Graph> capture;
     Status capture_error = SUCCESS;
+    std::deque<Operation> queue;  // what waits, and what comes after it
 };
 
 struct Context {
@@ -115,6 +123,9 @@ struct State {
     Context contexts[8];
     std::set<Stream*> streams;
     Clock host;
+    std::uint64_t failing_group = 0;  // of collectives, counted on each rank; 0: none
+    int failing_rank = 0;
+    bool failure_is_told = false;
     std::map<Address, Allocation> allocations;  // by the address of the mapping, freed ones too
 };
 State& state();
@@ -140,8 +151,12 @@ constexpr std::uint8_t POISON_FRESH = 0xF7, POISON_CANARY = 0xF5, POISON_SHARED 
 int& current_device();  // -1: none bound to this host thread
 Stream* make_stream(int device, bool blocking);
 Stream* stream_of(void* handle, int device);  // null: no such stream
-Status enqueue(Stream& stream, Operation operation);
+Status enqueue(Stream& stream, Operation operation);          // what may be captured, and fails on request
+Status submit(Stream& stream, Operation operation);           // at once, or when it can
 Status execute(Stream& stream, const Operation& operation);
+void advance();                                               // whatever can run by now does
+Status wait_until(const std::function<bool()>& is_over);      // without the lock, which must have been taken once
+void retire(Stream* stream);                                  // deleted when its work is done
 
 // execution.cpp
 struct Launch {

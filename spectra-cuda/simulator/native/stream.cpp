@@ -1,5 +1,10 @@
-// Streams: operations run at once, in the order of the calls. What real hardware could reorder is checked instead: two
-// uses of an allocation, one of them a write, must be ordered by a stream, an event or a wait of the host.
+// Streams: operations run at once, in the order of the calls, unless one has to wait for other ranks: then it and what comes
+// after it stay in the stream's queue. What real hardware could reorder is checked: two uses of an allocation, one of them a
+// write, must be ordered by a stream, an event or a wait of the host.
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+
 #include "simulator.hpp"
 
 namespace sim {
@@ -18,7 +23,7 @@ int& current_device() {
 
 Stream* make_stream(int device, bool blocking) {
     static std::uint64_t next = 1;
-    auto* stream = new Stream{next++, device, blocking, {}, nullptr};
+    auto* stream = new Stream{next++, device, blocking, {}, nullptr, SUCCESS, {}};
     state().streams.insert(stream);
     return stream;
 }
@@ -33,6 +38,9 @@ Stream* stream_of(void* handle, int device) {
 }
 
 namespace {
+
+std::vector<Stream*> retired;  // destroyed, with work left
+std::condition_variable_any changed;
 
 bool knows(const Clock& clock, std::uint64_t stream, std::uint64_t tick) {
     auto at = clock.find(stream);
@@ -92,9 +100,58 @@ Status execute(Stream& stream, const Operation& operation) {
 Status enqueue(Stream& stream, Operation operation) {
     State& s = state();
     if (s.until_failure && --s.until_failure == 0) return LAUNCH_FAILED;
-    if (!stream.capture) return execute(stream, operation);
+    if (!stream.capture) return submit(stream, std::move(operation));
     stream.capture->operations.push_back(std::move(operation));
     return SUCCESS;
+}
+
+Status submit(Stream& stream, Operation operation) {
+    if (stream.queue.empty() && !operation.ready) return execute(stream, operation);
+    stream.queue.push_back(std::move(operation));
+    advance();
+    return SUCCESS;
+}
+
+namespace {
+
+bool advance(Stream& stream) {
+    bool moved = false;
+    while (!stream.queue.empty()) {
+        Operation& first = stream.queue.front();
+        moved |= first.ready && !first.asked;  // to be asked may be what others wait for
+        first.asked = true;
+        if (first.ready && !first.ready()) break;
+        Operation operation = std::move(first);
+        stream.queue.pop_front();
+        execute(stream, operation);
+        moved = true;
+    }
+    return moved;
+}
+
+}  // namespace
+
+void advance() {
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (Stream* stream : state().streams) moved |= advance(*stream);
+        for (Stream* stream : retired) moved |= advance(*stream);
+    }
+    auto idle = std::partition(retired.begin(), retired.end(), [](Stream* stream) { return !stream->queue.empty(); });
+    std::for_each(idle, retired.end(), [](Stream* stream) { delete stream; });
+    retired.erase(idle, retired.end());
+    changed.notify_all();
+}
+
+void retire(Stream* stream) {
+    retired.push_back(stream);
+    advance();
+}
+
+Status wait_until(const std::function<bool()>& is_over) {
+    if (changed.wait_for(state().lock, std::chrono::seconds(30), is_over)) return SUCCESS;
+    violation("the host waits for a device that waits for other ranks, for 30 s now");
+    return LAUNCH_TIMEOUT;
 }
 
 }  // namespace sim

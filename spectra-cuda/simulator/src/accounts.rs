@@ -54,6 +54,12 @@ pub struct Counters {
     pub events_total: u64,
     /// Kernel sources compiled; those found compiled do not count.
     pub modules_compiled: u64,
+    /// Calls of NCCL that communicate.
+    pub collective_calls: u64,
+    /// What they made of them: calls in a group are one launch for each communicator.
+    pub collective_groups: u64,
+    /// Bytes that went from one rank to another, of all ranks; a sum as on a ring, 2 (N - 1) times its length.
+    pub collective_bytes: u64,
 }
 
 impl Counters {

@@ -20,6 +20,7 @@ pub(crate) struct Functions {
     pub(crate) set_race_checks: unsafe extern "C" fn(bool),
     pub(crate) set_device_count: unsafe extern "C" fn(c_int),
     pub(crate) fail_after: unsafe extern "C" fn(u64),
+    pub(crate) fail_collectives: unsafe extern "C" fn(c_int, u64, bool),
     _library: Library,
 }
 
@@ -51,6 +52,7 @@ impl Functions {
             set_race_checks: function!(c"sim_set_race_checks"),
             set_device_count: function!(c"sim_set_device_count"),
             fail_after: function!(c"sim_fail_after"),
+            fail_collectives: function!(c"sim_fail_collectives"),
             _library: library,
         })
     }

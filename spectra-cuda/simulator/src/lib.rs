@@ -1,6 +1,6 @@
 //! A simulated CUDA device for tests on machines without a GPU.
 //!
-//! [`install`] puts stand-ins for the CUDA driver, NVRTC and cuBLAS where `cudarc` finds them. A program that uses `cudarc` then
+//! [`install`] puts stand-ins for the CUDA driver, NVRTC, cuBLAS and NCCL where `cudarc` finds them. A program that uses `cudarc` then
 //! runs unchanged: its kernels are compiled by `g++` and executed on the CPU, and the [`Simulator`] keeps account of
 //! allocations, launches, copies, waits of the host and of everything that would be an error on a device. The README says what
 //! this checks and what it cannot.
@@ -25,7 +25,7 @@ mod simulator;
 pub use accounts::{Counters, Violations};
 pub use error::Error;
 pub use select::{Selection, print_skip, select};
-pub use simulator::{Simulator, ThreadOrder};
+pub use simulator::{Loss, Simulator, ThreadOrder};
 
 use std::sync::OnceLock;
 

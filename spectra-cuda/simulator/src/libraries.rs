@@ -18,6 +18,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "execution.hpp",
     "driver.hpp",
     "numbers.hpp",
+    "nccl.hpp",
     "memory.cpp",
     "execution.cpp",
     "faults.cpp",
@@ -32,7 +33,9 @@ const SOURCES: &[(&str, &str)] = sources![
     "graph.cpp",
     "nvrtc.cpp",
     "rewrite.cpp",
-    "cublas.cpp"
+    "cublas.cpp",
+    "nccl.cpp",
+    "nccl_data.cpp"
 ];
 
 const SHARED: &str = "libspectra_simulated_device.so";
@@ -57,6 +60,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ),
     ("libnvrtc.so", &["nvrtc.cpp", "rewrite.cpp"]),
     ("libcublas.so", &["cublas.cpp"]),
+    ("libnccl.so", &["nccl.cpp", "nccl_data.cpp"]),
 ];
 
 /// Loads all, and returns the functions of the shared library, which holds the accounts.

@@ -13,6 +13,15 @@ pub enum ThreadOrder {
     Reverse,
 }
 
+/// What is noticed of a rank that does not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing: all hang.
+    Silent,
+    /// Its own communicator has an error, which no call returns but the one that asks for it.
+    Told,
+}
+
 /// The accounts and settings of the simulated devices of this process.
 #[derive(Clone, Debug)]
 pub struct Simulator {
@@ -104,6 +113,14 @@ impl Simulator {
     pub fn fail_after(&self, calls: u64) {
         // SAFETY: it takes any number.
         unsafe { (self.functions.fail_after)(calls) }
+    }
+
+    /// Lets a rank of NCCL's communicators never arrive at what it launches as its `group`th, counted from 0: its device hangs there, and
+    /// so do those that wait for it. With [`Loss::Told`] its own communicator shows an error when it is asked for one. [`Self::reset`]
+    /// takes it back; the devices go on when the communicators are aborted.
+    pub fn fail_collectives(&self, rank: usize, group: u64, loss: Loss) {
+        // SAFETY: it takes any numbers.
+        unsafe { (self.functions.fail_collectives)(rank as c_int, group, loss == Loss::Told) }
     }
 
     /// Number of devices, 1 at first, at most 8.

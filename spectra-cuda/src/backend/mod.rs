@@ -2,6 +2,8 @@
 
 mod element;
 mod matrix;
+#[cfg(feature = "nccl")]
+pub mod nccl;
 mod operations;
 mod power;
 mod scalar;

@@ -5,11 +5,12 @@ use super::memory::{Buffer, CHUNK, Slots, Working, zeroed};
 use super::products::{Multiplier, Products};
 use super::source::{Kernels, source};
 use super::tally::{Counters, Tally};
+use super::watch::Watch;
 use crate::error::CudaError;
 use crate::raw::libraries;
 use cudarc::driver::CudaStream;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 /// Partial results of one launch.
 const PARTIALS: usize = 16 * MAX_BLOCKS;
@@ -30,6 +31,7 @@ pub(crate) struct Device {
     pub(super) partials: Buffer,
     pub(super) counter: Buffer,
     pub(super) counters: Counters,
+    pub(super) watches: Mutex<Vec<Weak<dyn Watch>>>,
 }
 
 impl fmt::Debug for Device {
@@ -69,6 +71,7 @@ impl Device {
             partials: zeroed(stream, 8 * PARTIALS)?,
             counter: zeroed(stream, 8)?,
             counters: Counters::default(),
+            watches: Mutex::default(),
         };
         Counters::add(&device.counters.allocations, 5);
         Ok(device)

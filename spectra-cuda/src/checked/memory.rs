@@ -54,6 +54,9 @@ impl Slots {
     }
 }
 
+/// Bytes of pageable memory that the driver takes to a place of its own without waiting for the stream.
+const STAGED: usize = 65536;
+
 /// Slots of a chunk: a step of a large model holds one or two for each parameter.
 pub(super) const CHUNK: usize = 1024;
 
@@ -113,7 +116,7 @@ impl Device {
     }
 
     /// An error if `what` would become part of a graph.
-    fn refuse_capture(&self, what: &'static str) -> Result<(), CudaError> {
+    pub(crate) fn refuse_capture(&self, what: &'static str) -> Result<(), CudaError> {
         if self.is_captured()? { Err(CudaError::Captured { what }) } else { Ok(()) }
     }
 
@@ -166,6 +169,9 @@ impl Device {
     ) -> Result<(), CudaError> {
         // A graph would read the vector again whenever it is replayed.
         self.refuse_capture("copying from the host")?;
+        if size_of_val(&*values) > STAGED {
+            self.wait_watched()?;
+        }
         self.stream.context().bind_to_thread()?;
         // SAFETY: the caller's promise.
         unsafe { cudarc::driver::result::memcpy_htod_async(pointer, &values, self.stream.cu_stream()) }?;
@@ -182,6 +188,8 @@ impl Device {
         values: &mut [T],
     ) -> Result<(), CudaError> {
         self.refuse_capture("copying to the host")?;
+        // The driver waits for the stream before it copies to pageable memory, whoever may never come.
+        self.wait_watched()?;
         self.stream.context().bind_to_thread()?;
         // SAFETY: the caller's promise.
         unsafe { cudarc::driver::result::memcpy_dtoh_async(values, pointer, self.stream.cu_stream()) }?;

@@ -15,11 +15,14 @@ mod source;
 mod tally;
 #[cfg(test)]
 pub(crate) mod tests;
+mod watch;
 
 pub(crate) use device::Device;
 pub(crate) use kernels::{Elementwise, Factorization};
+pub(crate) use kernels::{Join, Summands};
 pub(crate) use launch::{Coefficients, Instruction};
 pub(crate) use memory::{Buffer, Slot};
 pub(crate) use products::Products;
 pub(crate) use region::Region;
 pub use tally::Tally;
+pub(crate) use watch::Watch;

@@ -44,7 +44,7 @@ impl Region {
     }
 
     /// Bytes of the entries, for an element type of `width` bytes.
-    pub(super) fn bytes(&self, width: usize) -> usize {
+    pub(crate) fn bytes(&self, width: usize) -> usize {
         self.rows * self.cols * if self.bf16 { 2 } else { width }
     }
 }

@@ -17,6 +17,7 @@ const SOURCE: &str = concat!(
     include_str!("../../kernels/rounding.cu"),
     include_str!("../../kernels/low_rank.cu"),
     include_str!("../../kernels/small_factor.cu"),
+    include_str!("../../kernels/collectives.cu"),
 );
 
 /// The source for elements of type `real`, `"float"` or `"double"`.
@@ -78,6 +79,9 @@ kernels! {
     orthonormal_factor,
     column_normalizer,
     diagonalizer,
+    rank_sum,
+    rank_number,
+    by_columns,
 }
 
 /// Static shared memory of the factorisations, with some room.

@@ -22,3 +22,12 @@ pub(crate) fn check() -> Result<(), CudaError> {
     }
     Ok(())
 }
+
+/// An error unless NCCL can be loaded.
+#[cfg(feature = "nccl")]
+pub(crate) fn check_nccl() -> Result<(), CudaError> {
+    static PRESENT: OnceLock<bool> = OnceLock::new();
+    // SAFETY: as above.
+    let present = PRESENT.get_or_init(|| unsafe { cudarc::nccl::sys::is_culib_present() });
+    if *present { Ok(()) } else { Err(CudaError::Library { name: "libnccl" }) }
+}

@@ -2,6 +2,8 @@
 
 pub(crate) mod blas;
 pub(crate) mod libraries;
+#[cfg(feature = "nccl")]
+pub(crate) mod nccl;
 mod place;
 
 pub(crate) use place::Place;

@@ -1,5 +1,6 @@
 //! One typed function for each kernel, in the files that the kernels' own are named after.
 
+mod collectives;
 mod elementwise;
 mod low_rank;
 mod power;
@@ -8,6 +9,7 @@ mod rounding;
 mod scalars;
 mod small_factor;
 
+pub(crate) use collectives::{Join, Summands};
 pub(crate) use elementwise::Elementwise;
 pub(crate) use small_factor::Factorization;
 
