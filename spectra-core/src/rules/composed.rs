@@ -54,6 +54,9 @@ impl<D, M, S> Composed<D, M, S> {
     }
 }
 
+/// The update of a momentum by a gradient with its factor; [`MomentumUpdate`](crate::maps::MomentumUpdate) borrows it.
+type Owned<'a, B> = Option<(f64, Gradient<'a, <B as Backend>::Matrix>)>;
+
 /// The parts of a composition.
 pub(super) struct Parts<'a, B: Backend> {
     pub(super) direction: &'a dyn DirectionRule<B>,
@@ -174,7 +177,7 @@ impl<B: Backend> Parts<'_, B> {
         &self,
         blocks: &mut [BatchItem<'_, B>],
         directions: &mut [B::Matrix],
-        updates: &[Option<(f64, Gradient<'_, B::Matrix>)>],
+        updates: &[Owned<'_, B>],
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
         let given = blocks.iter_mut().zip(directions.iter_mut()).zip(updates);

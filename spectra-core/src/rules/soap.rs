@@ -106,7 +106,7 @@ impl<B: Backend> UpdateRule<B> for Soap {
     fn flops(&self, shape: (usize, usize)) -> f64 {
         let (left, right) = self.axes(shape);
         let (m, n) = (shape.0 as f64, shape.1 as f64);
-        let axis = |k: f64| 8.0 * m * n * k + 9.0 * k * k * k / self.every as f64;
+        let axis = |k: f64| 5.0 * m * n * k + (6.0 * m * n * k + 7.0 * k * k * k) / self.every as f64;
         let axes = [(left, m), (right, n)];
         entrywise_flops(shape) + axes.iter().filter(|(has, _)| *has).map(|(_, k)| axis(*k)).sum::<f64>()
     }
