@@ -173,3 +173,15 @@ impl<E> Drop for Flight<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PIECE, pieces};
+
+    #[test]
+    fn pieces_are_the_whole_in_order() {
+        let all: Vec<_> = pieces(5..2 * PIECE + 7).collect();
+        assert_eq!(all, [5..PIECE + 5, PIECE + 5..2 * PIECE + 5, 2 * PIECE + 5..2 * PIECE + 7]);
+        assert_eq!(pieces(3..3).count(), 0);
+    }
+}

@@ -41,7 +41,8 @@ const WORLD: c_int = 0;
 const LAST_TAG: c_int = 32_767;
 
 impl Mpi {
-    /// Begins MPI and returns the group of all ranks. Without mpirun it is a group of one.
+    /// Begins MPI and returns the group of all ranks. Without mpirun it is a group of one, for which
+    /// Open MPI still starts its daemon `orted`.
     ///
     /// A call fails if the others have not come `deadline` after it began; it must be longer than what one rank may do between two calls
     /// while the others wait. The beginning itself, MPI_Init, is the launcher's and has no deadline.

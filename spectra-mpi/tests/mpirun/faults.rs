@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     SumsInstead,
     SumsFastInstead,
     SplitsInstead,
+    /// Calls another group of the same ranks.
+    MistakesTheGroup,
 }
 
 /// What is to be seen.
@@ -32,7 +34,7 @@ enum Outcome {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Panics,
         Self::PanicsAndAborts,
         Self::PanicsAndIsCaught,
@@ -45,6 +47,7 @@ impl Fault {
         Self::SumsInstead,
         Self::SumsFastInstead,
         Self::SplitsInstead,
+        Self::MistakesTheGroup,
     ];
 
     fn outcome(self) -> Outcome {
@@ -53,7 +56,7 @@ impl Fault {
             Self::PanicsAndAborts => Outcome::Ends(Some(101)),
             Self::Exits => Outcome::Ends(Some(3)),
             Self::Aborts => Outcome::Ends(Some(7)),
-            Self::PanicsAndIsCaught | Self::ComesLate | Self::ComesLateToSplit => {
+            Self::PanicsAndIsCaught | Self::ComesLate | Self::ComesLateToSplit | Self::MistakesTheGroup => {
                 Outcome::Told(Lost::DEADLINE)
             }
             Self::Leaves => Outcome::Told(Lost::left(1)),
@@ -104,13 +107,19 @@ impl Fault {
             Self::SumsInstead => drop(group.sum::<f64>(&mut [], &mut [2.0])),
             Self::SumsFastInstead => drop(group.reduction(Reduction::Fast).sum::<f64>(&mut [], &mut [2.0])),
             Self::SplitsInstead => drop(group.split(2)),
+            Self::MistakesTheGroup => drop(meet(self, &mut group)),
         }
     }
 
     pub(crate) fn run(self) {
-        let mut group = Communicator::new(Mpi::init(self.deadline()).unwrap());
-        assert_eq!(group.gather_words(&[1]).unwrap(), [1; 3]);
-        let rank = group.rank();
+        let mut world = Communicator::new(Mpi::init(self.deadline()).unwrap());
+        assert_eq!(world.gather_words(&[1]).unwrap(), [1; 3]);
+        let rank = world.rank();
+        let mut groups = vec![world];
+        if self == Self::MistakesTheGroup {
+            groups = (0..2).map(|_| groups[0].split(0).unwrap()).collect();
+        }
+        let mut group = groups.swap_remove(if rank == 1 { groups.len() - 1 } else { 0 });
         if rank == 1 {
             self.happen(group);
             wait_for(&[0, 2]);
