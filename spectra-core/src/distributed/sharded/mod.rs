@@ -6,7 +6,7 @@ mod products;
 mod vote;
 
 pub use matrix::ShardedMatrix;
-pub(super) use vote::{settle, to_text};
+pub(in crate::distributed) use vote::{settle, to_text};
 
 use super::{Axis, Collectives, Division};
 use crate::backend::{Backend, Error, ErrorKind, Gradient, Matrix, PackedProducts, Ranks, Result};
@@ -25,7 +25,8 @@ use core::cell::{Cell, RefCell};
 /// Tail shrink of a divided m x n matrix sends, for each sweep, the sum of `[P^T P | M^T P | ||M||^2]` if the rows are divided, of
 /// `[M V | ||M||^2]` and then `[W^T W]` if the columns are: with the longer side divided `k^2 + k min(m, n) + 1` words, all matrices of a step
 /// in [one call](Backend::power_sweeps). What is decided by the k x k matrices is decided alike, because every rank has the same bits of them and the
-/// same code.
+/// same code. CPUs that choose other kernels may differ in the last bits of what each rank makes of them for itself; should a decision depend on those, the
+/// ranks make other calls, which is an error on all.
 ///
 /// A handle: clones share the group and its temporaries, and belong to one thread.
 #[derive(Debug)]

@@ -1,7 +1,12 @@
 //! Sums and gathers over the ranks of a group.
 
+mod pack;
+mod sum;
+
+pub(super) use pack::{put_words, words};
+
 use super::{Lost, Transport};
-use crate::backend::{Element, Error, ErrorKind, Result};
+use crate::backend::{Error, ErrorKind, Result};
 use alloc::{vec, vec::Vec};
 
 /// In which order a sum over ranks is formed. All ranks get the same bits either way.
@@ -40,9 +45,6 @@ pub struct Communicator<T> {
     into: Vec<Vec<u8>>,
 }
 
-/// Messages up to this many bytes are gathered and summed by everyone; larger ones are summed in parts, one by each rank. The bits are
-/// the same; one round of latency costs about as much as 8 KiB on 10 GB/s and 1 us.
-const SMALL: usize = 8192;
 /// The word before a message.
 const PREFIX: usize = 8;
 
@@ -182,119 +184,6 @@ impl<T: Transport> Communicator<T> {
         Ok(())
     }
 
-    /// Sums lists of numbers of the arithmetic type, and some in `f64`, over the ranks, in one call.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Lost`].
-    pub fn sum<E: Element>(&mut self, values: &mut [&mut [E]], numbers: &mut [f64]) -> Result<()> {
-        let entries: usize = values.iter().map(|values| values.len()).sum();
-        let bytes = entries * E::BYTES + 8 * numbers.len();
-        let (rank, size) = (self.rank(), self.size());
-        if size == 1 {
-            self.traffic.calls += 1;
-            return self.check("sum");
-        }
-        if self.reduction == Reduction::Fast
-            && let Some(done) = self.sum_by_transport(values, numbers, bytes)
-        {
-            return done;
-        }
-        if bytes <= SMALL || size == 2 {
-            let mut first = true;
-            let sent = |out: &mut Vec<u8>| put_range(out, values, 0..entries, numbers, 0..numbers.len());
-            // What comes is added to what is here, which must not be sent: packed before anything comes.
-            self.check("sum")?;
-            let word = self.begin("sum");
-            if let Some(out) = self.out.first_mut() {
-                out.clear();
-                out.extend_from_slice(&word);
-                sent(out);
-            }
-            return self.pass(
-                ("sum", Packed::ForAll),
-                word,
-                |_| bytes,
-                |_, got| {
-                    add_range(
-                        got,
-                        values,
-                        0..entries,
-                        numbers,
-                        0..numbers.len(),
-                        core::mem::take(&mut first),
-                    );
-                },
-            );
-        }
-        // Each rank sums its part of everything, then tells the others.
-        let part = |rank: usize, len: usize| len * rank / size..len * (rank + 1) / size;
-        let count = numbers.len();
-        let len = |rank: usize| part(rank, entries).len() * E::BYTES + 8 * part(rank, count).len();
-        let mut first = true;
-        self.check("sum")?;
-        let word = self.begin("sum");
-        for (to, out) in self.out.iter_mut().enumerate() {
-            out.clear();
-            out.extend_from_slice(&word);
-            put_range(out, values, part(to, entries), numbers, part(to, count));
-        }
-        let (mine, mine_numbers) = (part(rank, entries), part(rank, count));
-        self.pass(
-            ("sum", Packed::ForEach),
-            word,
-            |_| len(rank),
-            |_, got| {
-                let first = core::mem::take(&mut first);
-                add_range(got, values, mine.clone(), numbers, mine_numbers.clone(), first);
-            },
-        )?;
-        self.traffic.calls -= 1;
-        let word = self.begin("sum");
-        if let Some(out) = self.out.first_mut() {
-            out.clear();
-            out.extend_from_slice(&word);
-            put_range(out, values, mine.clone(), numbers, mine_numbers.clone());
-        }
-        self.pass(("sum", Packed::ForAll), word, len, |from, got| {
-            add_range(got, values, part(from, entries), numbers, part(from, count), true);
-        })
-    }
-
-    fn sum_by_transport<E: Element>(
-        &mut self,
-        values: &mut [&mut [E]],
-        numbers: &mut [f64],
-        bytes: usize,
-    ) -> Option<Result<()>> {
-        if let Err(error) = self.check("sum") {
-            return Some(Err(error));
-        }
-        let all = values.iter().flat_map(|values| values.iter());
-        let is_single = E::BYTES == 4;
-        let mut singles: Vec<f32> =
-            if is_single { all.clone().map(|x| x.widen() as f32).collect() } else { Vec::new() };
-        let mut doubles: Vec<f64> = if is_single { Vec::new() } else { all.map(|x| x.widen()).collect() };
-        doubles.extend_from_slice(numbers);
-        let done = self.transport.sum(&mut singles, &mut doubles)?;
-        if let Err(lost) = done {
-            return Some(Err(self.fail("sum", lost)));
-        }
-        self.traffic.calls += 1;
-        self.traffic.rounds += 1;
-        let size = self.size() as u64;
-        self.traffic.bytes += 2 * bytes as u64 * (size - 1) / size;
-        let of_numbers = doubles.len() - numbers.len();
-        numbers.copy_from_slice(&doubles[of_numbers..]);
-        let mut singles = singles.into_iter().map(f64::from);
-        let mut doubles = doubles.into_iter();
-        for x in values.iter_mut().flat_map(|values| values.iter_mut()) {
-            if let Some(sum) = if is_single { singles.next() } else { doubles.next() } {
-                *x = E::narrow(sum);
-            }
-        }
-        Some(Ok(()))
-    }
-
     /// The word before the messages of the next call.
     fn begin(&mut self, operation: &'static str) -> [u8; PREFIX] {
         self.traffic.calls += 1;
@@ -352,63 +241,4 @@ enum Packed {
     ForEach,
     /// The first, for all.
     ForAll,
-}
-
-/// Appends words.
-pub(super) fn put_words(bytes: &mut Vec<u8>, words: &[u64]) {
-    words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
-}
-
-/// The words in these bytes.
-pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
-    bytes.chunks_exact(8).map(|chunk| {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        u64::from_le_bytes(word)
-    })
-}
-
-/// Appends entries `range` of the lists one after the other, then numbers.
-fn put_range<E: Element>(
-    out: &mut Vec<u8>,
-    values: &[&mut [E]],
-    range: core::ops::Range<usize>,
-    numbers: &[f64],
-    of_numbers: core::ops::Range<usize>,
-) {
-    let mut start = 0;
-    for values in values {
-        let (from, to) =
-            (range.start.clamp(start, start + values.len()), range.end.clamp(start, start + values.len()));
-        E::put(&values[from - start..to - start], out);
-        start += values.len();
-    }
-    f64::put(&numbers[of_numbers], out);
-}
-
-/// Adds what [`put_range`] has packed, or takes it instead.
-fn add_range<E: Element>(
-    got: &[u8],
-    values: &mut [&mut [E]],
-    range: core::ops::Range<usize>,
-    numbers: &mut [f64],
-    of_numbers: core::ops::Range<usize>,
-    instead: bool,
-) {
-    fn add<E: Element>(got: &[u8], values: &mut [E], instead: bool) {
-        for (x, bytes) in values.iter_mut().zip(got.chunks_exact(E::BYTES)) {
-            let other = E::get(bytes);
-            *x = if instead { other } else { *x + other };
-        }
-    }
-    let (mut start, mut at) = (0, 0);
-    for values in values {
-        let (from, to) =
-            (range.start.clamp(start, start + values.len()), range.end.clamp(start, start + values.len()));
-        let bytes = (to - from) * E::BYTES;
-        add(&got[at..at + bytes], &mut values[from - start..to - start], instead);
-        at += bytes;
-        start += values.len();
-    }
-    add(&got[at..], &mut numbers[of_numbers], instead);
 }

@@ -1,0 +1,170 @@
+//! Tail shrink (2602.11185, Algorithm 1): the few dominant singular values are shrunk to the tail's scale.
+
+mod measured;
+mod shrink;
+mod together;
+
+pub use measured::Shaped;
+pub use shrink::tail_shrink;
+
+use super::{MapItem, MapRule, Mapped, Moment, MomentumUpdate};
+use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, domain, require};
+use crate::linalg::{PowerIteration, SubspaceForm, Workspace, uniform};
+use crate::rules::Sharding;
+use crate::state::{BufferSpec, SUBSPACE, State};
+use alloc::{vec, vec::Vec};
+
+/// How the dominant subspace is chosen and tracked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+pub struct TailShrink {
+    /// `k = max(1, round(rank_ratio min(m, n)))`, halves away from zero; in (0, 1].
+    pub rank_ratio: f64,
+    /// The power iteration.
+    pub power: PowerIteration,
+    /// The subspace is iterated at every `refresh_every`-th step (1: always, as in the paper's Algorithm 1; its
+    /// text says "intermittently"). In between the cached right subspace is kept and only projected on, at
+    /// half the flops; but it is iterated before its time where it cannot be the dominant one: where a column of it is
+    /// zero although there is a tail, or where it holds less of M than an average subspace of rank k,
+    /// `||W||^2 / k < ||tail||^2 / (r - k)`. A backend that does not tell its host the norms without waiting
+    /// (a GPU) iterates at every step.
+    pub refresh_every: u64,
+}
+
+impl TailShrink {
+    /// The paper's: ratio 0.015, T = 1, column norms, every step.
+    pub const PAPER: Self = Self { rank_ratio: 0.015, power: PowerIteration::PAPER, refresh_every: 1 };
+}
+
+impl Default for TailShrink {
+    /// [`PAPER`](Self::PAPER).
+    fn default() -> Self {
+        Self::PAPER
+    }
+}
+
+impl TailShrink {
+    /// The spike's rank `k` for an m x n matrix; 0 for an empty one.
+    pub fn rank(&self, rows: usize, cols: usize) -> usize {
+        let r = rows.min(cols);
+        (libm::round(self.rank_ratio * r as f64) as usize).max(1).min(r)
+    }
+
+    /// An error if a setting is outside its domain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
+    pub fn validate(&self) -> Result<()> {
+        let ratio = self.rank_ratio;
+        require(ratio > 0.0 && ratio <= 1.0, "tail_shrink", "rank_ratio", ratio, "in (0, 1]")?;
+        self.power.validate()?;
+        let every = self.refresh_every;
+        require(every >= 1, "tail_shrink", "refresh_every", every as f64, "at least 1")
+    }
+}
+
+impl<B: Backend> MapRule<B> for TailShrink {
+    fn name(&self) -> &'static str {
+        "tail shrink"
+    }
+
+    fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
+        let (rows, cols) = shape;
+        let k = self.rank(rows, cols);
+        // Where k = r the map is the identity.
+        (k < rows.min(cols)).then(|| BufferSpec::made_by_rule(SUBSPACE, (cols, k))).into_iter().collect()
+    }
+
+    /// `6 mnk` an iteration.
+    fn flops(&self, (rows, cols): (usize, usize)) -> f64 {
+        let (m, n, k) = (rows as f64, cols as f64, self.rank(rows, cols) as f64);
+        if k < m.min(n) { 6.0 * m * n * k * self.power.iterations as f64 } else { 0.0 }
+    }
+
+    /// As in the paper: where k = r there is nothing low-rank, between refreshes each matrix takes messages of its own, and the exact
+    /// form sums more.
+    fn sharding(&self, (rows, cols): (usize, usize)) -> Option<Sharding> {
+        let rank = self.rank(rows, cols);
+        let is_paper = self.refresh_every == 1 && self.power.form == SubspaceForm::ColumnNorms;
+        let sharding = Sharding { rank, sweeps: self.power.iterations };
+        (is_paper && rank < rows.min(cols)).then_some(sharding)
+    }
+
+    fn validate(&self) -> Result<()> {
+        Self::validate(self)
+    }
+
+    /// With room for the step that is made of the products.
+    ///
+    /// The columns of V are no longer than `sqrt(n)` (random ones at first), so entries of `M V` are at most
+    /// `sqrt(n) ||M||`. A host that does not know the norm cannot scale before the Gram matrix is formed, which holds the
+    /// squares.
+    fn largest_norm(&self, (rows, cols): (usize, usize), host_knows_norms: bool) -> f64 {
+        let max = domain::largest::<B::Element>();
+        if self.rank(rows, cols) == rows.min(cols) {
+            return max;
+        }
+        let of_product = if host_knows_norms { max / 1024.0 } else { libm::sqrt(max / 1024.0) };
+        of_product / libm::sqrt(cols as f64)
+    }
+
+    /// A subspace of another rank: columns left out, or random ones of the mean length added. The next power iteration
+    /// orthonormalizes them.
+    fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
+        let (rows, cols) = saved.shape();
+        if wanted.name != SUBSPACE || rows != wanted.rows {
+            return Ok(None);
+        }
+        let mut values = vec![B::Element::narrow(0.0); rows * cols];
+        saved.read(&mut values)?;
+        let sum: f64 = values.iter().map(|x| x.widen() * x.widen()).sum();
+        // Of numbers in [-1, 1) with the mean square 1/3.
+        let size = libm::sqrt(3.0 * sum / (rows * cols).max(1) as f64);
+        let random = |i, j| B::Element::narrow(size * uniform(self.power.seed, i, j));
+        let entry = |i: usize, j: usize| values.get(i * cols + j).filter(|_| j < cols).copied();
+        let resized: Vec<_> = (0..rows * wanted.cols)
+            .map(|at| (at / wanted.cols, at % wanted.cols))
+            .map(|(i, j)| entry(i, j).unwrap_or_else(|| random(i, j)))
+            .collect();
+        backend.upload(rows, wanted.cols, &resized).map(Some)
+    }
+
+    /// From a subspace of its own: nothing is kept.
+    fn map(
+        &self,
+        direction: &B::Matrix,
+        out: &mut B::Matrix,
+        moment: &Moment,
+        workspace: &mut Workspace<B>,
+    ) -> Result<()> {
+        out.copy_from(direction)?;
+        let shaped = tail_shrink(self, out, None, &mut None, moment.step, workspace)?;
+        if let Some((left, right)) = &shaped.correction {
+            out.gemm(Coefficient::ONE, (-1.0).into(), left, Op::Plain, right, Op::Transposed)?;
+        }
+        shaped.release(workspace);
+        Ok(())
+    }
+
+    fn apply_all(&self, all: &mut [MapItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        together::shrink_all(self, all, workspace)
+    }
+
+    fn gains_together(&self) -> bool {
+        true
+    }
+
+    fn apply(
+        &self,
+        direction: &mut B::Matrix,
+        update: MomentumUpdate<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        moment: &Moment,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Mapped<B>> {
+        state.with(SUBSPACE, |cache, _| {
+            tail_shrink(self, direction, update, cache, moment.step, workspace).map(Mapped::Shaped)
+        })
+    }
+}
