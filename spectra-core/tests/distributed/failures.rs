@@ -207,8 +207,11 @@ impl Transport for Failing {
     }
 }
 
+/// The outcome of a step, whether the weights are as before, and the calls until then; or a panic.
+type Outcome = std::thread::Result<(Result<(), Error>, bool, u64)>;
+
 /// The second step and what follows, with rank 1 failing at its `last` exchange of all.
-fn lost_at(last: u64, how: How) -> Vec<std::thread::Result<(Result<(), Error>, bool, u64)>> {
+fn lost_at(last: u64, how: How) -> Vec<Outcome> {
     let deadline = if how == How::Never { super::DEADLINE } else { BOUND };
     let calls: Vec<_> = (0..SIZE).map(|_| Arc::new(AtomicU64::new(0))).collect();
     let run = |rank: usize, threads: Threads| {

@@ -13,7 +13,7 @@ impl<T: Transport> Communicator<T> {
     /// Sums lists of numbers of the arithmetic type, and some in `f64`, over the ranks, in one call.
     ///
     /// # Errors
-    /// [`ErrorKind::Lost`].
+    /// [`ErrorKind::Lost`](crate::backend::ErrorKind::Lost).
     pub fn sum<E: Element>(&mut self, values: &mut [&mut [E]], numbers: &mut [f64]) -> Result<()> {
         let entries: usize = values.iter().map(|values| values.len()).sum();
         let bytes = entries * E::BYTES + 8 * numbers.len();

@@ -14,7 +14,7 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
     ///
     /// # Errors
     /// On all ranks, before anything changes: shapes, a number of parameters, a gradient that is missing, non-finite or too large (with
-    /// [`Config::check_finite`]), rates that differ, an earlier step that is not whole. Later: those of the device, and
+    /// [`Config::check_finite`](crate::optimizer::Config::check_finite)), rates that differ, an earlier step that is not whole. Later: those of the device, and
     /// [`ErrorKind::Lost`]; see the type.
     pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, Option<&B::Matrix>)]) -> Result<()> {
         let looked = self.look(parameters);
