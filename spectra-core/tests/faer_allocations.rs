@@ -126,8 +126,11 @@ fn count<E: FaerElement>(pool: &rayon::ThreadPool) -> Result<[(usize, usize); 2]
     Ok([inside, allocations(|| steps(STEPS))?])
 }
 
+/// The allocations, as [`allocations`] counts them, and the entries.
+type Factors<E> = ((usize, usize), [FaerMatrix<E>; 3]);
+
 /// Many columns orthonormalized, and large eigenvectors: what a second and a third time allocate inside a pool, and the entries found.
-fn factors<E: FaerElement>(pool: &rayon::ThreadPool) -> Result<((usize, usize), [FaerMatrix<E>; 3])> {
+fn factors<E: FaerElement>(pool: &rayon::ThreadPool) -> Result<Factors<E>> {
     const K: usize = 140;
     let tall = FaerMatrix::from_fn(300, K, |i, j| E::narrow(uniform(1, i, j)));
     let symmetric = FaerMatrix::from_fn(K, K, |i, j| E::narrow(uniform(2, i.min(j), i.max(j))));
