@@ -147,6 +147,12 @@ fn another_call_ends_the_group() {
 }
 
 #[test]
+fn a_deadline_may_be_never() {
+    let sums = all(on_ranks(2, Duration::MAX, |rank, mut group| group.gather_words(&[rank as u64]).unwrap()));
+    assert!(sums.iter().all(|words| *words == [0, 1]));
+}
+
+#[test]
 fn a_transport_of_one_rank_needs_no_threads() {
     let mut group = Communicator::new(spectra_core::distributed::Alone);
     let mut values = [1.0_f32, 2.0];

@@ -190,9 +190,14 @@ impl Transport for Mpi {
         })
     }
 
-    /// By MPI's own sum, in the group of all ranks; another group has none.
+    /// In the group of all ranks; another group has none.
+    fn has_sum(&self) -> bool {
+        self.tag == WORLD
+    }
+
+    /// By MPI's own sum.
     fn sum(&mut self, singles: &mut [f32], doubles: &mut [f64]) -> Option<Result<(), Lost>> {
-        if self.tag != WORLD {
+        if !self.has_sum() {
             return None;
         }
         let terms = Terms::same(Call::Sum(singles.len(), doubles.len()), self.ranks.len());

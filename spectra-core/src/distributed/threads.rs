@@ -5,6 +5,9 @@ use alloc::{collections::BTreeMap, sync::Arc, vec, vec::Vec};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// A wait is cut into pieces of this length: not every system waits for ever.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// One rank of a group of threads.
 ///
 /// A thread that panics, or drops its rank while the others wait for it, ends the group: they learn it at once. One that does not come
@@ -54,7 +57,8 @@ impl Threads {
         take: impl FnOnce(&mut Meeting) -> R,
     ) -> Result<R, Lost> {
         let world = &*self.world;
-        let until = Instant::now() + world.deadline;
+        // None: later than can be said.
+        let until = Instant::now().checked_add(world.deadline);
         let mut meeting = world.lock();
         // The last meeting's slower ranks first.
         while meeting.leaving > 0 && meeting.lost.is_none() {
@@ -112,15 +116,15 @@ impl World {
     }
 
     /// Waits for a change, and ends the group if there is none in time.
-    fn wait<'a>(&self, meeting: MutexGuard<'a, Meeting>, until: Instant) -> MutexGuard<'a, Meeting> {
-        let left = until.saturating_duration_since(Instant::now());
+    fn wait<'a>(&self, meeting: MutexGuard<'a, Meeting>, until: Option<Instant>) -> MutexGuard<'a, Meeting> {
+        let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
         if left.is_zero() {
             let mut meeting = meeting;
             meeting.lost.get_or_insert(Lost::DEADLINE);
             self.changed.notify_all();
             return meeting;
         }
-        self.changed.wait_timeout(meeting, left).unwrap_or_else(PoisonError::into_inner).0
+        self.changed.wait_timeout(meeting, left.min(LONGEST)).unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

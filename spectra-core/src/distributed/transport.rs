@@ -56,8 +56,13 @@ pub trait Transport: fmt::Debug {
     /// every rank. Nothing can be said of `into`.
     fn exchange(&mut self, out: &[&[u8]], into: &mut [&mut [u8]]) -> Result<(), Lost>;
 
-    /// Sums both lists over the ranks, entry by entry, in whatever order is the fastest; all ranks get the same bits. `None`: this
-    /// transport has nothing faster than [`exchange`](Self::exchange).
+    /// Whether it has a [`sum`](Self::sum) of its own.
+    fn has_sum(&self) -> bool {
+        false
+    }
+
+    /// Sums both lists over the ranks, entry by entry, in whatever order is the fastest; all ranks get the same bits. `None` if it [has
+    /// none](Self::has_sum).
     ///
     /// # Errors
     /// As [`exchange`](Self::exchange).

@@ -23,6 +23,7 @@ impl<T: Transport> Communicator<T> {
             return self.check("sum");
         }
         if self.reduction == Reduction::Fast
+            && self.transport.has_sum()
             && let Some(done) = self.sum_by_transport(values, numbers, bytes)
         {
             return done;
