@@ -50,18 +50,16 @@
 
 mod link;
 mod parts;
+mod scratch;
 mod sums;
 mod words;
 
 use super::{CudaElement, CudaMatrix, check_device};
-use crate::checked::{Buffer, Coefficients, Device, Elementwise, Region};
+use crate::checked::{Buffer, Device};
 use crate::error::At;
 #[cfg(doc)]
 use crate::error::CudaError;
-use crate::raw::nccl::Message;
 use crate::{CudaBackend, CudaScalar};
-use cudarc::driver::sys::CUdeviceptr;
-use cudarc::nccl::sys::ncclDataType_t as DataType;
 use link::Link;
 use spectra_core::backend::{Error, ErrorKind, Matrix, Result};
 use spectra_core::distributed::{
@@ -93,19 +91,6 @@ pub struct Nccl<E> {
     calls: Checksum,
     scratch: Option<Buffer>,
     element: PhantomData<E>,
-}
-
-/// Places in the scratch memory of a call, one after the other.
-#[derive(Debug, Default)]
-struct Layout(usize);
-
-impl Layout {
-    /// The offset of so many bytes, aligned as NCCL likes it.
-    fn take(&mut self, bytes: usize) -> usize {
-        let at = self.0;
-        self.0 += bytes.next_multiple_of(16);
-        at
-    }
 }
 
 impl<E: CudaElement> Nccl<E> {
@@ -184,39 +169,6 @@ impl<E: CudaElement> Nccl<E> {
             });
         }
         done
-    }
-
-    /// Scratch memory of that layout, which the next call gets again.
-    fn scratch(&mut self, operation: &'static str, layout: &Layout) -> Result<CUdeviceptr> {
-        if !self.scratch.as_ref().is_some_and(|scratch| scratch.holds(layout.0)) {
-            self.scratch = None; // freed before the larger one is made
-            self.scratch = Some(self.device.allocate::<u8>(layout.0).at(operation)?);
-        }
-        Ok(self.scratch.as_ref().map_or(0, Buffer::pointer))
-    }
-
-    /// `count` elements at `pointer`.
-    fn elements(pointer: CUdeviceptr, count: usize) -> Message {
-        let kind = if E::BYTES == 8 { DataType::ncclFloat64 } else { DataType::ncclFloat32 };
-        Message { pointer, count, kind }
-    }
-
-    fn doubles(pointer: CUdeviceptr, count: usize) -> Message {
-        Message { pointer, count, kind: DataType::ncclFloat64 }
-    }
-
-    fn bytes(pointer: CUdeviceptr, count: usize) -> Message {
-        Message { pointer, count, kind: DataType::ncclUint8 }
-    }
-
-    /// A matrix without gaps, in the element type.
-    fn packed(pointer: CUdeviceptr, (rows, cols): (usize, usize)) -> Region {
-        Region { pointer, rows, cols, ld: cols, bf16: false }
-    }
-
-    fn copy(&self, out: Region, x: Region) -> Result<()> {
-        let once = Coefficients::of([0.0, 1.0, 1.0, 1.0]);
-        self.device.elementwise(Elementwise::Scale, out, false, &once, x, None, 0.0)
     }
 
     /// Every other rank.

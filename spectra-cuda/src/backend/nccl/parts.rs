@@ -1,6 +1,7 @@
 //! Parts of sums, and wholes of parts.
 
-use super::{Layout, Nccl};
+use super::Nccl;
+use super::scratch::Layout;
 use crate::CudaBackend;
 use crate::backend::CudaElement;
 use crate::checked::Region;

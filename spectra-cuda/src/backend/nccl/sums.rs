@@ -1,7 +1,8 @@
 //! Sums and maxima of all ranks.
 
 use super::super::scalar::coefficients;
-use super::{Layout, Nccl};
+use super::Nccl;
+use super::scratch::Layout;
 use crate::backend::CudaElement;
 use crate::checked::{Join, Region, Summands};
 use crate::error::At;

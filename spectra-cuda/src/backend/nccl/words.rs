@@ -1,6 +1,7 @@
 //! Words of all ranks, and whether all have made the same calls.
 
-use super::{Layout, Nccl};
+use super::Nccl;
+use super::scratch::Layout;
 use crate::backend::CudaElement;
 use crate::error::{At, CudaError};
 use crate::raw::nccl::Message;
