@@ -2,9 +2,12 @@
 
 use super::model::{self, alone, bits, difference, gradients, pairs, start};
 use super::on_ranks;
-use spectra_core::backend::Element;
-use spectra_core::distributed::Traffic;
-use spectra_core::optimizer::Config;
+use spectra_core::backend::{Element, Error, Matrix};
+use spectra_core::dense::{Dense, DenseMatrix};
+use spectra_core::distributed::{Axis, Division, Sharded, Traffic};
+use spectra_core::linalg::uniform;
+use spectra_core::optimizer::plan::Rule;
+use spectra_core::optimizer::{Config, Optimizer, ParameterSpec};
 use std::sync::{Arc, Mutex};
 
 const ALL: [&str; 4] = ["tall", "wide", "square", "few"];
@@ -65,5 +68,47 @@ fn divided_and_owned_matrices_side_by_side() {
 fn owned_matrices_of_other_rules() {
     for preset in ["muon", "soap", "dion", "spectra-adamw"] {
         compare::<f64>(preset, &["embedding"], 1e-9);
+    }
+}
+
+/// Without owners: a polar factor by products along the divided rows, each with a message; one that would need another distribution is refused.
+#[test]
+fn a_polar_factor_of_divided_rows() {
+    let config = config("muon");
+    for (shape, fits) in [((23, 8), true), ((8, 23), false)] {
+        let spec = || [ParameterSpec::new("w", shape, Rule::Spectral)];
+        let whole = |seed| DenseMatrix::<f64>::from_fn(shape.0, shape.1, |i, j| uniform(seed, i, j));
+        let mut alone = Optimizer::new(Dense::new(), config, spec()).unwrap();
+        let mut wanted = whole(1);
+        (2..5).for_each(|seed| alone.step(&mut [(&mut wanted, &whole(seed))]).unwrap());
+        let found = on_ranks(3, |rank, group| {
+            let backend = Sharded::new(Dense::<f64>::new(), group);
+            let part = |whole: DenseMatrix<f64>| {
+                let rows = Division::even(shape, Axis::Rows, 3).range(rank);
+                let values = &whole.values()[rows.start * shape.1..];
+                let part = DenseMatrix::from_fn(rows.len(), shape.1, |i, j| values[i * shape.1 + j]);
+                backend.divided(shape, Axis::Rows, part).unwrap()
+            };
+            let mut optimizer = Optimizer::new(backend.clone(), config, spec()).unwrap();
+            let mut weights = part(whole(1));
+            for seed in 2..5 {
+                optimizer.step(&mut [(&mut weights, &part(whole(seed)))])?;
+            }
+            let mut values = vec![0.0; shape.0 * shape.1];
+            weights.read(&mut values)?;
+            Ok::<_, Error>(values)
+        });
+        for values in found {
+            match values {
+                Ok(values) => {
+                    let apart =
+                        values.iter().zip(wanted.values()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                    assert!(fits && apart < 1e-12, "{apart:e}");
+                }
+                Err(error) => {
+                    assert!(!fits && error.to_string().contains("distributed over ranks"), "{error}")
+                }
+            }
+        }
     }
 }
