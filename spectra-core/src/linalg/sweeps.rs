@@ -146,7 +146,7 @@ impl<'a, B: Backend> Iterating<'a, B> {
         let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
         self.inverse.small_factor(SmallFactor::ColumnNormalizer, &self.gram, &mut workspace.scratch)?;
         self.v.gemm(zero, one, &self.z, Op::Plain, &self.inverse, Op::Plain)?;
-        if self.v.layout() != 0 {
+        if B::DISTRIBUTES && self.v.layout() != 0 {
             let k = self.v.shape().1;
             let (identity, mut scaled) = (workspace.identity(k)?, workspace.take(k, k)?);
             // <C, I> and <N, C N> with V = W N, N diagonal.
