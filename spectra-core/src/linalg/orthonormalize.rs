@@ -76,7 +76,8 @@ pub(crate) fn orthonormalize_into<B: Backend>(
     };
     let k = p.shape().1;
     let largest = p.max_abs()?.known();
-    let are_many = cfg!(feature = "faer") && k >= MANY && largest.is_some() && p.layout() == 0;
+    let are_many =
+        cfg!(feature = "faer") && k >= MANY && largest.is_some() && (!B::DISTRIBUTES || p.layout() == 0);
     if are_many || is_out_of_range::<B>(largest)? {
         return by_gram_schmidt(q, workspace);
     }
