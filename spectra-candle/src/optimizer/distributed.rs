@@ -57,21 +57,24 @@ where
     refused_lr: Option<f64>,
 }
 
-impl<E: CandleElement, C: Collectives<CandleBackend<E>>> DistributedOptimizer<C, E> {
+impl<C: Collectives<CandleBackend<f32>>> DistributedOptimizer<C> {
     /// An optimizer for all float variables of `varmap`; all ranks must call it with equal names, shapes and settings. The variables' values become
     /// those of rank 0.
     ///
     /// # Errors
-    /// As [`Optimizer::from_varmap`](super::Optimizer::from_varmap); a variable whose arithmetic type is not `E`; on all ranks, if one has
+    /// As [`Optimizer::from_varmap`](super::Optimizer::from_varmap); a variable of f64 (for which there is [`with_plan`](Self::with_plan) of `DistributedOptimizer::<_, f64>`); on all ranks, if one has
     /// others than the rest.
     pub fn from_varmap(varmap: &VarMap, config: Config, group: C) -> Result<Self> {
         Self::with_plan(Variables::of_map(varmap), config, &Plan::builder(), group, &Placing::AUTO)
     }
+}
 
+impl<E: CandleElement, C: Collectives<CandleBackend<E>>> DistributedOptimizer<C, E> {
     /// An optimizer for variables with names, with a plan of your own, placed on the ranks as you say.
     ///
     /// # Errors
-    /// As [`from_varmap`](Self::from_varmap); and those of [`PlanBuilder::build`] and [`Placing::place`].
+    /// As [`Optimizer::with_plan`](super::Optimizer::with_plan) and [`Placing::place`]; a variable whose arithmetic type is not `E`; on all ranks, if one
+    /// has others than the rest.
     pub fn with_plan(
         vars: impl IntoIterator<Item = (String, Var)>,
         config: Config,
