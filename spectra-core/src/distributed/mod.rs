@@ -1,4 +1,16 @@
 //! Past one process: a group of ranks that train one model.
+//!
+//! | | |
+//! |---|---|
+//! | [`Transport`] | what carries bytes between ranks, with a deadline: [`Alone`], threads (feature `threads`), MPI (`spectra-mpi`), an engine of yours |
+//! | [`Communicator`] | sums, gathers and the rest over a transport: counted, checked, dead after an error |
+//! | [`Collectives`] | the same on matrices: a communicator by way of the host, NCCL (`spectra-cuda`) on the device |
+//! | [`Division`], [`Placing`], [`Placement`] | which part of a matrix is where, and which rank steps it |
+//! | [`Sharded`] | a backend whose matrices may be divided: the algorithms run on it as they are |
+//! | [`DistributedOptimizer`] | the optimizer of a model whose weights every rank has |
+//! | [`traffic`], [`Way`], [`Machine`] | what that sends, by formulas, and how long it takes in a model |
+//!
+//! `docs/scale.md` of the repository is the user's page.
 
 mod agree;
 mod collectives;
