@@ -133,6 +133,29 @@ pub fn low_rank_add<M: Matrix>(
     out.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed)
 }
 
+/// [`Fused::gram_schmidt`] on the host: **waits** for a device.
+///
+/// # Errors
+/// Those of the device.
+pub fn gram_schmidt<M: Matrix>(x: &mut M, scratch: &mut Scratch<M::Element>) -> Result<()> {
+    let (m, k) = x.shape();
+    x.read(scratch.slices(m * k, 0).0)?;
+    scratch.orthonormalize(m, k);
+    x.write(scratch.slices(m * k, 0).0)
+}
+
+/// [`Fused::seed_zero_columns`] on the host: **waits** for a device.
+///
+/// # Errors
+/// Those of the device.
+pub fn seed_zero_columns<M: Matrix>(x: &mut M, seed: u64, scratch: &mut Scratch<M::Element>) -> Result<()> {
+    let (n, k) = x.shape();
+    let (values, _) = scratch.slices(n * k, 0);
+    x.read(values)?;
+    crate::linalg::seed_zero_columns(k, values, seed);
+    x.write(values)
+}
+
 /// [`Fused::round_stochastic`] by way of the host.
 ///
 /// # Errors

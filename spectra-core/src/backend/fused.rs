@@ -103,10 +103,7 @@ pub trait Fused: Matrix {
     /// ill-conditioned for a Cholesky factor. A column that depends on earlier ones becomes zero. **Waits.** A backend with a QR of its own may override it, keeping
     /// the sign convention `diag(R) >= 0`.
     fn gram_schmidt(&mut self, scratch: &mut Scratch<Self::Element>) -> Result<()> {
-        let (m, k) = self.shape();
-        self.read(scratch.slices(m * k, 0).0)?;
-        scratch.orthonormalize(m, k);
-        self.write(scratch.slices(m * k, 0).0)
+        composed::gram_schmidt(self, scratch)
     }
 
     /// Replaces every zero column by pseudo-random numbers in [-1, 1) that depend on `seed`, the row and the
@@ -114,11 +111,7 @@ pub trait Fused: Matrix {
     /// The default goes through the host and **waits**; it is called at the first step and for rank-deficient
     /// matrices only.
     fn seed_zero_columns(&mut self, seed: u64, scratch: &mut Scratch<Self::Element>) -> Result<()> {
-        let (n, k) = self.shape();
-        let (values, _) = scratch.slices(n * k, 0);
-        self.read(values)?;
-        crate::linalg::seed_zero_columns(k, values, seed);
-        self.write(values)
+        composed::seed_zero_columns(self, seed, scratch)
     }
 
     /// Every entry becomes one of the two numbers of this 16-bit type next to it, at random and without bias; entry `(i, j)` by draw

@@ -3,7 +3,7 @@
 use super::Optimizer;
 use super::member::Member;
 use super::policy::{self, Given, Gradients, OverRanks};
-use crate::backend::{Backend, Matrix, Result, check_shape};
+use crate::backend::{Backend, Error, ErrorKind, Matrix, Result, check_shape};
 use crate::linalg::squares_suffice;
 use crate::rules::Dots;
 use alloc::vec::Vec;
@@ -31,7 +31,8 @@ fn find<M>(replaced: &[(usize, M)], index: usize) -> Option<&M> {
 
 impl<B: Backend> Optimizer<B> {
     /// Checks the gradients `(parameter index, G)` of a step, and computes the factor of the norm clip. Nothing
-    /// is changed. Frozen parameters are ignored; a parameter may be absent (it had no gradient), though not all of them, nor any
+    /// is changed. Where matrices are distributed over ranks nobody is told of missing gradients here: a rank may have none;
+    /// [`DistributedOptimizer`](crate::distributed::DistributedOptimizer) tells. Frozen parameters are ignored; a parameter may be absent (it had no gradient), though not all of them, nor any
     /// under [`Config::require_gradients`](super::Config::require_gradients).
     ///
     /// Waits for the device once if [`Config::check_finite`](super::Config::check_finite) is set; more often where entries are so large that their squares
@@ -69,7 +70,17 @@ impl<B: Backend> Optimizer<B> {
             Given { index, name: Some(&spec.name), rule: spec.rule, update, rank, gradient }
         });
         let mut list = Gradients { given, replaced: core::mem::take(spare), workspace };
+        let concerned =
+            |index: usize| config.pre_clip.is_some_and(|clip| clip.concerns(members[index].spec.rule));
+        let is_divided = |gradient: &B::Matrix| gradient.layout() != 0;
         let measured = match backend.ranks() {
+            // It takes the whole matrix.
+            Some(_)
+                if gradients.clone().any(|(index, gradient)| concerned(index) && is_divided(gradient)) =>
+            {
+                let what = "a clip of raw gradients that are divided among ranks";
+                Err(Error::new("prepare", ErrorKind::Unsupported { what }))
+            }
             None => policy::prepare(config, pre_clip_factor, false, &backend, &mut [&mut list]),
             Some(ranks) => {
                 let live = || members.iter().filter(|member| member.is_live());

@@ -7,7 +7,7 @@ use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::distributed::{Axis, Division, Sharded, Traffic};
 use spectra_core::linalg::uniform;
 use spectra_core::optimizer::plan::Rule;
-use spectra_core::optimizer::{Config, Optimizer, ParameterSpec};
+use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, PreClip};
 use std::sync::{Arc, Mutex};
 
 const ALL: [&str; 4] = ["tall", "wide", "square", "few"];
@@ -111,4 +111,19 @@ fn a_polar_factor_of_divided_rows() {
             }
         }
     }
+}
+
+#[test]
+fn a_clip_of_divided_gradients_is_refused() {
+    let config = config("spectra").pre_clip(PreClip::new(1.0));
+    let errors = on_ranks(2, |_, group| {
+        let backend = Sharded::new(Dense::<f64>::new(), group);
+        let part = || {
+            backend.divided((4, 3), Axis::Rows, DenseMatrix::from_fn(2, 3, |i, j| (i + j) as f64)).unwrap()
+        };
+        let spec = [ParameterSpec::new("w", (4, 3), Rule::Spectral)];
+        let mut optimizer = Optimizer::new(backend.clone(), config, spec).unwrap();
+        optimizer.step(&mut [(&mut part(), &part())]).unwrap_err().to_string()
+    });
+    assert!(errors.iter().all(|error| error.contains("raw gradients")), "{errors:?}");
 }

@@ -4,7 +4,7 @@ use super::super::{Axis, Collectives};
 use super::matrix::{ShardedMatrix, other_distribution};
 use super::products;
 use crate::backend::{
-    Backend, Coef, Coefficient, Fused, Gradient, Matrix, Op, PowerSweep, Result, check_shape,
+    Backend, Coef, Coefficient, Fused, Gradient, Matrix, Op, PowerSweep, Result, check_shape, composed,
 };
 use crate::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 use alloc::vec::Vec;
@@ -99,26 +99,21 @@ impl<B: Backend, C: Collectives<B>> Fused for ShardedMatrix<B, C> {
         self.local.small_factor(factor, &gram.local, scratch)
     }
 
+    /// Divided columns are gathered, and every rank takes its part of the result.
     fn gram_schmidt(&mut self, scratch: &mut Scratch<B::Element>) -> Result<()> {
-        let (m, k) = self.shape;
         if self.axis.is_none() {
-            return self.local.gram_schmidt(scratch);
+            self.local.gram_schmidt(scratch)
+        } else {
+            composed::gram_schmidt(self, scratch)
         }
-        let (values, numbers) = scratch.slices(m * k, m * k);
-        self.read(values)?;
-        crate::linalg::gram_schmidt(m, k, values, numbers);
-        self.write(values)
     }
 
+    /// Likewise.
     fn seed_zero_columns(&mut self, seed: u64, scratch: &mut Scratch<B::Element>) -> Result<()> {
-        let (n, k) = self.shape;
-        if self.axis.is_none() {
-            return self.local.seed_zero_columns(seed, scratch);
+        match self.axis {
+            None => self.local.seed_zero_columns(seed, scratch),
+            Some(_) => composed::seed_zero_columns(self, seed, scratch),
         }
-        let (values, _) = scratch.slices(n * k, 0);
-        self.read(values)?;
-        crate::linalg::seed_zero_columns(k, values, seed);
-        self.write(values)
     }
 
     /// Each rank draws for its own entries.
