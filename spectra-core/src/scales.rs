@@ -34,6 +34,12 @@ pub trait ScaleRule<B: Backend>: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether it asks for the same operations whatever the numbers are, and reads none: then it works on
+    /// [stacks](crate::backend::Stacking).
+    fn is_uniform(&self) -> bool {
+        false
+    }
+
     /// The largest Frobenius norm of a direction of which it takes squares. `wide`:
     /// [`Matrix::has_wide_dot`].
     fn largest_norm(&self, wide: bool) -> f64 {
@@ -132,6 +138,10 @@ impl<B: Backend> ScaleRule<B> for StepScale {
         let mean = combine(ScalarOp::Div, &norm_squared, &backend.scalar(squares)?)?;
         let measured = combine(ScalarOp::Add, &mean.sqrt()?, &backend.scalar(eps)?)?;
         combine(ScalarOp::Div, &backend.scalar(rms * factor)?, &measured)
+    }
+
+    fn is_uniform(&self) -> bool {
+        true
     }
 
     fn is_of_norm(&self) -> bool {

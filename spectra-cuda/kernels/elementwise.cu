@@ -10,6 +10,7 @@ static __device__ REAL sign_of(REAL x) {
     extern "C" __global__ void name(struct View out, struct View x_view, struct View y_view, Index rows, Index cols,   \
                                     int keep, double eps, PARAMETER struct Coefficients c) {                           \
         COEFFICIENTS_OF(c, coefficient)                                                                                \
+        out = part(out), x_view = part(x_view), y_view = part(y_view);                                                 \
         FACTORS_OF(c, coefficient, 1, alpha)                                                                           \
         REAL beta = coefficient[0];                                                                                    \
         REAL x[BATCH], y[BATCH], old[BATCH];                                                                           \
@@ -33,6 +34,7 @@ ELEMENTWISE(sign_add, 1, sign_of(x[i]))
 // out = beta out. A beta of zero on the host writes zeros without reading.
 extern "C" __global__ void scale(struct View out, Index rows, Index cols, int keep, PARAMETER struct Coefficients c) {
     COEFFICIENTS_OF(c, coefficient)
+    out = part(out);
     REAL x[BATCH];
     FOR_EACH_BATCH(rows, cols) {
         if (keep) get_batch(out, row, col, cols, THREADS, x);
@@ -49,6 +51,7 @@ extern "C" __global__ void adam_add(struct View out, struct View first, struct V
                                     double b2, double b3, double a, double eps, PARAMETER struct Coefficients c) {
     COEFFICIENTS_OF(c, coefficient)
     FACTORS_OF(c, coefficient, 2, scale)
+    out = part(out), first = part(first), second = part(second), slow = part(slow), gradient = part(gradient);
     REAL g[BATCH], m[BATCH], v[BATCH], s[BATCH], x[BATCH];
     FOR_EACH_BATCH(rows, cols) {
         get_batch(gradient, row, col, cols, THREADS, g);
@@ -79,6 +82,7 @@ extern "C" __global__ void adam_add(struct View out, struct View first, struct V
 
 // Mirrors the strict upper triangle (row < col) to the lower one.
 extern "C" __global__ void mirror(struct View out, Index n) {
+    out = part(out);
     FOR_EACH_ENTRY(n, n) {
         if (row > col) put(out, row, col, get(out, col, row));
     }

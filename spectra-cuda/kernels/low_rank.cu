@@ -46,6 +46,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) low_rank_add(str
                                                                              Index rows, Index cols, Index k, int keep,
                                                                              PARAMETER struct Coefficients c) {
     COEFFICIENTS_OF(c, coefficient)
+    out = part(out), x_view = part(x_view), left = part(left), right = part(right);
     __shared__ __align__(16) REAL a[DEPTH * PITCH(TILE_ROWS)];
     __shared__ __align__(16) REAL b[DEPTH * PITCH(TILE_COLS)];
     int x0 = threadIdx.x % 16 * 4, y0 = threadIdx.x / 16 * PATCH_ROWS;

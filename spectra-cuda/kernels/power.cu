@@ -40,7 +40,7 @@ static __device__ void seed_columns(struct View v, Index n, Index k, Word seed, 
 }
 
 extern "C" __global__ void seed_zero_columns(struct View v, Index n, Index k, Word seed) {
-    seed_columns(v, n, k, seed, blockIdx.x);
+    seed_columns(part(v), n, k, seed, blockIdx.x);
 }
 
 // m = mu m + factor g (unless `update` is 0) and ||m||_F^2, by the first `blocks` blocks of the one-dimensional grid
@@ -52,11 +52,12 @@ extern "C" __global__ void momentum(struct View m, struct View g, Index rows, In
                                     PARAMETER struct Coefficients c) {
     unsigned int block = blockIdx.x, blocks = grid_x * grid_y;
     if (block >= blocks) {
-        seed_columns(v, n, k, seed, block - blocks);
+        seed_columns(part(v), n, k, seed, block - blocks);
         return;
     }
     COEFFICIENTS_OF(c, coefficient)
     FACTORS_OF(c, coefficient, 1, factor)
+    m = part(m), g = part(g);
     __shared__ double shared[THREADS];
     double sum = 0.0;
     REAL x[BATCH], y[BATCH];
@@ -84,6 +85,8 @@ extern "C" __global__ void momentum(struct View m, struct View g, Index rows, In
 extern "C" __global__ void normalize_columns(struct View w, struct View v, Index n, double *partial,
                                              unsigned int *counter, double *w_squared, double *v_squared) {
     __shared__ double shared[THREADS];
+    w = part(w), v = part(v);
+    partial += (Index)blockIdx.z * 2 * gridDim.x, counter += blockIdx.z;
     Index col = blockIdx.x;
     double sum = 0.0, squares = 0.0;
     REAL x[BATCH];
@@ -115,7 +118,7 @@ extern "C" __global__ void normalize_columns(struct View w, struct View v, Index
     sum = reduce_block(REDUCE_SUM, sum, shared);
     squares = reduce_block(REDUCE_SUM, squares, shared);
     if (threadIdx.x == 0) {
-        *w_squared = sum;
-        *v_squared = squares;
+        w_squared[blockIdx.z] = sum;
+        v_squared[blockIdx.z] = squares;
     }
 }

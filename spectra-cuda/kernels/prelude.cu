@@ -8,13 +8,20 @@
 
 typedef long long Index;
 
-// Values of type REAL, or of type bf16 kept as unsigned short.
+// Values of type REAL, or of type bf16 kept as unsigned short. Where `pointers` is not 0 it is a stack of so many matrices, and
+// `data` holds their places: the grid's third dimension counts them.
 struct View {
     void *data;
     Index ld;
     int bf16;
-    int unused;
+    int pointers;
 };
+
+// The matrix of this block's part of a stack.
+static __device__ struct View part(struct View v) {
+    if (v.pointers) v.data = ((void *const *)v.data)[blockIdx.z];
+    return v;
+}
 
 union Bits {
     float number;
@@ -103,7 +110,8 @@ static __device__ void put_batch(struct View v, Index row, Index col, Index cols
 #define OP_LESS 8
 #define OP_SQRT 9
 
-// One step: a number, the place of a number, or an operation on the results of earlier steps.
+// One step: a number, the place of a number, or an operation on the results of earlier steps. Where the parts of a stack have numbers
+// of their own they lie one after the other, and `a` of OP_LOAD is 1.
 struct Instruction {
     double constant;
     const double *place;
@@ -147,7 +155,7 @@ static __device__ __noinline__ void evaluate(const struct Coefficients *c, doubl
         if (step.op == OP_CONSTANT) {
             result[i] = step.constant;
         } else if (step.op == OP_LOAD) {
-            result[i] = *step.place;
+            result[i] = step.place[step.a * (int)blockIdx.z];
         } else {
             result[i] = apply(step.op, result[step.a], result[step.b]);
         }
@@ -237,10 +245,11 @@ static __device__ bool last_block(unsigned int *counter, unsigned int blocks) {
 }
 
 // Joins the values of all blocks in a fixed order: each leaves its own in `partial`, the last one adds them up.
-// Thread 0 of the last block writes `*result`.
+// Thread 0 of the last block writes `*result`. Each part of a stack has partial values, a counter and a result of its own.
 static __device__ void reduce_grid(int how, double value, double *shared, double *partial, unsigned int block,
                                    unsigned int blocks, unsigned int *counter, double *result) {
     double own = reduce_block(how, value, shared);
+    partial += (Index)blockIdx.z * blocks, counter += blockIdx.z, result += blockIdx.z;
     if (threadIdx.x == 0) partial[block] = own;
     if (!last_block(counter, blocks)) return;
     double sum = 0.0;

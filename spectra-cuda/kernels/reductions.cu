@@ -4,6 +4,7 @@
 extern "C" __global__ void dot(struct View x, struct View y, Index rows, Index cols, double *partial,
                                unsigned int *counter, double *result) {
     __shared__ double shared[THREADS];
+    x = part(x), y = part(y);
     double sum = 0.0;
     REAL a[BATCH], b[BATCH];
     FOR_EACH_BATCH(rows, cols) {
@@ -18,6 +19,7 @@ extern "C" __global__ void dot(struct View x, struct View y, Index rows, Index c
 extern "C" __global__ void max_abs(struct View x, Index rows, Index cols, double *partial, unsigned int *counter,
                                    double *result) {
     __shared__ double shared[THREADS];
+    x = part(x);
     double most = 0.0;
     REAL a[BATCH];
     FOR_EACH_BATCH(rows, cols) {

@@ -5,7 +5,7 @@ extern "C" __global__ void scalar_evaluate(double *out, PARAMETER struct Coeffic
     if (threadIdx.x != 0) return;
     double value[COEFFICIENTS];
     evaluate(&c, value);
-    *out = value[0];
+    out[blockIdx.z] = value[0];
 }
 
 // The first two coefficients in the element type, for a product.

@@ -1,12 +1,13 @@
 // Factors of a k x k Gram matrix, in double by one block, without a trip to the host: spectra-core's linalg/small.rs
 // says what they are.
 
-// Calls a function in working memory: shared, or `scratch` where a block has too little of that. Rows are `stride` numbers
-// long, an odd number: a warp that reads a column meets no bank twice.
-#define IN_WORKING_MEMORY(function, ...)                                                                               \
+// Calls a function in working memory for `squares` k x k arrays and k numbers: shared, or `scratch` where a block has too little of
+// that; a piece of it for each part of a stack. Rows are `stride` numbers long, an odd number: a warp that reads a column meets no
+// bank twice.
+#define IN_WORKING_MEMORY(squares, function, ...)                                                                      \
     extern __shared__ double fast[];                                                                                   \
     if (scratch) {                                                                                                     \
-        function(__VA_ARGS__, scratch);                                                                                \
+        function(__VA_ARGS__, scratch + (Index)blockIdx.z * ((squares) * k * stride + k));                             \
     } else {                                                                                                           \
         function(__VA_ARGS__, fast);                                                                                   \
     }
@@ -95,11 +96,12 @@ static __device__ void invert(struct View out, struct View gram, int k, int stri
 // R^-1 of C = R^T R, upper triangular; zero columns for dead ones. Working memory: k stride + k numbers.
 extern "C" __global__ void cholesky_inverse(struct View out, struct View gram, int k, int stride, double dependent,
                                             double *scratch) {
-    IN_WORKING_MEMORY(invert, out, gram, k, stride, dependent)
+    IN_WORKING_MEMORY(1, invert, part(out), part(gram), k, stride, dependent)
 }
 
 // diag(1 / sqrt(C_jj)), 0 where C_jj is 0.
 extern "C" __global__ void column_normalizer(struct View out, struct View gram, Index k) {
+    out = part(out), gram = part(gram);
     FOR_EACH_ENTRY(k, k) {
         double square = row == col ? (double)get(gram, row, row) : 0.0;
         put(out, row, col, (REAL)(square > 0.0 ? 1.0 / sqrt(square) : 0.0));
@@ -174,7 +176,8 @@ extern "C" __global__ void orthonormal_factor(struct View out, struct View gram,
                                               int stride, double eps, double dependent, double limit, double *work,
                                               double *scratch) {
     __shared__ int trusted;
-    IN_WORKING_MEMORY(invert_if_trusted, out, gram, k, stride, dependent, limit, &trusted)
+    out = part(out), p = part(p), work += (Index)blockIdx.z * (rows * k + k);
+    IN_WORKING_MEMORY(1, invert_if_trusted, out, part(gram), k, stride, dependent, limit, &trusted)
     if (trusted) return;
     gram_schmidt(p, rows, k, eps, work + k, work);
     FOR_EACH_ROW_BY_WARPS(k) FOR_EACH_COL_BY_LANES(k) put(out, row, col, (REAL)(row == col));
@@ -269,5 +272,5 @@ static __device__ void diagonalize(struct View out, struct View gram, int k, int
 // The same. Working memory: 2 k stride + k numbers.
 extern "C" __global__ void diagonalizer(struct View out, struct View gram, int k, int stride, double dependent,
                                         double *scratch) {
-    IN_WORKING_MEMORY(diagonalize, out, gram, k, stride, dependent)
+    IN_WORKING_MEMORY(2, diagonalize, part(out), part(gram), k, stride, dependent)
 }

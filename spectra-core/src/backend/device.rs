@@ -2,7 +2,7 @@
 
 use super::{
     Coefficient, Element, Entrywise, Fused, Gradient, Matrix, Op, PackedProducts, PowerSweep, Ranks, Result,
-    Scalar, composed,
+    Scalar, Stacking, composed,
 };
 use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_by_gram_matrix};
 
@@ -45,6 +45,11 @@ pub trait Backend: Clone + core::fmt::Debug {
 
     /// The ranks over which matrices are distributed; none of a backend that has no other than here.
     fn ranks(&self) -> Option<&dyn Ranks<Self::Scalar>> {
+        None
+    }
+
+    /// Matrices of one shape as one, where a device that is asked once for all of them gains; none unless overridden.
+    fn stacking(&self) -> Option<&dyn Stacking<Self>> {
         None
     }
 

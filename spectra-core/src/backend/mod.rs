@@ -12,6 +12,7 @@ mod matrix;
 mod memory;
 mod ranks;
 mod scalar;
+mod stacking;
 
 pub use device::Backend;
 pub use element::Element;
@@ -24,3 +25,4 @@ pub use matrix::{Coef, Matrix, Op, check_gemm, check_same, check_shape};
 pub use memory::{check_memory, check_size};
 pub use ranks::Ranks;
 pub use scalar::{Coefficient, Scalar, ScalarOp};
+pub use stacking::Stacking;

@@ -71,6 +71,10 @@ impl<B: Backend> DirectionRule<B> for Adam {
         true
     }
 
+    fn is_uniform(&self) -> bool {
+        true
+    }
+
     fn validate(&self) -> Result<()> {
         self.check::<B::Element>()
     }

@@ -74,6 +74,10 @@ impl<B: Backend> DirectionRule<B> for AdEmaMix {
         true
     }
 
+    fn is_uniform(&self) -> bool {
+        true
+    }
+
     fn validate(&self) -> Result<()> {
         self.adam.check::<B::Element>()?;
         domain::memory::<B::Element>("ademamix", "beta3", self.beta3)?;

@@ -35,6 +35,10 @@ impl<B: Backend> DirectionRule<B> for Lion {
         true
     }
 
+    fn is_uniform(&self) -> bool {
+        true
+    }
+
     fn validate(&self) -> Result<()> {
         domain::memory::<B::Element>("lion", "beta1", self.beta1)?;
         domain::memory::<B::Element>("lion", "beta2", self.beta2)

@@ -45,6 +45,10 @@ impl<B: Backend> DirectionRule<B> for Mars {
         &[MOMENTUM, SECOND_MOMENT, LAST_GRADIENT]
     }
 
+    fn is_uniform(&self) -> bool {
+        true
+    }
+
     fn validate(&self) -> Result<()> {
         self.adam.check::<B::Element>()?;
         domain::rate::<B::Element>("mars", "gamma", self.gamma)

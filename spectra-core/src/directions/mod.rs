@@ -115,6 +115,12 @@ pub trait DirectionRule<B: Backend>: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether it asks for the same operations whatever the numbers are, reads none, and leaves its buffers their handles: then it
+    /// works on [stacks](crate::backend::Stacking).
+    fn is_uniform(&self) -> bool {
+        false
+    }
+
     /// The largest magnitude of a gradient's entries: if none was ever larger, state and direction stay in the range of the
     /// element type. Unless overridden, half of that range: right for averages of the gradient.
     fn largest_gradient(&self) -> f64 {
@@ -199,6 +205,10 @@ impl<B: Backend> DirectionRule<B> for Direction {
 
     fn is_entrywise(&self) -> bool {
         self.rule::<B>().is_entrywise()
+    }
+
+    fn is_uniform(&self) -> bool {
+        self.rule::<B>().is_uniform()
     }
 
     fn largest_gradient(&self) -> f64 {

@@ -53,6 +53,10 @@ impl<B: Backend> DirectionRule<B> for Momentum {
         true
     }
 
+    fn is_uniform(&self) -> bool {
+        true
+    }
+
     fn validate(&self) -> Result<()> {
         domain::memory::<B::Element>("momentum", "mu", self.mu)
     }
@@ -110,6 +114,10 @@ impl<B: Backend> DirectionRule<B> for Signum {
     }
 
     fn is_entrywise(&self) -> bool {
+        true
+    }
+
+    fn is_uniform(&self) -> bool {
         true
     }
 

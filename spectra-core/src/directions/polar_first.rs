@@ -27,6 +27,10 @@ impl<B: Backend> DirectionRule<B> for PolarFirst {
         &[MOMENTUM]
     }
 
+    fn is_uniform(&self) -> bool {
+        true
+    }
+
     fn flops(&self, shape: (usize, usize)) -> f64 {
         entrywise_flops(shape) + self.polar.flops::<B::Element>(shape)
     }

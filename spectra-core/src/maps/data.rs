@@ -100,6 +100,10 @@ impl<B: Backend> MapRule<B> for SpectralMap {
         *self == Self::Identity
     }
 
+    fn is_uniform(&self) -> bool {
+        self.with_rule::<B, _>(|rule| rule.is_uniform())
+    }
+
     fn validate(&self) -> Result<()> {
         self.with_rule::<B, _>(|rule| rule.validate())
     }

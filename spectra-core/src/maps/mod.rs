@@ -182,6 +182,12 @@ pub trait MapRule<B: Backend>: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether it asks for the same operations whatever the numbers are, reads none, and leaves its buffers their handles once they exist:
+    /// then it works on [stacks](crate::backend::Stacking).
+    fn is_uniform(&self) -> bool {
+        false
+    }
+
     /// An error if a setting is outside its domain.
     ///
     /// # Errors
@@ -276,6 +282,10 @@ impl<B: Backend> MapRule<B> for Identity {
         true
     }
 
+    fn is_uniform(&self) -> bool {
+        true
+    }
+
     fn flops(&self, _: (usize, usize)) -> f64 {
         0.0
     }
@@ -294,6 +304,10 @@ impl<B: Backend> MapRule<B> for Identity {
 impl<B: Backend> MapRule<B> for Polar {
     fn name(&self) -> &'static str {
         "orthogonalize"
+    }
+
+    fn is_uniform(&self) -> bool {
+        true
     }
 
     fn flops(&self, shape: (usize, usize)) -> f64 {

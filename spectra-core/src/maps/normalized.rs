@@ -56,6 +56,10 @@ impl<B: Backend, M: MapRule<B>> MapRule<B> for Normalized<M> {
         self.map.flops(shape) + entrywise_flops(shape)
     }
 
+    fn is_uniform(&self) -> bool {
+        self.map.is_uniform()
+    }
+
     fn validate(&self) -> Result<()> {
         self.map.validate()?;
         self.moment.check::<B>()

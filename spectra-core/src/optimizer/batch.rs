@@ -3,18 +3,20 @@
 use super::member::{Member, with_rule};
 use super::policy::{scaled, spoil};
 use super::progress::Progress;
+use super::stacks::rates_in_stack;
 use super::step::{Parts, Update, check_pair};
 use super::{Optimizer, Prepared};
 use crate::backend::{Backend, Error, ErrorKind, Result};
 use crate::linalg::Workspace;
-use crate::rules::{BatchItem, Batching, UpdateRule};
+use crate::rules::{BatchItem, Batching, StepRates, UpdateRule, Weights};
 use alloc::vec::Vec;
 
 /// A parameter's index, its weights and its gradient.
 pub(super) type Pair<'a, M> = (usize, &'a mut M, &'a M);
 
-/// A parameter of a step: its number, its member, weights and gradient.
-type Taken<'a, B> = (usize, &'a mut Member<B>, &'a mut <B as Backend>::Matrix, &'a <B as Backend>::Matrix);
+/// A parameter of a step: its number, its member, weights, and its gradient or what takes its place.
+pub(super) type Taken<'a, B> =
+    (usize, &'a mut Member<B>, &'a mut <B as Backend>::Matrix, &'a <B as Backend>::Matrix);
 
 impl<B: Backend> Optimizer<B> {
     /// [`update`](Self::update) of several parameters `(index, X, G)`. Those whose rule
@@ -44,7 +46,8 @@ impl<B: Backend> Optimizer<B> {
 
     /// Whether any rule wants blocks together.
     pub(super) fn batches(&self) -> bool {
-        self.rules.iter().any(|rule| rule.batching() != Batching::Alone)
+        let backend = self.workspace.backend();
+        self.rules.iter().any(|rule| batching(&**rule, backend) != Batching::Alone)
     }
 
     fn update_batches(
@@ -52,29 +55,66 @@ impl<B: Backend> Optimizer<B> {
         parameters: &mut [Pair<'_, B::Matrix>],
         prepared: &Prepared<B>,
     ) -> Result<()> {
-        let Parts { update, members, workspace, .. } = self.parts(prepared);
+        let Parts { update, members, workspace, stacks, .. } = self.parts(prepared);
         let mut members: Vec<Option<&mut Member<B>>> = members.iter_mut().map(Some).collect();
-        let mut batches: Vec<(_, Vec<Taken<'_, B>>)> = Vec::new();
+        let mut batches: Vec<(Key, Vec<Taken<'_, B>>)> = Vec::new();
         for (index, weights, gradient) in parameters {
             let Some(member) = members.get_mut(*index).and_then(Option::take) else {
                 return Err(Error::argument("update", "index", *index as f64, "given once"));
             };
-            let shape = match update.rule(member).batching() {
-                Batching::EqualShapes if member.is_live() => Some((member.spec.rows, member.spec.cols)),
-                Batching::AnyShape if member.is_live() => None,
-                _ => {
-                    update.apply(*index, member, weights, gradient, workspace)?;
-                    continue;
-                }
+            let Some(key) = update.key(member, workspace.backend()) else {
+                update.apply(*index, member, weights, gradient, workspace)?;
+                continue;
             };
-            let key = (member.rule, shape, member.spec.weights);
-            let taken = (*index, member, &mut **weights, *gradient);
-            match batches.iter_mut().find(|(known, _)| *known == key) {
+            let taken = (*index, member, &mut **weights, update.gradient(*index, gradient));
+            let stacking = workspace.backend().stacking().filter(|_| key.stacked.is_some());
+            let fits = |(_, _, w, g): &Taken<'_, B>| {
+                stacking.is_none_or(|stacking| stacking.alike(w, taken.2) && stacking.alike(g, taken.3))
+            };
+            let known = |(known, batch): &&mut (Key, Vec<_>)| *known == key && batch.first().is_none_or(fits);
+            match batches.iter_mut().find(known) {
                 Some((_, batch)) => batch.push(taken),
                 None => batches.push((key, Vec::from([taken]))),
             }
         }
-        batches.into_iter().try_for_each(|(_, batch)| update.apply_batch(batch, workspace))
+        batches.into_iter().try_for_each(|(key, batch)| match key.stacked {
+            Some(_) => update.apply_stacked(batch, stacks, workspace),
+            None => update.apply_batch(batch, workspace),
+        })
+    }
+}
+
+/// How a rule's blocks go together on this backend.
+fn batching<B: Backend>(rule: &dyn UpdateRule<B>, backend: &B) -> Batching {
+    match rule.batching() {
+        Batching::Stacked if backend.stacking().is_none() => Batching::Alone,
+        batching => batching,
+    }
+}
+
+/// What blocks that go together have in common.
+#[derive(PartialEq)]
+struct Key {
+    rule: usize,
+    weights: Weights,
+    shape: Option<(usize, usize)>,
+    stacked: Option<StepRates>,
+}
+
+impl<B: Backend> Update<'_, B> {
+    /// With which others a member goes, if it does.
+    fn key(&self, member: &Member<B>, backend: &B) -> Option<Key> {
+        let Member { spec, rule, .. } = member;
+        let of = self.rule(member);
+        let shape = Some((spec.rows, spec.cols));
+        let (shape, stacked) = match batching(of, backend) {
+            _ if !member.is_live() => return None,
+            Batching::Alone => return None,
+            Batching::AnyShape => (None, None),
+            Batching::EqualShapes => (shape, None),
+            Batching::Stacked => (shape, Some(rates_in_stack(self, member, of)?)),
+        };
+        Some(Key { rule: *rule, weights: spec.weights, shape, stacked })
     }
 }
 
@@ -86,7 +126,7 @@ impl<B: Backend> Update<'_, B> {
         let mut rule = None;
         let _scope = workspace.scope();
         let scale = self.prepared.scale.as_ref();
-        for (index, member, weights, gradient) in batch {
+        for (_, member, weights, gradient) in batch {
             let Member { spec, rule: at, block, report } = member;
             *report = None;
             let options = self.options(spec);
@@ -96,7 +136,7 @@ impl<B: Backend> Update<'_, B> {
             });
             let start = start.map_err(|error| error.for_parameter(&spec.name))?;
             rule = Some((&*self.rules[*at], spec.weights, options));
-            let gradient = scaled(self.gradient(index, gradient), scale);
+            let gradient = scaled(gradient, scale);
             let (state, rates, name) = (&mut block.state, start.rates, &*spec.name);
             blocks.push(BatchItem { name, weights, gradient, state, rates, info: None });
             begun.push((start, &mut block.steps, report));

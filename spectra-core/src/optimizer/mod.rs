@@ -22,6 +22,7 @@ mod saved;
 mod settings;
 #[cfg(feature = "serde")]
 mod snapshot;
+mod stacks;
 mod step;
 mod work;
 

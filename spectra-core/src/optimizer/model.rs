@@ -7,6 +7,7 @@ use super::parameter::BlockState;
 use super::plan::{Rule, StateCost};
 use super::progress::Progress;
 use super::rates::{FactorsSet, ModelRates};
+use super::stacks::Stacks;
 use crate::backend::{Backend, Error, ErrorKind, Result};
 use crate::linalg::Workspace;
 use crate::rules::{Rules, UpdateRule, Weights};
@@ -38,6 +39,7 @@ pub struct Optimizer<B: Backend> {
     pub(super) keeps_reports: bool,
     /// An empty vector that keeps its capacity between steps.
     pub(super) spare: Vec<(usize, B::Matrix)>,
+    pub(super) stacks: Stacks<B>,
     /// One for each thread that updates small parameters beside others.
     #[cfg(feature = "faer")]
     pub(super) beside: Vec<Workspace<B>>,
@@ -98,6 +100,7 @@ impl<B: Backend> Optimizer<B> {
             factors_set: FactorsSet::default(),
             keeps_reports: false,
             spare: Vec::new(),
+            stacks: Stacks::default(),
             #[cfg(feature = "faer")]
             beside: Vec::new(),
         };

@@ -81,7 +81,7 @@ where
         pair: impl for<'a> Fn(&'a mut T) -> Pair<'a, B::Matrix> + Sync,
         prepared: &Prepared<B>,
     ) -> Result<()> {
-        let Parts { update, members, workspace, beside } = self.parts(prepared);
+        let Parts { update, members, workspace, beside, .. } = self.parts(prepared);
         let threads = rayon::current_num_threads();
         let first = beside.len() < threads;
         if first {

@@ -4,6 +4,7 @@ use super::member::{Member, SharedRules, with_rule};
 use super::policy::StepOptions;
 use super::progress::Progress;
 use super::rates::ModelRates;
+use super::stacks::Stacks;
 use super::{Config, Optimizer, ParameterSpec, Prepared};
 use crate::backend::{Backend, Error, Matrix, Result, check_shape};
 use crate::linalg::Workspace;
@@ -129,6 +130,7 @@ impl<B: Backend> Optimizer<B> {
             update,
             members: &mut self.members,
             workspace: &mut self.workspace,
+            stacks: &mut self.stacks,
             #[cfg(feature = "faer")]
             beside: &mut self.beside,
         }
@@ -159,6 +161,7 @@ pub(super) struct Parts<'a, B: Backend> {
     pub(super) update: Update<'a, B>,
     pub(super) members: &'a mut [Member<B>],
     pub(super) workspace: &'a mut Workspace<B>,
+    pub(super) stacks: &'a mut Stacks<B>,
     #[cfg(feature = "faer")]
     pub(super) beside: &'a mut Vec<Workspace<B>>,
 }

@@ -13,6 +13,17 @@ pub enum Batching {
     EqualShapes,
     /// All.
     AnyShape,
+    /// Those of equal shape, where the backend has [stacks](crate::backend::Stacking), as one matrix in one call of
+    /// [`step`](super::UpdateRule::step); elsewhere none. The step must then, once all its buffers exist, read nothing, ask for the same operations
+    /// whatever the numbers are, and leave each buffer its handle.
+    Stacked,
+}
+
+impl Batching {
+    /// Of a rule around one that wants this, and steps it in its own step.
+    pub(super) fn around(self) -> Self {
+        if self == Self::Stacked { Self::Stacked } else { Self::Alone }
+    }
 }
 
 /// One of several blocks that [`UpdateRule::step_batch`](super::UpdateRule::step_batch) is given.

@@ -57,7 +57,8 @@ impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Cautious<R> {
         validate,
         check_clip_factor,
         gradient_limits,
-        resize
+        resize,
+        batching
     );
 
     fn flops(&self, shape: (usize, usize)) -> f64 {

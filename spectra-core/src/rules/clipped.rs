@@ -3,7 +3,7 @@
 use super::composed::add_mapped;
 use super::forward::forward;
 use super::update::negative_update;
-use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{Batching, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Gradient, Result};
 use crate::linalg::Workspace;
 use crate::maps::{MapRule, Moment};
@@ -65,6 +65,11 @@ impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M
 
     fn flops(&self, shape: (usize, usize)) -> f64 {
         self.rule.flops(shape) + self.map.flops(shape)
+    }
+
+    fn batching(&self) -> Batching {
+        let is_uniform = self.map.is_uniform() && ScaleRule::<B>::is_uniform(&self.scale);
+        if is_uniform { self.rule.batching().around() } else { Batching::Alone }
     }
 
     fn validate(&self) -> Result<()> {

@@ -133,9 +133,14 @@ impl<B: Backend> Parts<'_, B> {
         Ok(info)
     }
 
-    /// How blocks gain by going together: messages for those that are distributed over ranks.
+    /// How blocks gain by going together: messages for those that are distributed over ranks, calls for those that stack.
     pub(super) fn batching(&self) -> Batching {
-        if B::DISTRIBUTES && self.map.gains_together() { Batching::AnyShape } else { Batching::Alone }
+        let is_uniform = || self.direction.is_uniform() && self.map.is_uniform() && self.scale.is_uniform();
+        match B::DISTRIBUTES {
+            true if self.map.gains_together() => Batching::AnyShape,
+            false if is_uniform() => Batching::Stacked,
+            _ => Batching::Alone,
+        }
     }
 
     /// [`step`](Self::step) of several blocks whose directions are mapped together.

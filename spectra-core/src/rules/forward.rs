@@ -38,6 +38,11 @@ macro_rules! forward {
             self.rule.gradient_limits(shape, dots)
         }
     };
+    (@ batching) => {
+        fn batching(&self) -> $crate::rules::Batching {
+            self.rule.batching().around()
+        }
+    };
     (@ resize) => {
         fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
             self.rule.resize(wanted, saved, backend)

@@ -3,7 +3,7 @@
 use super::forward::forward;
 use super::method::Settings;
 use super::update::negative_update;
-use super::{Dots, GradientLimits, Recipe, StepInfo, StepRates, UpdateRule};
+use super::{Batching, Dots, GradientLimits, Recipe, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Coefficient, Error, Gradient, Matrix, Result, Scalar, ScalarOp, domain};
 use crate::linalg::{Workspace, tiny};
 use crate::state::{BufferSpec, RADIUS, State};
@@ -89,6 +89,11 @@ impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Hyperball<R> {
 
     fn flops(&self, shape: (usize, usize)) -> f64 {
         self.rule.flops(shape) + 8.0 * shape.0 as f64 * shape.1 as f64
+    }
+
+    /// With a given radius the first step, too, has all its buffers, and reads.
+    fn batching(&self) -> Batching {
+        if self.radius.is_none() { self.rule.batching().around() } else { Batching::Alone }
     }
 
     fn validate(&self) -> Result<()> {

@@ -16,11 +16,13 @@ struct SimHere {
     char* dynamic_shared;
 };
 
-enum SimKind : unsigned { SIM_VALUE, SIM_READ_POINTER, SIM_POINTER };
+// SIM_TABLE: a structure that begins with a pointer and has a member `pointers`, an int. Where that is not 0, so many pointers lie there.
+enum SimKind : unsigned { SIM_VALUE, SIM_READ_POINTER, SIM_POINTER, SIM_TABLE };
 
 struct SimParameter {
     unsigned size;
     SimKind kind;
+    unsigned pointers;  // the member's offset
 };
 
 struct SimKernel {

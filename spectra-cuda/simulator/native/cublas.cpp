@@ -25,20 +25,36 @@ struct Handle {
 std::set<Handle*> handles;
 
 struct Matrix {
-    Address address;
+    Address address;  // of the entries; of a pointer array: of the table of their addresses
     Type type;
     std::int64_t rows, columns, ld, stride;
-    char* at(std::int64_t batch, std::int64_t i, std::int64_t j) const {
-        return reinterpret_cast<char*>(address) + (batch * stride + j * ld + i) * std::int64_t(size_of(type));
+    bool in_table = false;
+    Address begin(std::int64_t batch) const {
+        return in_table ? reinterpret_cast<const Address*>(address)[batch] : address + batch * stride * std::int64_t(size_of(type));
     }
-    Access access(std::int64_t batches, bool write) const {
-        return {address, std::size_t((batches - 1) * stride + (columns - 1) * ld + rows) * size_of(type), write};
+    char* at(std::int64_t batch, std::int64_t i, std::int64_t j) const {
+        return reinterpret_cast<char*>(begin(batch)) + (j * ld + i) * std::int64_t(size_of(type));
+    }
+    std::size_t bytes() const { return std::size_t((columns - 1) * ld + rows) * size_of(type); }
+    // One of the matrices of a batch.
+    Matrix alone(std::int64_t batch) const { return {begin(batch), type, rows, columns, ld, 0}; }
+    Access table(std::int64_t batches) const { return {address, std::size_t(batches) * sizeof(Address), false}; }
+    void add_accesses(std::vector<Access>& to, std::int64_t batches, bool write) const {
+        if (!in_table) {
+            to.push_back({address, std::size_t((batches - 1) * stride) * size_of(type) + bytes(), write});
+            return;
+        }
+        to.push_back(table(batches));
+        for (std::int64_t batch = 0; batch < batches; batch++) to.push_back({begin(batch), bytes(), write});
     }
 };
 
 // Whether two matrices share an element; of the same leading dimension they may lie side by side in one range.
 bool overlap(const Matrix& a, const Matrix& b) {
-    Access x = a.access(1, false), y = b.access(1, false);
+    struct Range {
+        Address address;
+        std::size_t bytes;
+    } x{a.address, a.bytes()}, y{b.address, b.bytes()};
     if (x.address + x.bytes <= y.address || y.address + y.bytes <= x.address) return false;
     std::int64_t ld = a.ld * std::int64_t(size_of(a.type));
     if (ld != b.ld * std::int64_t(size_of(b.type))) return true;
@@ -96,7 +112,11 @@ struct Product {
 };
 
 bool valid(const Matrix& x) { return x.ld >= std::max<std::int64_t>(1, x.rows); }
-bool aligned(const Matrix& x) { return x.address % size_of(x.type) == 0; }
+bool aligned(const Matrix& x, std::int64_t batches) {
+    for (std::int64_t batch = 0; batch < (x.in_table ? batches : 1); batch++)
+        if (x.begin(batch) % size_of(x.type)) return false;
+    return true;
+}
 
 template <class T>
 Result submit(Handle* handle, const char* name, const Product& p, const void* alpha_at, const void* beta_at) {
@@ -110,8 +130,12 @@ Result submit(Handle* handle, const char* name, const Product& p, const void* al
     Stream* stream = stream_of(handle->stream, handle->device);
     if (!stream) return CUBLAS_EXECUTION_FAILED;
 
-    Operation operation{name, {p.c.access(p.batches, true)}, nullptr};
-    if (p.k > 0) operation.accesses.insert(operation.accesses.begin(), {p.a.access(p.batches, false), p.b.access(p.batches, false)});
+    for (const Matrix* x : {&p.a, &p.b, &p.c})
+        if (x->in_table && !containing(x->address, x->table(p.batches).bytes))
+            return fault(handle->device, ILLEGAL_ADDRESS, std::string(name) + ": a pointer array is " + describe(x->address)), CUBLAS_SUCCESS;
+    Operation operation{name, {}, nullptr};
+    if (p.k > 0) p.a.add_accesses(operation.accesses, p.batches, false), p.b.add_accesses(operation.accesses, p.batches, false);
+    p.c.add_accesses(operation.accesses, p.batches, true);
     Address alpha_address = reinterpret_cast<Address>(alpha_at), beta_address = reinterpret_cast<Address>(beta_at);
     if (handle->workspace.bytes) operation.accesses.push_back(handle->workspace);
     T alpha{}, beta{};
@@ -128,10 +152,22 @@ Result submit(Handle* handle, const char* name, const Product& p, const void* al
         std::memcpy(&alpha, alpha_at, sizeof alpha);
         std::memcpy(&beta, beta_at, sizeof beta);
     }
-    if (!aligned(p.a) || !aligned(p.b) || !aligned(p.c))
+    if (!aligned(p.a, p.batches) || !aligned(p.b, p.batches) || !aligned(p.c, p.batches))
         return fault(handle->device, MISALIGNED_ADDRESS, std::string(name) + ": an operand is not aligned to its element"), CUBLAS_EXECUTION_FAILED;
-    if (p.k > 0 && (overlap(p.c, p.a) || overlap(p.c, p.b))) violation(std::string(name) + ": the result overlaps an operand");
+    for (std::int64_t i = 0; p.k > 0 && i < (p.c.in_table ? p.batches : 1); i++)
+        if (overlap(p.c.alone(i), p.a.alone(i)) || overlap(p.c.alone(i), p.b.alone(i)))
+            violation(std::string(name) + ": the result overlaps an operand");
+    for (std::int64_t i = 0; p.c.in_table && i < p.batches; i++)
+        for (std::int64_t j = 0; j < p.batches; j++)
+            if ((i < j && overlap(p.c.alone(i), p.c.alone(j))) ||
+                (i != j && p.k > 0 && (overlap(p.c.alone(i), p.a.alone(j)) || overlap(p.c.alone(i), p.b.alone(j)))))
+                violation(std::string(name) + ": products of a batch share memory that one of them writes");
     operation.run = [=] {
+        // A pointer array may have been written since it was asked for: what it holds now counts.
+        for (const Matrix* x : {&p.a, &p.b, &p.c})
+            for (std::int64_t batch = 0; x->in_table && batch < p.batches; batch++)
+                if ((p.k > 0 || x == &p.c) && !containing(x->begin(batch), x->bytes()))
+                    return fault(handle->device, ILLEGAL_ADDRESS, std::string(name) + ": a pointer of the array is " + describe(x->begin(batch)));
         T scale = alpha, keep = beta;
         if (on_device) {
             std::memcpy(&scale, alpha_at, sizeof scale);
@@ -146,9 +182,9 @@ Result submit(Handle* handle, const char* name, const Product& p, const void* al
     return enqueue(*stream, std::move(operation)) ? CUBLAS_EXECUTION_FAILED : CUBLAS_SUCCESS;
 }
 
-Matrix operand(const void* at, int type, bool transpose, std::int64_t rows, std::int64_t columns, int ld, long long stride = 0) {
+Matrix operand(const void* at, int type, bool transpose, std::int64_t rows, std::int64_t columns, int ld, long long stride = 0, bool arrays = false) {
     if (transpose) std::swap(rows, columns);
-    return {reinterpret_cast<Address>(at), Type(type), rows, columns, ld, stride};
+    return {reinterpret_cast<Address>(at), Type(type), rows, columns, ld, stride, arrays};
 }
 
 bool is_transpose(int operation) { return operation != 0; }
@@ -161,11 +197,11 @@ Rounding rounding_of(Handle* handle, Type type) {
 template <class T>
 Result gemm(const char* name, Handle* handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
             long long stride_a, const void* b, int b_type, int ldb, long long stride_b, const void* beta, void* c, int c_type, int ldc,
-            long long stride_c, int batches, Rounding rounding) {
+            long long stride_c, int batches, Rounding rounding, bool arrays = false) {
     if (ta < 0 || ta > 2 || tb < 0 || tb > 2) return CUBLAS_INVALID_VALUE;
     bool xa = is_transpose(ta), xb = is_transpose(tb);
-    Product p{xa, xb, m, n, k, operand(a, a_type, xa, m, k, lda, stride_a), operand(b, b_type, xb, k, n, ldb, stride_b),
-              operand(c, c_type, false, m, n, ldc, stride_c), batches, rounding, ALL};
+    Product p{xa, xb, m, n, k, operand(a, a_type, xa, m, k, lda, stride_a, arrays), operand(b, b_type, xb, k, n, ldb, stride_b, arrays),
+              operand(c, c_type, false, m, n, ldc, stride_c, arrays), batches, rounding, ALL};
     return submit<T>(handle, name, p, alpha, beta);
 }
 
@@ -265,24 +301,36 @@ EXPORT Result cublasDgemm_v2(Handle* h, int ta, int tb, int m, int n, int k, con
     return cublasDgemmStridedBatched(h, ta, tb, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1);
 }
 
-EXPORT Result cublasGemmStridedBatchedEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
-                                         long long sa, const void* b, int b_type, int ldb, long long sb, const void* beta, void* c, int c_type,
-                                         int ldc, long long sc, int batches, int compute, int) {
+// `arrays`: a, b and c are device arrays of pointers, one for each product.
+static Result gemm_ex(bool arrays, Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
+                      long long sa, const void* b, int b_type, int ldb, long long sb, const void* beta, void* c, int c_type,
+                      int ldc, long long sc, int batches, int compute) {
     // cuBLAS's table for real types: both inputs of one type; the result of that type, or f32 from 16 bits.
     bool half = a_type == F16 || a_type == BF16, wide = compute == 70 || compute == 71;
     if (a_type != b_type || !(c_type == a_type || (half && c_type == F32))) return CUBLAS_NOT_SUPPORTED;
     if (wide)
         return a_type != F64 ? CUBLAS_NOT_SUPPORTED
-                             : gemm<double>("gemm", h, ta, tb, m, n, k, alpha, a, a_type, lda, sa, b, b_type, ldb, sb, beta, c, c_type, ldc, sc, batches, NONE);
+                             : gemm<double>("gemm", h, ta, tb, m, n, k, alpha, a, a_type, lda, sa, b, b_type, ldb, sb, beta, c, c_type, ldc, sc, batches, NONE, arrays);
     Rounding rounding = compute == 77 ? TO_TF32 : compute == 75 ? TO_BF16 : compute == 74 ? TO_F16 : NONE;
     bool plain = compute == 68 || compute == 69;
     if (a_type == F64 || !(plain || rounding) || (rounding && a_type != F32)) return CUBLAS_NOT_SUPPORTED;
     if (compute == 68) rounding = rounding_of(h, Type(a_type));
-    return gemm<float>("gemm", h, ta, tb, m, n, k, alpha, a, a_type, lda, sa, b, b_type, ldb, sb, beta, c, c_type, ldc, sc, batches, rounding);
+    return gemm<float>("gemm", h, ta, tb, m, n, k, alpha, a, a_type, lda, sa, b, b_type, ldb, sb, beta, c, c_type, ldc, sc, batches, rounding, arrays);
+}
+EXPORT Result cublasGemmStridedBatchedEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
+                                         long long sa, const void* b, int b_type, int ldb, long long sb, const void* beta, void* c, int c_type,
+                                         int ldc, long long sc, int batches, int compute, int) {
+    return gemm_ex(false, h, ta, tb, m, n, k, alpha, a, a_type, lda, sa, b, b_type, ldb, sb, beta, c, c_type, ldc, sc, batches, compute);
 }
 EXPORT Result cublasGemmEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda, const void* b,
                            int b_type, int ldb, const void* beta, void* c, int c_type, int ldc, int compute, int algorithm) {
     return cublasGemmStridedBatchedEx(h, ta, tb, m, n, k, alpha, a, a_type, lda, 0, b, b_type, ldb, 0, beta, c, c_type, ldc, 0, 1, compute, algorithm);
+}
+
+EXPORT Result cublasGemmBatchedEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* const* a, int a_type, int lda,
+                                  const void* const* b, int b_type, int ldb, const void* beta, void* const* c, int c_type, int ldc, int batches,
+                                  int compute, int) {
+    return gemm_ex(true, h, ta, tb, m, n, k, alpha, a, a_type, lda, 0, b, b_type, ldb, 0, beta, const_cast<void**>(c), c_type, ldc, 0, batches, compute);
 }
 
 EXPORT Result cublasSsyrk_v2(Handle* h, int uplo, int trans, int n, int k, const float* alpha, const float* a, int lda, const float* beta, float* c, int ldc) {

@@ -215,14 +215,19 @@ inline void __trap() { sim_trap("__trap()"); }
 
 // One caller per kernel: template deduction yields the number, the sizes and the kinds of its parameters.
 template <unsigned... I> struct SimIndices {};
-template <class T> struct SimKindOf { static constexpr SimKind kind = SIM_VALUE; };
-template <class T> struct SimKindOf<T*> { static constexpr SimKind kind = SIM_POINTER; };
-template <class T> struct SimKindOf<const T*> { static constexpr SimKind kind = SIM_READ_POINTER; };
+template <class T> constexpr auto sim_pointers(int) -> decltype(T::pointers, 0u) { return __builtin_offsetof(T, pointers); }
+template <class T> constexpr unsigned sim_pointers(...) { return 0; }
+template <class T> struct SimKindOf {
+    static constexpr unsigned pointers = sim_pointers<T>(0);
+    static constexpr SimKind kind = pointers ? SIM_TABLE : SIM_VALUE;
+};
+template <class T> struct SimKindOf<T*> { static constexpr SimKind kind = SIM_POINTER; static constexpr unsigned pointers = 0; };
+template <class T> struct SimKindOf<const T*> { static constexpr SimKind kind = SIM_READ_POINTER; static constexpr unsigned pointers = 0; };
 
 template <class F, F kernel> struct SimCaller;
 template <class... A, void (*kernel)(A...)> struct SimCaller<void (*)(A...), kernel> {
     static_assert((0 + ... + sizeof(A)) <= 4096, "a kernel's parameters take at most 4096 bytes");
-    static constexpr SimParameter parameters[sizeof...(A) + 1] = {{sizeof(A), SimKindOf<A>::kind}..., {0, SIM_VALUE}};
+    static constexpr SimParameter parameters[sizeof...(A) + 1] = {{sizeof(A), SimKindOf<A>::kind, SimKindOf<A>::pointers}..., {0, SIM_VALUE, 0}};
     template <unsigned... I> __attribute__((no_sanitize_thread)) static void call(void** arguments, SimIndices<I...>) {
         SimHere& here = sim_here;
         do {

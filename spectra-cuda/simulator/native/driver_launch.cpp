@@ -96,6 +96,20 @@ EXPORT Status cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Function*
     return SUCCESS;
 }
 
+// What the pointers of a table lead to: read at least.
+static void follow(const char* value, const SimParameter& parameter, std::vector<Access>& accesses) {
+    Address table, at;
+    int count;
+    std::memcpy(&table, value, sizeof table);
+    std::memcpy(&count, value + parameter.pointers, sizeof count);
+    if (count <= 0 || !containing(table, count * sizeof at)) return;  // a fault where it is used
+    accesses.push_back({table, count * sizeof at, false});
+    for (int i = 0; i < count; i++) {
+        at = reinterpret_cast<const Address*>(table)[i];
+        if (containing(at, 1)) accesses.push_back({at, 1, false});
+    }
+}
+
 EXPORT Status cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                              unsigned shared, void* handle, void** parameters, void** extra) {
     WITH_STREAM(handle);
@@ -115,12 +129,13 @@ EXPORT Status cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsig
         const char* value = static_cast<const char*>(parameters[i]);
         launch->arguments.emplace_back(value, value + parameter.size);
         Address address;
-        if (parameter.kind == SIM_VALUE) {
+        if (parameter.kind == SIM_VALUE || parameter.kind == SIM_TABLE) {
             // A structure may hold pointers; a word that is one is taken for it, and for a read at least.
             for (unsigned at = 0; at + sizeof address <= parameter.size; at += sizeof address) {
                 std::memcpy(&address, value + at, sizeof address);
                 if (containing(address, 1)) operation.accesses.push_back({address, 1, false});
             }
+            if (parameter.kind == SIM_TABLE) follow(value, parameter, operation.accesses);
             continue;
         }
         std::memcpy(&address, value, sizeof address);

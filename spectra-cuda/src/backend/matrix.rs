@@ -1,11 +1,11 @@
 //! A matrix in device memory, owned or borrowed.
 
-use super::CudaElement;
-use crate::checked::{Buffer, Device, Region};
+use super::{CudaElement, check_device};
+use crate::checked::{Buffer, Device, Region, Table};
 use crate::error::{At, CudaError};
 use cudarc::driver::sys::CUdeviceptr;
 use half::bf16;
-use spectra_core::backend::{Error, ErrorKind, Result};
+use spectra_core::backend::{Error, ErrorKind, Result, check_same};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct CudaMatrix<E> {
     pub(super) region: Region,
     /// Frees an owned matrix.
     _memory: Option<Buffer>,
+    /// Where the parts of a stack lie.
+    pub(super) table: Option<Table>,
     element: PhantomData<E>,
 }
 
@@ -51,16 +53,65 @@ impl<E> fmt::Debug for CudaMatrix<E> {
 }
 
 impl<E: CudaElement> CudaMatrix<E> {
-    pub(super) fn zeros(device: &Arc<Device>, rows: usize, cols: usize) -> Result<Self> {
+    /// Zeros; a stack of `count` if that is more than 1.
+    pub(super) fn zeros(device: &Arc<Device>, rows: usize, cols: usize, count: usize) -> Result<Self> {
         const NAME: &str = "zeros";
         let fits = |count: &usize| {
             count.checked_mul(size_of::<E>()).is_some_and(|bytes| isize::try_from(bytes).is_ok())
         };
-        let count = rows.checked_mul(cols).filter(fits);
-        let count = count.ok_or(CudaError::MatrixTooLarge { rows, cols }).at(NAME)?;
-        let memory = device.allocate::<E>(count).at(NAME)?;
-        let region = Region { pointer: memory.pointer(), rows, cols, ld: cols, bf16: false };
-        Ok(Self { device: device.clone(), region, _memory: Some(memory), element: PhantomData })
+        let entries = rows.checked_mul(cols).and_then(|entries| entries.checked_mul(count)).filter(fits);
+        let entries = entries.ok_or(CudaError::MatrixTooLarge { rows, cols }).at(NAME)?;
+        let memory = device.allocate::<E>(entries).at(NAME)?;
+        let pointer = memory.pointer();
+        let region = Region { pointer, rows, cols, ld: cols, bf16: false, count: 1 };
+        let one =
+            Self { device: device.clone(), region, _memory: Some(memory), table: None, element: PhantomData };
+        if count == 1 {
+            return Ok(one);
+        }
+        let part = (rows * cols * size_of::<E>()) as CUdeviceptr;
+        one.stacked((0..count as CUdeviceptr).map(|i| pointer + i * part).collect(), None)
+    }
+
+    /// The stack of matrices like this one at these places.
+    fn stacked(self, pointers: Vec<CUdeviceptr>, last: Option<Table>) -> Result<Self> {
+        let count = pointers.len();
+        let table = self.device.table(pointers, last).at("stack")?;
+        let region = Region { pointer: table.place(), count, ..self.region };
+        Ok(Self { region, table: Some(table), ..self })
+    }
+
+    /// The stack of `parts`, which are of one shape and storage: it shares their memory.
+    pub(super) fn stack(parts: &[&Self], last: Option<Self>) -> Result<Self> {
+        const NAME: &str = "stack";
+        let [first, ..] = parts else {
+            return Err(Error::argument(NAME, "parts", 0.0, "at least one"));
+        };
+        for part in parts {
+            check_device(NAME, &first.device, &part.device)?;
+            check_same(NAME, *first, *part)?;
+            if !first.is_like(part) {
+                let what = "a stack of matrices with other gaps between rows, or of another storage";
+                return Err(Error::new(NAME, ErrorKind::Unsupported { what }));
+            }
+        }
+        let region = first.region;
+        let one =
+            Self { device: first.device.clone(), region, _memory: None, table: None, element: PhantomData };
+        let last = last.and_then(|last| last.table);
+        one.stacked(parts.iter().map(|part| part.region.pointer).collect(), last)
+    }
+
+    /// Whether another matrix of this shape is stored alike, and both are single ones.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let (a, b) = (&self.region, &other.region);
+        (a.ld, a.bf16, a.count, b.count) == (b.ld, b.bf16, 1, 1)
+    }
+
+    /// Part `i` of a stack; the matrix itself where it is none.
+    pub(super) fn part(&self, i: usize) -> Region {
+        let place = self.table.as_ref().and_then(|table| table.pointers.get(i));
+        place.map_or(self.region, |pointer| Region { pointer: *pointer, count: 1, ..self.region })
     }
 
     pub(super) fn borrowed(
@@ -79,8 +130,8 @@ impl<E: CudaElement> CudaMatrix<E> {
             let what = "bf16 storage in f64 arithmetic";
             return Err(Error::new(NAME, ErrorKind::Unsupported { what }));
         }
-        let region = Region { pointer, rows, cols, ld, bf16 };
-        Ok(Self { device: device.clone(), region, _memory: None, element: PhantomData })
+        let region = Region { pointer, rows, cols, ld, bf16, count: 1 };
+        Ok(Self { device: device.clone(), region, _memory: None, table: None, element: PhantomData })
     }
 
     /// Where the first entry is, for the caller's own kernels on the same stream.
@@ -111,20 +162,22 @@ impl<E: CudaElement> CudaMatrix<E> {
         Ok(())
     }
 
-    /// Replaces all entries.
+    /// Replaces all entries, those of every part of a stack by the same.
     pub(super) fn write_entries(&mut self, values: &[E]) -> std::result::Result<(), CudaError> {
         if self.region.is_empty() {
             return Ok(());
         }
-        for (row, values) in values.chunks_exact(self.row_length()).enumerate() {
-            // SAFETY: the region holds `row_length` entries from this place on.
+        let rows = || values.chunks_exact(self.row_length()).enumerate();
+        for (part, (row, values)) in (0..self.region.count).flat_map(|i| rows().map(move |row| (i, row))) {
+            let part = self.part(part);
+            // SAFETY: the part holds `row_length` entries from this place on.
             unsafe {
                 if self.region.bf16 {
                     // An f64 backend has no bf16 storage.
                     let rounded = values.iter().filter_map(|x| x.to_bf16()).collect();
-                    self.device.upload::<bf16>(self.row::<bf16>(row), rounded)?;
+                    self.device.upload::<bf16>(row_of::<bf16>(part, row), rounded)?;
                 } else {
-                    self.device.upload(self.row::<E>(row), values.to_vec())?;
+                    self.device.upload(row_of::<E>(part, row), values.to_vec())?;
                 }
             }
         }
@@ -137,10 +190,6 @@ impl<E: CudaElement> CudaMatrix<E> {
         if self.region.is_contiguous() { rows * cols } else { cols }
     }
 
-    fn row<T>(&self, row: usize) -> CUdeviceptr {
-        self.region.pointer + (row * self.region.ld * size_of::<T>()) as u64
-    }
-
     /// # Safety
     /// `T` is the storage; the rows are those of the region, and stay borrowed until the host has waited.
     unsafe fn rows<'a, T: cudarc::driver::DeviceRepr + 'a>(
@@ -149,8 +198,13 @@ impl<E: CudaElement> CudaMatrix<E> {
     ) -> std::result::Result<(), CudaError> {
         for (row, values) in rows.enumerate() {
             // SAFETY: the caller's promise.
-            unsafe { self.device.download(self.row::<T>(row), values) }?;
+            unsafe { self.device.download(row_of::<T>(self.region, row), values) }?;
         }
         Ok(())
     }
+}
+
+/// Where a row begins.
+fn row_of<T>(region: Region, row: usize) -> CUdeviceptr {
+    region.pointer + (row * region.ld * size_of::<T>()) as CUdeviceptr
 }

@@ -14,10 +14,10 @@ pub use element::{CudaElement, Precision};
 pub use matrix::{CudaMatrix, Storage};
 pub use scalar::CudaScalar;
 
-use crate::checked::{Device, Tally};
+use crate::checked::{Device, MOST, Tally};
 use crate::error::{At, CudaError};
 use cudarc::driver::{CudaContext, CudaStream};
-use spectra_core::backend::{Backend, Entrywise, Gradient, Matrix, Result, composed};
+use spectra_core::backend::{Backend, Entrywise, Error, Gradient, Matrix, Result, Stacking, composed};
 use spectra_core::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace};
 use std::fmt;
 use std::marker::PhantomData;
@@ -30,6 +30,8 @@ use std::sync::Arc;
 /// and the working memory (32 MiB for cuBLAS, 256 KiB for reductions, what factorisations need), also on several threads.
 pub struct CudaBackend<E> {
     device: Arc<Device>,
+    /// Parts of its matrices: 1, or those of stacks.
+    count: usize,
     element: PhantomData<E>,
 }
 
@@ -63,7 +65,7 @@ impl<E: CudaElement> CudaBackend<E> {
         const NAME: &str = "CudaBackend::new";
         let products = element::products::<E>(NAME, precision)?;
         let device = Arc::new(Device::new(stream, products).at(NAME)?);
-        Ok(Self { device, element: PhantomData })
+        Ok(Self { device, count: 1, element: PhantomData })
     }
 
     /// The stream.
@@ -79,7 +81,7 @@ impl<E: CudaElement> CudaBackend<E> {
 
 impl<E> Clone for CudaBackend<E> {
     fn clone(&self) -> Self {
-        Self { device: self.device.clone(), element: PhantomData }
+        Self { device: self.device.clone(), count: self.count, element: PhantomData }
     }
 }
 
@@ -95,7 +97,11 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
     type Matrix = CudaMatrix<E>;
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
-        CudaMatrix::zeros(&self.device, rows, cols)
+        CudaMatrix::zeros(&self.device, rows, cols, self.count)
+    }
+
+    fn stacking(&self) -> Option<&dyn Stacking<Self>> {
+        (self.count == 1).then_some(self)
     }
 
     fn scalar(&self, value: f64) -> Result<Self::Scalar> {
@@ -137,6 +143,32 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
     }
 }
 
+/// The kernels' third dimension counts the parts, which find their matrices in tables on the device; cuBLAS takes the same tables.
+/// Results have the bits of matrices that are worked on one after the other, but for what cuBLAS makes of a batch.
+impl<E: CudaElement> Stacking<Self> for CudaBackend<E> {
+    fn most(&self) -> usize {
+        MOST
+    }
+
+    fn alike(&self, a: &CudaMatrix<E>, b: &CudaMatrix<E>) -> bool {
+        a.is_like(b)
+    }
+
+    fn of(&self, count: usize) -> Result<Self> {
+        if !(2..=MOST).contains(&count) {
+            return Err(Error::argument("stack", "count", count as f64, "from 2 to 256"));
+        }
+        Ok(Self { count, ..self.clone() })
+    }
+
+    fn stack(&self, parts: &[&CudaMatrix<E>], last: Option<CudaMatrix<E>>) -> Result<CudaMatrix<E>> {
+        if !(2..=MOST).contains(&parts.len()) {
+            return Err(Error::argument("stack", "parts", parts.len() as f64, "from 2 to 256"));
+        }
+        CudaMatrix::stack(parts, last)
+    }
+}
+
 impl<E: CudaElement> CudaBackend<E> {
     /// A matrix in device memory that somebody else owns, row-major with `ld` elements from one row to the next. Nothing
     /// is copied; operations change the memory in place.
@@ -148,7 +180,7 @@ impl<E: CudaElement> CudaBackend<E> {
     ///
     /// # Safety
     /// `pointer` must be aligned device memory of the backend's context that holds `(rows - 1) ld + cols` elements of
-    /// `storage`, until the matrix is dropped and the work queued with it is done; nobody may touch the entries
+    /// `storage`, until the matrix, and each [stack](Stacking::stack) of it, is dropped or stacked anew, and the work queued with it is done; nobody may touch the entries
     /// meanwhile unless it is ordered with the backend's stream.
     pub unsafe fn matrix_at(
         &self,

@@ -1,11 +1,12 @@
 //! The trait `Matrix`.
 
-use super::scalar::{Evaluated, coefficients};
+use super::scalar::{Evaluated, coefficients, of_other_stacks};
 use super::{CudaElement, CudaMatrix, CudaScalar, check_device};
-use crate::checked::{Elementwise, Factorization};
+use crate::checked::{Coefficients, Elementwise, Factorization, Products};
 use crate::error::At;
 use spectra_core::backend::{
-    Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_same, check_shape, composed,
+    Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
+    composed,
 };
 use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 
@@ -21,12 +22,19 @@ impl<E: CudaElement> CudaMatrix<E> {
         beta: Coef<'_, Self>,
         alpha: Coef<'_, Self>,
     ) -> Result<Evaluated> {
-        coefficients(operation, &self.device, [beta, alpha, Coefficient::ONE, Coefficient::ONE])
+        coefficients(
+            operation,
+            (&self.device, self.region.count),
+            [beta, alpha, Coefficient::ONE, Coefficient::ONE],
+        )
     }
 
-    /// An error if an operand lives on another stream.
+    /// An error if an operand lives on another stream, or has another number of parts.
     pub(super) fn check_operands(&self, operation: &'static str, operands: &[&Self]) -> Result<()> {
-        operands.iter().try_for_each(|x| check_device(operation, &self.device, &x.device))
+        operands.iter().try_for_each(|x| {
+            check_device(operation, &self.device, &x.device)?;
+            if x.region.count == self.region.count { Ok(()) } else { Err(of_other_stacks(operation)) }
+        })
     }
 
     /// `self = x^T`; storages and gaps between rows may differ.
@@ -66,10 +74,38 @@ impl<E: CudaElement> CudaMatrix<E> {
         if let Some((slow, ..)) = &slow {
             self.check_operands(NAME, &[slow])?;
         }
-        let c = coefficients(NAME, &self.device, [beta, alpha, gradient.scale, Coefficient::ONE])?;
+        let c = coefficients(
+            NAME,
+            (&self.device, self.region.count),
+            [beta, alpha, gradient.scale, Coefficient::ONE],
+        )?;
         let operands = (first.region, second.region, gradient.values.region);
         let slow = slow.map(|(slow, b3, a)| (slow.region, b3, a));
         self.device.adam_add(self.region, !beta.is_zero(), &c, operands, betas, eps, slow)
+    }
+
+    /// `self = beta self + alpha op(A) op(B)`.
+    fn product(
+        &mut self,
+        products: Products,
+        keep: bool,
+        c: &Coefficients,
+        (a, op_a): (&Self, Op),
+        (b, op_b): (&Self, Op),
+    ) -> Result<()> {
+        let device = &self.device;
+        if !c.differ() {
+            return device.gemm(products, self.region, keep, c, (a.region, op_a), (b.region, op_b));
+        }
+        // A batch of cuBLAS has one pair of factors.
+        if !keep {
+            let one = Coefficients::of([0.0, 1.0, 1.0, 1.0]);
+            device.gemm(products, self.region, false, &one, (a.region, op_a), (b.region, op_b))?;
+            return device.scale(self.region, true, &c.with_first(1));
+        }
+        (0..self.region.count).try_for_each(|i| {
+            device.gemm(products, self.part(i), keep, &c.of_part(i), (a.part(i), op_a), (b.part(i), op_b))
+        })
     }
 
     fn check_len(&self, operation: &'static str, len: usize) -> Result<()> {
@@ -91,6 +127,7 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
 
     fn read(&self, out: &mut [E]) -> Result<()> {
         self.check_len("read", out.len())?;
+        self.device.refuse_stacks("read", [self.region])?;
         self.read_entries(out).at("read")
     }
 
@@ -133,7 +170,7 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
     ) -> Result<()> {
         self.check_operands("gemm", &[a, b])?;
         let (c, products) = (self.pair("gemm", beta, alpha)?, self.device.products());
-        self.device.gemm(products, self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
+        self.product(products, !beta.is_zero(), &c, (a, op_a), (b, op_b))
     }
 
     fn has_wide_dot(&self) -> bool {
@@ -146,14 +183,16 @@ impl<E: CudaElement> Matrix for CudaMatrix<E> {
         if self.region.is_empty() {
             return Ok(CudaScalar::constant(0.0));
         }
-        CudaScalar::measured(&self.device, |place| self.device.dot(self.region, x.region, place))
+        CudaScalar::measured(&self.device, self.region.count, |place| {
+            self.device.dot(self.region, x.region, place)
+        })
     }
 
     fn max_abs(&self) -> Result<CudaScalar> {
         if self.region.is_empty() {
             return Ok(CudaScalar::constant(0.0));
         }
-        CudaScalar::measured(&self.device, |place| self.device.max_abs(self.region, place))
+        CudaScalar::measured(&self.device, self.region.count, |place| self.device.max_abs(self.region, place))
     }
 }
 
@@ -168,8 +207,16 @@ impl<E: CudaElement> Fused for CudaMatrix<E> {
         op_b: Op,
     ) -> Result<()> {
         self.check_operands("gemm_symmetric", &[a, b])?;
-        let c = self.pair("gemm_symmetric", beta, alpha)?;
-        self.device.gemm_symmetric(self.region, !beta.is_zero(), &c, (a.region, op_a), (b.region, op_b))
+        let (c, keep) = (self.pair("gemm_symmetric", beta, alpha)?, !beta.is_zero());
+        check_gemm(self.shape(), a.shape(), op_a, b.shape(), op_b)?;
+        if !self.device.is_triangle(self.region, (a.region, op_a), (b.region, op_b)) {
+            return self.product(self.device.products(), keep, &c, (a, op_a), (b, op_b));
+        }
+        // cuBLAS has no batch of these; there are so many flops in each that it would gain nothing.
+        for i in 0..self.region.count {
+            self.device.triangle(self.part(i), keep, &c.of_part(i), (a.part(i), op_a))?;
+        }
+        self.device.mirror(self.region)
     }
 
     fn adam_add(
@@ -200,11 +247,11 @@ impl<E: CudaElement> Fused for CudaMatrix<E> {
         check_shape(NAME, (m, k), left.shape())?;
         check_shape(NAME, (n, k), right.shape())?;
         let full = [self.region, x.region, left.region, right.region].iter().all(|region| !region.bf16);
-        if k > FUSED_RANK && full {
+        let c = self.pair(NAME, beta, alpha)?;
+        if k > FUSED_RANK && full && !c.differ() {
             self.scale_add(beta, alpha, x)?;
             return self.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed);
         }
-        let c = self.pair(NAME, beta, alpha)?;
         let keep = !beta.is_zero();
         self.device.low_rank_add(self.region, keep, &c, x.region, left.region, right.region)
     }

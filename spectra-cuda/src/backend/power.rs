@@ -81,9 +81,10 @@ fn momentum<E: CudaElement>(
         m.check_operands(NAME, &[gradient.values])?;
         (mu, factor) = (decay.into(), gradient.scale);
     }
-    let c = coefficients(NAME, &m.device, [mu, factor, Coefficient::ONE, Coefficient::ONE])?;
+    let c =
+        coefficients(NAME, (&m.device, m.region.count), [mu, factor, Coefficient::ONE, Coefficient::ONE])?;
     let gradient = update.map(|(_, gradient)| gradient.values.region);
-    CudaScalar::measured(&m.device, |place| {
+    CudaScalar::measured(&m.device, m.region.count, |place| {
         m.device.momentum(m.region, !mu.is_zero(), gradient, &c, (v.region, seed), place)
     })
 }
@@ -91,7 +92,8 @@ fn momentum<E: CudaElement>(
 /// `V = W diag(1 / ||w_i||)`; returns `||W||_F^2` and `||V||_F^2`.
 fn normalize<E: CudaElement>(w: &CudaMatrix<E>, v: &mut CudaMatrix<E>) -> Result<(CudaScalar, CudaScalar)> {
     let device = &w.device;
-    let (first, second) = (device.slot().at("scalar")?, device.slot().at("scalar")?);
+    let slot = || device.slot(w.region.count).at("scalar");
+    let (first, second) = (slot()?, slot()?);
     device.normalize_columns(w.region, v.region, (first.place(), second.place()))?;
     Ok((CudaScalar::of_slot(device, first), CudaScalar::of_slot(device, second)))
 }
@@ -99,6 +101,7 @@ fn normalize<E: CudaElement>(w: &CudaMatrix<E>, v: &mut CudaMatrix<E>) -> Result
 impl<E: CudaElement> CudaMatrix<E> {
     /// `self = op(A) B` in full precision: these products cost little, and orthogonality hangs on them.
     fn thin_product(&mut self, a: &Self, op_a: Op, b: &Self) -> Result<()> {
+        self.check_operands("gemm", &[a, b])?;
         let c = self.pair("gemm", Coefficient::ZERO, Coefficient::ONE)?;
         let full = self.device.products().full();
         self.device.gemm(full, self.region, false, &c, (a.region, op_a), (b.region, Op::Plain))

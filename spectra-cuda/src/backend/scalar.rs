@@ -5,9 +5,9 @@
 //! program would grow too long, is computed by itself.
 
 use super::check_device;
-use crate::checked::{Coefficients, Device, Instruction, Slot};
+use crate::checked::{Coefficients, Device, Instruction, LOAD, Slot};
 use crate::error::At;
-use spectra_core::backend::{Coefficient, Result, Scalar, ScalarOp};
+use spectra_core::backend::{Coefficient, Error, ErrorKind, Result, Scalar, ScalarOp};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ enum Expression {
 struct Node {
     device: Arc<Device>,
     value: Value,
+    /// 1, or the parts of the stacks of which each has its own.
+    count: usize,
     /// At least as many steps as its program has.
     steps: usize,
 }
@@ -54,7 +56,6 @@ fn code(op: ScalarOp) -> i32 {
     }
 }
 const CONSTANT: i32 = 0;
-const LOAD: i32 = 1;
 const SQRT: i32 = 9;
 
 impl fmt::Debug for CudaScalar {
@@ -72,14 +73,19 @@ impl CudaScalar {
     }
 
     /// The number that `measure` makes a kernel write.
-    pub(super) fn measured(device: &Arc<Device>, measure: impl FnOnce(u64) -> Result<()>) -> Result<Self> {
-        let slot = device.slot().at("scalar")?;
+    pub(super) fn measured(
+        device: &Arc<Device>,
+        count: usize,
+        measure: impl FnOnce(u64) -> Result<()>,
+    ) -> Result<Self> {
+        let slot = device.slot(count).at("scalar")?;
         measure(slot.place())?;
         Ok(Self::of_slot(device, slot))
     }
 
     pub(super) fn of_slot(device: &Arc<Device>, slot: Slot) -> Self {
-        let node = Node { device: device.clone(), value: Value::Measured(slot), steps: 1 };
+        let (device, count) = (device.clone(), slot.count());
+        let node = Node { device, count, value: Value::Measured(slot), steps: 1 };
         Self(Expression::Unknown(Arc::new(node)))
     }
 
@@ -91,7 +97,9 @@ impl CudaScalar {
                 let out = program.add(&self.0).map(i32::from).ok_or_else(too_long)?;
                 let mut coefficients = program.coefficients([1.0; 4]);
                 coefficients.out[0] = out;
-                Self::measured(&node.device, |place| node.device.scalar_evaluate(place, &coefficients))
+                Self::measured(&node.device, node.count, |place| {
+                    node.device.scalar_evaluate(place, &coefficients, node.count)
+                })
             }
             _ => Ok(self.clone()),
         }
@@ -118,6 +126,14 @@ impl Expression {
         }
     }
 
+    /// For how many parts of a stack it is; 1: the same for all.
+    fn count(&self) -> usize {
+        match self {
+            Self::Constant(_) => 1,
+            Self::Unknown(node) => node.count,
+        }
+    }
+
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Constant(a), Self::Constant(b)) => a.to_bits() == b.to_bits(),
@@ -140,9 +156,15 @@ impl Scalar for CudaScalar {
             }
             (Expression::Unknown(node), _) | (_, Expression::Unknown(node)) => node.device.clone(),
         };
+        let count = match (a.0.count(), b.0.count()) {
+            (a, 1) => a,
+            (1, b) => b,
+            (a, b) if a == b => a,
+            _ => return Err(of_other_stacks(NAME)),
+        };
         let node = |a: &Self, b: &Self| {
             let value = Value::Combined(op, a.0.clone(), b.0.clone());
-            Self(Expression::Unknown(Arc::new(Node { device: device.clone(), value, steps: 0 })))
+            Self(Expression::Unknown(Arc::new(Node { device: device.clone(), count, value, steps: 0 })))
         };
         shortest([a, b], |[a, b]| node(a, b))
     }
@@ -151,16 +173,20 @@ impl Scalar for CudaScalar {
         match &self.0 {
             Expression::Constant(value) => Ok(Self::constant(f64::sqrt(*value))),
             Expression::Unknown(node) => {
-                let device = node.device.clone();
+                let (device, count) = (node.device.clone(), node.count);
                 shortest([self], |[a]| {
-                    let value = Value::Root(a.0.clone());
-                    Self(Expression::Unknown(Arc::new(Node { device: device.clone(), value, steps: 0 })))
+                    let (device, value) = (device.clone(), Value::Root(a.0.clone()));
+                    Self(Expression::Unknown(Arc::new(Node { device, count, value, steps: 0 })))
                 })
             }
         }
     }
 
     fn read(&self) -> Result<f64> {
+        if self.0.count() > 1 {
+            let what = "reading a number of each part of a stack";
+            return Err(Error::new("read", ErrorKind::Unsupported { what }));
+        }
         let settled = self.settled()?;
         match &settled.0 {
             Expression::Constant(value) => Ok(*value),
@@ -231,7 +257,10 @@ impl<'a> Program<'a> {
                 Instruction { constant: *value, op: CONSTANT, ..Default::default() }
             }
             Expression::Unknown(node) => match &node.value {
-                Value::Measured(slot) => Instruction { place: slot.place(), op: LOAD, ..Default::default() },
+                Value::Measured(slot) => {
+                    let a = i16::from(slot.count() > 1);
+                    Instruction { place: slot.place(), op: LOAD, a, ..Default::default() }
+                }
                 Value::Combined(op, a, b) => {
                     let (a, b) = (self.add(a)?, self.add(b)?);
                     Instruction { op: code(*op), a, b, ..Default::default() }
@@ -271,15 +300,24 @@ impl Deref for Evaluated {
     }
 }
 
-/// The coefficients of a launch on `device`.
+/// The error of a stack and what belongs to one of another count.
+pub(super) fn of_other_stacks(operation: &'static str) -> Error {
+    let what = "operands of stacks with other numbers of parts";
+    Error::new(operation, ErrorKind::Unsupported { what })
+}
+
+/// The coefficients of a launch on `device`, for matrices of which there are `count`.
 pub(super) fn coefficients(
     operation: &'static str,
-    device: &Arc<Device>,
+    (device, count): (&Arc<Device>, usize),
     of: [Coefficient<'_, CudaScalar>; 4],
 ) -> Result<Evaluated> {
     for coefficient in &of {
         if let Some(other) = coefficient.scalar.and_then(|s| s.0.device()) {
             check_device(operation, device, other)?;
+        }
+        if coefficient.scalar.is_some_and(|s| ![1, count].contains(&s.0.count())) {
+            return Err(of_other_stacks(operation));
         }
     }
     if let Some(coefficients) = program(&of) {

@@ -9,10 +9,14 @@ use super::watch::Watch;
 use crate::error::CudaError;
 use crate::raw::libraries;
 use cudarc::driver::CudaStream;
+use cudarc::driver::sys::CUdeviceptr;
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
 
-/// Partial results of one launch.
+/// Parts of a stack, each of which counts its blocks.
+pub(crate) const MOST: usize = 256;
+
+/// Partial results of one launch, unless it is one of a stack.
 const PARTIALS: usize = 16 * MAX_BLOCKS;
 
 /// The caller's stream, the compiled kernels, a cuBLAS handle, and working memory that is allocated once. All work is
@@ -60,7 +64,7 @@ impl Device {
         let kernels = Kernels::load(stream.context(), source)?;
         let multiplier = Multiplier::new(stream)?;
         let mut slots = Slots::default();
-        slots.add(zeroed(stream, 8 * CHUNK)?);
+        slots.add(zeroed(stream, 8 * CHUNK)?, 1);
         let device = Self {
             multiplier: Mutex::new(multiplier),
             stream: stream.clone(),
@@ -69,7 +73,7 @@ impl Device {
             slots: Mutex::new(slots),
             working: Mutex::default(),
             partials: zeroed(stream, 8 * PARTIALS)?,
-            counter: zeroed(stream, 8)?,
+            counter: zeroed(stream, 4 * MOST)?,
             counters: Counters::default(),
             watches: Mutex::default(),
         };
@@ -89,12 +93,15 @@ impl Device {
         self.counters.read()
     }
 
-    /// An error unless one launch may leave `count` partial results.
-    pub(super) fn check_partials(&self, count: usize) -> Result<(), CudaError> {
+    /// Calls `queue` with memory for `count` partial results of one launch, which stay nobody else's until it is over.
+    pub(super) fn with_partials<R>(
+        &self,
+        count: usize,
+        queue: impl FnOnce(CUdeviceptr) -> Result<R, CudaError>,
+    ) -> Result<R, CudaError> {
         if self.partials.holds(8 * count) {
-            Ok(())
-        } else {
-            Err(CudaError::TooLarge { what: "a number of columns", size: count / 2 })
+            return queue(self.partials.pointer());
         }
+        self.with_working(count, |place| queue(place.pointer()))
     }
 }

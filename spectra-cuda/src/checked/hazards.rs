@@ -16,7 +16,7 @@ enum Held {
 }
 
 fn region(pointer: CUdeviceptr) -> Region {
-    Region { pointer, rows: 1, cols: 1, ld: 1, bf16: false }
+    Region { pointer, rows: 1, cols: 1, ld: 1, bf16: false, count: 1 }
 }
 
 /// Coefficients of which the first is the number at `place`.
@@ -34,8 +34,8 @@ fn through_one_place(device: &Device, shared: &Mutex<Buffer>, held: Held, number
     if held == Held::UntilThePointerIsKnown {
         guard = None;
     }
-    device.scalar_evaluate(place, &Coefficients::of([number; 4])).unwrap();
-    device.scalar_evaluate(own.pointer(), &loaded(place)).unwrap();
+    device.scalar_evaluate(place, &Coefficients::of([number; 4]), 1).unwrap();
+    device.scalar_evaluate(own.pointer(), &loaded(place), 1).unwrap();
     drop(guard);
     download(device, region(own.pointer()))[0]
 }
@@ -51,7 +51,7 @@ fn in_growing_memory(device: &Device, shared: &Mutex<Option<Buffer>>, held: Held
     }
     let place = guard.as_ref().map_or(0, Buffer::pointer) + 8 * (count as u64 - 1);
     let guard = (held == Held::UntilAllIsQueued).then_some(guard);
-    let queued = device.scalar_evaluate(place, &Coefficients::of([1.0; 4]));
+    let queued = device.scalar_evaluate(place, &Coefficients::of([1.0; 4]), 1);
     drop(guard);
     queued.is_ok()
 }

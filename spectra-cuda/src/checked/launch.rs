@@ -1,5 +1,6 @@
 //! Grids, and the coefficients that kernels evaluate.
 
+use super::Region;
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{DeviceRepr, LaunchConfig};
 
@@ -22,12 +23,27 @@ pub(super) fn config((x, y): (u32, u32)) -> LaunchConfig {
     LaunchConfig { grid_dim: (x, y, 1), block_dim: (THREADS as u32, 1, 1), shared_mem_bytes: 0 }
 }
 
+/// Its blocks.
+pub(super) fn blocks(config: &LaunchConfig) -> usize {
+    let (x, y, z) = config.grid_dim;
+    x as usize * y as usize * z as usize
+}
+
+/// The same for each part of a stack: its number is the block's in the third dimension.
+pub(super) fn each(config: LaunchConfig, region: Region) -> LaunchConfig {
+    let (x, y, _) = config.grid_dim;
+    LaunchConfig { grid_dim: (x, y, region.count as u32), ..config }
+}
+
 /// Steps of a program; `INSTRUCTIONS` of the kernels.
 pub(crate) const INSTRUCTIONS: usize = 40;
+/// The place of a number; `OP_LOAD` of the kernels.
+pub(crate) const LOAD: i32 = 1;
 /// Coefficients of a launch; `COEFFICIENTS` of the kernels.
 pub(crate) const COEFFICIENTS: usize = 4;
 
-/// `struct Instruction` of the kernels: a number, the place of one, or an operation on earlier results.
+/// `struct Instruction` of the kernels: a number, the place of one (with `a` 1: of the first of those of a stack's parts), or an
+/// operation on earlier results.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Instruction {
@@ -57,6 +73,27 @@ impl Coefficients {
     pub(crate) fn of(factor: [f64; COEFFICIENTS]) -> Self {
         let code = [Instruction::default(); INSTRUCTIONS];
         Self { factor, out: [-1; COEFFICIENTS], count: 0, unused: 0, code }
+    }
+
+    /// Those of part `i` of a stack.
+    pub(crate) fn of_part(&self, i: usize) -> Self {
+        let mut own = *self;
+        for step in own.code.iter_mut().filter(|step| step.op == LOAD && step.a == 1) {
+            (step.place, step.a) = (step.place + 8 * i as CUdeviceptr, 0);
+        }
+        own
+    }
+
+    /// Whether the parts of a stack have their own.
+    pub(crate) fn differ(&self) -> bool {
+        self.code.iter().take(self.count as usize).any(|step| step.op == LOAD && step.a == 1)
+    }
+
+    /// Coefficient `i` in the place of the first one.
+    pub(crate) fn with_first(&self, i: usize) -> Self {
+        let mut own = *self;
+        (own.factor[0], own.out[0]) = (self.factor[i], self.out[i]);
+        own
     }
 
     /// Whether the host knows them all.

@@ -6,6 +6,7 @@ use crate::error::CudaError;
 use crate::raw::Place;
 use cudarc::driver::sys::{CUdeviceptr, CUstreamCaptureStatus};
 use cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Zeroed device memory, freed in the stream's order.
@@ -37,19 +38,22 @@ impl Drop for Buffer {
     }
 }
 
-/// Numbers that are handed out one by one.
+/// Numbers that are handed out one by one, or as many at a time as a stack has parts.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     chunks: Vec<Buffer>,
-    free: Vec<CUdeviceptr>,
+    /// By how many they are together.
+    free: BTreeMap<usize, Vec<CUdeviceptr>>,
     /// Those that graphs write whenever they are replayed: for what is captured only.
-    of_graphs: Vec<CUdeviceptr>,
+    of_graphs: BTreeMap<usize, Vec<CUdeviceptr>>,
 }
 
 impl Slots {
-    pub(super) fn add(&mut self, chunk: Buffer) {
-        let first = chunk.pointer();
-        self.free.extend((0..CHUNK as u64).map(|i| first + 8 * i));
+    /// A chunk of [`CHUNK`] numbers, for `count` at a time.
+    pub(super) fn add(&mut self, chunk: Buffer, count: usize) {
+        let (first, step) = (chunk.pointer(), 8 * count as u64);
+        let places = (0..(CHUNK / count) as u64).map(|i| first + step * i);
+        self.free.entry(count).or_default().extend(places);
         self.chunks.push(chunk);
     }
 }
@@ -57,15 +61,16 @@ impl Slots {
 /// Bytes of pageable memory that the driver takes to a place of its own without waiting for the stream.
 const STAGED: usize = 65536;
 
-/// Slots of a chunk: a step of a large model holds one or two for each parameter.
+/// Numbers of a chunk, no fewer than a stack has parts: a step of a large model holds one or two for each parameter.
 pub(super) const CHUNK: usize = 1024;
 
-/// One `f64` on the device. Given back when dropped: work that is queued before reads it before whoever gets it next
+/// One `f64` on the device, or one for each part of a stack. Given back when dropped: work that is queued before reads it before whoever gets it next
 /// writes it, on the same stream.
 #[derive(Debug)]
 pub(crate) struct Slot {
     device: Arc<Device>,
     place: CUdeviceptr,
+    count: usize,
     in_graph: bool,
 }
 
@@ -73,13 +78,32 @@ impl Slot {
     pub(crate) fn place(&self) -> CUdeviceptr {
         self.place
     }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut slots = lock(&self.device.slots);
         let free = if self.in_graph { &mut slots.of_graphs } else { &mut slots.free };
-        free.push(self.place);
+        free.entry(self.count).or_default().push(self.place);
+    }
+}
+
+/// Where the parts of a stack lie, on the device and here.
+#[derive(Debug)]
+pub(crate) struct Table {
+    buffer: Buffer,
+    pub(crate) pointers: Vec<CUdeviceptr>,
+    /// Whether a graph reads it whenever it is replayed.
+    in_graph: bool,
+}
+
+impl Table {
+    pub(crate) fn place(&self) -> CUdeviceptr {
+        self.buffer.pointer()
     }
 }
 
@@ -89,7 +113,7 @@ pub(super) struct Working {
     buffer: Option<Buffer>,
     /// Whether a graph uses it whenever it is replayed.
     in_graph: bool,
-    /// Such buffers that have become too small.
+    /// Such buffers that have become too small, and tables that others took the place of.
     of_graphs: Vec<Buffer>,
 }
 
@@ -120,16 +144,40 @@ impl Device {
         if self.is_captured()? { Err(CudaError::Captured { what }) } else { Ok(()) }
     }
 
-    /// A free slot, with an old value in it.
-    pub(crate) fn slot(self: &Arc<Self>) -> Result<Slot, CudaError> {
+    /// A free slot for `count` numbers, with old values in it.
+    pub(crate) fn slot(self: &Arc<Self>, count: usize) -> Result<Slot, CudaError> {
         let in_graph = self.is_captured()?;
         let mut slots = lock(&self.slots);
-        let known = if in_graph { slots.of_graphs.pop() } else { None };
-        if known.is_none() && slots.free.is_empty() {
-            slots.add(self.allocate::<f64>(CHUNK)?);
+        let known = if in_graph { slots.of_graphs.entry(count).or_default().pop() } else { None };
+        if known.is_none() && slots.free.entry(count).or_default().is_empty() {
+            slots.add(self.allocate::<f64>(CHUNK)?, count);
         }
-        let place = known.or_else(|| slots.free.pop()).unwrap_or_default();
-        Ok(Slot { device: self.clone(), place, in_graph })
+        let free = slots.free.entry(count).or_default();
+        let place = known.or_else(|| free.pop()).unwrap_or_default();
+        Ok(Slot { device: self.clone(), place, count, in_graph })
+    }
+
+    /// The table of these places, in the place of `last` if that holds as many and no graph reads it whenever it is replayed.
+    /// Nothing is copied if it is the same.
+    pub(crate) fn table(&self, pointers: Vec<CUdeviceptr>, last: Option<Table>) -> Result<Table, CudaError> {
+        let in_graph = self.is_captured()?;
+        match last {
+            Some(last) if last.pointers == pointers => {
+                return Ok(Table { in_graph: in_graph || last.in_graph, ..last });
+            }
+            Some(mut last) if last.pointers.len() == pointers.len() && !last.in_graph => {
+                // SAFETY: the table has room for as many. What was queued before reads the old ones, in the stream's order.
+                unsafe { self.upload(last.buffer.pointer(), pointers.clone()) }?;
+                last.pointers = pointers;
+                return Ok(Table { in_graph, ..last });
+            }
+            Some(last) if last.in_graph => lock(&self.working).of_graphs.push(last.buffer),
+            _ => {}
+        }
+        let buffer = self.allocate::<CUdeviceptr>(pointers.len())?;
+        // SAFETY: it has just been made for them.
+        unsafe { self.upload(buffer.pointer(), pointers.clone()) }?;
+        Ok(Table { buffer, pointers, in_graph })
     }
 
     /// Calls `queue` with working memory for at least `count` doubles, which nobody else gets before it returns; what it has

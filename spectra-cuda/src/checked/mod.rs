@@ -17,11 +17,11 @@ mod tally;
 pub(crate) mod tests;
 mod watch;
 
-pub(crate) use device::Device;
+pub(crate) use device::{Device, MOST};
 pub(crate) use kernels::{Elementwise, Factorization};
 pub(crate) use kernels::{Join, Summands};
-pub(crate) use launch::{Coefficients, Instruction};
-pub(crate) use memory::{Buffer, Slot};
+pub(crate) use launch::{Coefficients, Instruction, LOAD};
+pub(crate) use memory::{Buffer, Slot, Table};
 pub(crate) use products::Products;
 pub(crate) use region::Region;
 pub use tally::Tally;

@@ -93,6 +93,9 @@ impl Device {
         const NAME: &str = "gemm";
         let inner = check_gemm(out.shape(), a.shape(), op_a, b.shape(), op_b)?;
         self.check_elements(NAME, [out, a, b])?;
+        if (a.count, b.count) != (out.count, out.count) || c.differ() {
+            self.refuse_stacks(NAME, [out, a, b])?;
+        }
         if out.is_empty() {
             return Ok(());
         }
@@ -103,33 +106,35 @@ impl Device {
         let (a_operand, b_operand) = (operand(a, op_a).at(NAME)?, operand(b, op_b).at(NAME)?);
         let (compute, out_place) = (products.compute(), (out.pointer, int(out.ld).at(NAME)?));
         self.multiply(keep, c, |blas, factors| {
-            // SAFETY: regions are live and of this device's element type; shapes were checked.
-            unsafe { blas.gemm(compute, sizes, factors, a_operand, b_operand, out_place) }
+            // SAFETY: regions are live, of this device's element type, and have as many parts; shapes were checked.
+            unsafe { blas.gemm(compute, sizes, factors, a_operand, b_operand, out_place, out.count) }
         })
         .at(NAME)?;
         self.count_product(out, keep, &[a, b]);
         Ok(())
     }
 
-    /// The same where the caller knows that the result is symmetric: `A A^T` or `A^T A` of a large order as a triangle
-    /// that is mirrored, in full precision or TF32.
-    pub(crate) fn gemm_symmetric(
+    /// Whether a product that is known to be symmetric is one of `A A^T` or `A^T A` which is worth computing as a triangle that is
+    /// mirrored: of a large order, in full precision.
+    pub(crate) fn is_triangle(&self, out: Region, (a, op_a): (Region, Op), (b, op_b): (Region, Op)) -> bool {
+        let one_matrix = a.pointer == b.pointer && a.ld == b.ld && a.shape() == b.shape() && op_a != op_b;
+        let full = matches!(self.products, Products::F32 | Products::F64);
+        one_matrix && full && out.rows == out.cols && out.rows >= TRIANGLE && !a.is_empty()
+    }
+
+    /// The upper triangle of `out = beta out + alpha op(A) op(A)^T`, for [`mirror`](Self::mirror).
+    pub(crate) fn triangle(
         &self,
         out: Region,
         keep: bool,
         c: &Coefficients,
         (a, op_a): (Region, Op),
-        (b, op_b): (Region, Op),
     ) -> Result<()> {
         const NAME: &str = "gemm_symmetric";
-        let inner = check_gemm(out.shape(), a.shape(), op_a, b.shape(), op_b)?;
-        check_shape(NAME, (out.rows, out.rows), out.shape())?;
-        let one_matrix = a.pointer == b.pointer && a.ld == b.ld && a.shape() == b.shape() && op_a != op_b;
-        let full = matches!(self.products, Products::F32 | Products::F64);
-        if !(one_matrix && full && out.rows >= TRIANGLE && inner > 0) {
-            return self.gemm(self.products, out, keep, c, (a, op_a), (b, op_b));
-        }
-        self.check_elements(NAME, [out, a, b])?;
+        let (rows, inner) = op_a.shape(a.shape());
+        check_shape(NAME, (rows, rows), out.shape())?;
+        self.check_elements(NAME, [out, a])?;
+        self.refuse_stacks(NAME, [out, a])?;
         let sizes = (int(out.rows).at(NAME)?, int(inner).at(NAME)?);
         let (a_operand, out_place) = (operand(a, op_a).at(NAME)?, (out.pointer, int(out.ld).at(NAME)?));
         self.multiply(keep, c, |blas, factors| {
@@ -138,7 +143,7 @@ impl Device {
         })
         .at(NAME)?;
         self.count_product(out, keep, &[a]);
-        self.mirror(out)
+        Ok(())
     }
 
     /// cuBLAS takes what has the element type.

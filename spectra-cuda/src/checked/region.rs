@@ -12,11 +12,13 @@ pub(crate) struct Region {
     pub(crate) ld: usize,
     /// bf16 storage instead of the element type's.
     pub(crate) bf16: bool,
+    /// 1, or the parts of a stack: `pointer` is then the place of a table of their places.
+    pub(crate) count: usize,
 }
 
 impl Region {
     /// For an operand that a kernel does not use.
-    pub(super) const NONE: Self = Self { pointer: 0, rows: 0, cols: 0, ld: 0, bf16: false };
+    pub(super) const NONE: Self = Self { pointer: 0, rows: 0, cols: 0, ld: 0, bf16: false, count: 1 };
 
     pub(crate) fn shape(&self) -> (usize, usize) {
         (self.rows, self.cols)
@@ -40,12 +42,17 @@ impl Region {
     }
 
     pub(super) fn view(&self) -> View {
-        View { data: self.pointer, ld: self.ld as i64, bf16: i32::from(self.bf16), unused: 0 }
+        View {
+            data: self.pointer,
+            ld: self.ld as i64,
+            bf16: i32::from(self.bf16),
+            pointers: if self.count > 1 { self.count as i32 } else { 0 },
+        }
     }
 
-    /// Bytes of the entries, for an element type of `width` bytes.
+    /// Bytes of the entries of all parts, for an element type of `width` bytes.
     pub(crate) fn bytes(&self, width: usize) -> usize {
-        self.rows * self.cols * if self.bf16 { 2 } else { width }
+        self.count * self.rows * self.cols * if self.bf16 { 2 } else { width }
     }
 }
 
@@ -56,7 +63,7 @@ pub(super) struct View {
     data: CUdeviceptr,
     ld: i64,
     bf16: i32,
-    unused: i32,
+    pointers: i32,
 }
 
 // SAFETY: plain numbers, laid out as the kernels' struct.

@@ -93,7 +93,8 @@ impl Blas {
         Ok(unsafe { sys::cublasSetPointerMode_v2(self.handle, mode) }.result()?)
     }
 
-    /// `C = beta C + alpha op(A) op(B)`, C rows x cols with leading dimension `ld`, inner dimension `inner`.
+    /// `C = beta C + alpha op(A) op(B)`, C rows x cols with leading dimension `ld`, inner dimension `inner`; where `count` is more
+    /// than 1, so many products, and the pointers are those of tables of pointers.
     ///
     /// # Safety
     /// Pointers, leading dimensions and sizes must describe live device memory of the type of `compute`.
@@ -105,11 +106,40 @@ impl Blas {
         a: Operand,
         b: Operand,
         (c, ld): (CUdeviceptr, i32),
+        count: usize,
     ) -> Result<(), CudaError> {
         let double = compute == Compute::CUBLAS_COMPUTE_64F;
         let data = if double { DataType::CUDA_R_64F } else { DataType::CUDA_R_32F };
         self.with_factors(factors, |beta, alpha| {
-            // SAFETY: the caller's promise; the factors have the type of `compute`.
+            if count > 1 {
+                // SAFETY: the caller's promise; the factors have the type of `compute`.
+                let status = unsafe {
+                    sys::cublasGemmBatchedEx(
+                        self.handle,
+                        b.operation(),
+                        a.operation(),
+                        cols,
+                        rows,
+                        inner,
+                        alpha,
+                        b.pointer as *const *const c_void,
+                        data,
+                        b.ld,
+                        a.pointer as *const *const c_void,
+                        data,
+                        a.ld,
+                        beta,
+                        c as *const *mut c_void,
+                        data,
+                        ld,
+                        count as i32,
+                        compute,
+                        cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+                    )
+                };
+                return Ok(status.result()?);
+            }
+            // SAFETY: as above.
             unsafe {
                 result::gemm_ex(
                     self.handle,

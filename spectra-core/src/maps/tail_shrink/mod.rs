@@ -76,6 +76,11 @@ impl<B: Backend> MapRule<B> for TailShrink {
         (k < rows.min(cols)).then(|| BufferSpec::made_by_rule(SUBSPACE, (cols, k))).into_iter().collect()
     }
 
+    /// Where the host knows no norms, as on every backend with stacks.
+    fn is_uniform(&self) -> bool {
+        true
+    }
+
     /// `6 mnk` an iteration.
     fn flops(&self, (rows, cols): (usize, usize)) -> f64 {
         let (m, n, k) = (rows as f64, cols as f64, self.rank(rows, cols) as f64);

@@ -215,6 +215,78 @@ fn products_with_wrong_operands() {
 }
 
 #[test]
+fn batches_with_wrong_pointers() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let stream = CudaContext::new(0).unwrap().default_stream();
+    let handle = CudaBlas::new(stream.clone()).unwrap();
+    let op = blas::cublasOperation_t::CUBLAS_OP_N;
+    // 2 x 2 matrices of (1, 2, 3, 4) + 4 i, one after the other.
+    let numbers: Vec<f32> = (1..=16u8).map(f32::from).collect();
+    let (x, out) = (stream.clone_htod(&numbers).unwrap(), stream.alloc_zeros::<f32>(16).unwrap());
+    let (from, to) = (x.device_ptr(&stream).0, out.device_ptr(&stream).0);
+    let gemm = |a: [u64; 3], c: [u64; 3], short: usize| {
+        let [a, b, c] = [a, [from; 3], c].map(|table| stream.clone_htod(&table[short..]).unwrap());
+        let (one, zero, f32) = (1.0f32, 0.0f32, blas::cudaDataType_t::CUDA_R_32F);
+        // SAFETY: within the memory, apart from what is to be found out.
+        let done = unsafe {
+            blas::cublasGemmBatchedEx(
+                *handle.handle(),
+                op,
+                op,
+                2,
+                2,
+                2,
+                (&raw const one).cast(),
+                a.device_ptr(&stream).0 as _,
+                f32,
+                2,
+                b.device_ptr(&stream).0 as _,
+                f32,
+                2,
+                (&raw const zero).cast(),
+                c.device_ptr(&stream).0 as _,
+                f32,
+                2,
+                3,
+                blas::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+                blas::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            )
+        };
+        done.result().map_err(|error| error.0)
+    };
+    let apart = |begin: u64| [0, 1, 2].map(|i| begin + 16 * i);
+    gemm(apart(from), apart(to), 0).unwrap();
+    // Column-major: [1 3; 2 4]^2 = [7 15; 10 22], and the others.
+    let found = stream.clone_dtoh(&out).unwrap();
+    assert_eq!(found[..8], [7.0, 10.0, 15.0, 22.0, 19.0, 22.0, 43.0, 50.0]);
+    assert_eq!((simulator.counters().products, simulator.counters().flops), (1, 3 * 16));
+    simulator.check().unwrap();
+
+    gemm(apart(from), [to, to + 16, to + 24], 0).unwrap();
+    let violations = simulator.violations();
+    assert!(
+        violations.iter().all(|v| v.contains("products of a batch share memory that one of them writes")),
+        "{violations:?}"
+    );
+    assert_eq!(violations.len(), 1);
+    simulator.reset();
+    gemm(apart(from), [to, from, to + 32], 0).unwrap();
+    let violations = simulator.violations();
+    assert!(violations.iter().any(|v| v.contains("the result overlaps an operand")), "{violations:?}");
+    simulator.reset();
+    let _ = gemm([from, from + 52, from], apart(to), 0);
+    let violations = simulator.violations();
+    assert!(
+        violations.iter().any(|v| v.contains("gemm uses") || v.contains("a pointer of the array")),
+        "{violations:?}"
+    );
+    simulator.reset();
+    let _ = gemm(apart(from), apart(to), 2);
+    let violations = simulator.violations();
+    assert!(violations.iter().any(|v| v.contains("a pointer array is")), "{violations:?}");
+}
+
+#[test]
 fn failures_on_request() {
     let Some((simulator, _alone)) = simulator() else { return };
     let (stream, kernel) = load("extern \"C\" __global__ void bad(float* x) { x[0] += 1.0f; }", "bad");

@@ -48,7 +48,7 @@ impl<E: CudaElement> Nccl<E> {
 
     /// A matrix without gaps, in the element type.
     pub(super) fn packed(pointer: CUdeviceptr, (rows, cols): (usize, usize)) -> Region {
-        Region { pointer, rows, cols, ld: cols, bf16: false }
+        Region { pointer, rows, cols, ld: cols, bf16: false, count: 1 }
     }
 
     pub(super) fn copy(&self, out: Region, x: Region) -> Result<()> {

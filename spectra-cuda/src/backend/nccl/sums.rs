@@ -52,14 +52,20 @@ impl<E: CudaElement> Nccl<E> {
         let ones = [Coefficient::ONE; 3];
         for (i, number) in numbers.enumerate() {
             let of = [Coefficient::device(1.0, number), ones[0], ones[1], ones[2]];
-            self.device.scalar_evaluate(at + 8 * i as u64, &*coefficients("sum", &self.device, of)?)?;
+            self.device.scalar_evaluate(
+                at + 8 * i as u64,
+                &*coefficients("sum", (&self.device, 1), of)?,
+                1,
+            )?;
         }
         Ok(())
     }
 
     /// Of `ranks` numbers at `at`, `stride` from one to the next.
     fn joined(&self, at: CUdeviceptr, stride: usize, ranks: usize, join: Join) -> Result<CudaScalar> {
-        CudaScalar::measured(&self.device, |place| self.device.rank_number(place, (at, stride), ranks, join))
+        CudaScalar::measured(&self.device, 1, |place| {
+            self.device.rank_number(place, (at, stride), ranks, join)
+        })
     }
 
     pub(super) fn largest(&mut self, number: &CudaScalar) -> Result<CudaScalar> {

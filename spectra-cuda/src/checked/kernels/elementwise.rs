@@ -1,7 +1,7 @@
 //! `out = beta out + alpha f(x, y)` and Adam, entry by entry, and what moves entries: `kernels/elementwise.cu`.
 
 use super::{flat, launch};
-use crate::checked::launch::{MAX_BLOCKS, config, grid};
+use crate::checked::launch::{MAX_BLOCKS, config, each, grid};
 use crate::checked::region::View;
 use crate::checked::{Coefficients, Device, Region};
 use crate::error::At;
@@ -60,8 +60,13 @@ impl Device {
         let (rows, cols) = flat(&[out, x, y]);
         let (m, n, keep_old) = (rows as i64, cols as i64, i32::from(keep));
         let (o, x_view, y_view): (View, View, View) = (out.view(), x.view(), y.view());
-        launch!(self, kernel, config(grid(rows, cols)), (o, x_view, y_view, m, n, keep_old, eps, *c))
-            .at(name)?;
+        launch!(
+            self,
+            kernel,
+            each(config(grid(rows, cols)), out),
+            (o, x_view, y_view, m, n, keep_old, eps, *c)
+        )
+        .at(name)?;
         let both = matches!(f, Elementwise::Product | Elementwise::Quotient) && x.pointer != y.pointer;
         self.count_bytes(&[x], &[out]);
         if both {
@@ -81,7 +86,8 @@ impl Device {
         let (rows, cols) = flat(&[out]);
         let (m, n, keep_old) = (rows as i64, cols as i64, i32::from(keep));
         let kernel = &self.kernels.scale;
-        launch!(self, kernel, config(grid(rows, cols)), (out.view(), m, n, keep_old, *c)).at("scale")?;
+        launch!(self, kernel, each(config(grid(rows, cols)), out), (out.view(), m, n, keep_old, *c))
+            .at("scale")?;
         self.count_bytes(&[], &[out]);
         if keep {
             self.count_bytes(&[out], &[]);
@@ -116,7 +122,7 @@ impl Device {
         launch!(
             self,
             kernel,
-            config(grid(rows, cols)),
+            each(config(grid(rows, cols)), out),
             (o, first.view(), second.view(), s, g, m, n, keep_old, has_slow, b1, b2, b3, a, eps, *c)
         )
         .at(NAME)?;
@@ -132,10 +138,10 @@ impl Device {
     }
 
     /// The lower triangle of a square matrix becomes the upper one's mirror image.
-    pub(in crate::checked) fn mirror(&self, out: Region) -> Result<()> {
+    pub(crate) fn mirror(&self, out: Region) -> Result<()> {
         let n = out.rows;
         let kernel = &self.kernels.mirror;
-        launch!(self, kernel, config(grid(n, n)), (out.view(), n as i64)).at("mirror")?;
+        launch!(self, kernel, each(config(grid(n, n)), out), (out.view(), n as i64)).at("mirror")?;
         self.count_bytes(&[], &[out]);
         Ok(())
     }
@@ -150,6 +156,7 @@ impl Device {
         if out.is_empty() {
             return Ok(());
         }
+        self.refuse_stacks(NAME, [out, x])?;
         let blocks = rows.div_ceil(SIDE).saturating_mul(cols.div_ceil(SIDE)).min(MAX_BLOCKS) as u32;
         let kernel = &self.kernels.transpose;
         launch!(self, kernel, config((blocks, 1)), (out.view(), x.view(), rows as i64, cols as i64))

@@ -1,7 +1,7 @@
 //! The weight update by a matrix that is known in factors: `kernels/low_rank.cu`.
 
 use super::launch;
-use crate::checked::launch::config;
+use crate::checked::launch::{config, each};
 use crate::checked::{Coefficients, Device, Region};
 use crate::error::At;
 use spectra_core::backend::{Result, check_shape};
@@ -35,7 +35,7 @@ impl Device {
         launch!(
             self,
             kernel,
-            config((blocks, 1)),
+            each(config((blocks, 1)), out),
             (out.view(), x.view(), left.view(), right.view(), m, n, k, keep_old, *c)
         )
         .at(NAME)?;

@@ -15,6 +15,7 @@ pub(crate) use small_factor::Factorization;
 
 use super::tally::Counters;
 use super::{Device, Region};
+use spectra_core::backend::{Error, ErrorKind, Result};
 
 /// Queues a kernel with arguments in the order of its parameters, whose types the called function guarantees.
 macro_rules! launch {
@@ -43,6 +44,17 @@ fn flat(regions: &[Region]) -> (usize, usize) {
 }
 
 impl Device {
+    /// An error if one is a stack, for what works on single matrices alone.
+    pub(crate) fn refuse_stacks<const N: usize>(
+        &self,
+        operation: &'static str,
+        regions: [Region; N],
+    ) -> Result<()> {
+        let what = "a stack of matrices";
+        let is_single = regions.iter().all(|region| region.count == 1);
+        if is_single { Ok(()) } else { Err(Error::new(operation, ErrorKind::Unsupported { what })) }
+    }
+
     fn count_bytes(&self, read: &[Region], written: &[Region]) {
         let width = self.products().width();
         let bytes: usize = read.iter().chain(written).map(|region| region.bytes(width)).sum();

@@ -1,7 +1,7 @@
 //! The passes of the power iteration that are no products: `kernels/power.cu`.
 
 use super::{flat, launch};
-use crate::checked::launch::{config, grid};
+use crate::checked::launch::{blocks, config, each, grid};
 use crate::checked::{Coefficients, Device, Region};
 use crate::error::At;
 use cudarc::driver::sys::CUdeviceptr;
@@ -15,7 +15,8 @@ impl Device {
         }
         let (n, k) = (v.rows as i64, v.cols as i64);
         let kernel = &self.kernels.seed_zero_columns;
-        launch!(self, kernel, config((groups(v.cols), 1)), (v.view(), n, k, seed)).at("seed_zero_columns")?;
+        launch!(self, kernel, each(config((groups(v.cols), 1)), v), (v.view(), n, k, seed))
+            .at("seed_zero_columns")?;
         self.count_bytes(&[v], &[]);
         Ok(())
     }
@@ -38,36 +39,37 @@ impl Device {
         }
         let (rows, cols) = if g.is_some() { flat(&[m, gradient]) } else { flat(&[m]) };
         let (x, y) = grid(rows, cols);
-        let blocks = x * y + groups(v.cols);
+        let config = each(config((x * y + groups(v.cols), 1)), m);
         let (rows, cols, update) = (rows as i64, cols as i64, i32::from(g.is_some()));
         let keep = keep || g.is_none();
         let keep_old = i32::from(keep);
         let (n, k) = (v.rows as i64, v.cols as i64);
-        let (partials, counter) = (self.partials.pointer(), self.counter.pointer());
-        let kernel = &self.kernels.momentum;
-        launch!(
-            self,
-            kernel,
-            config((blocks, 1)),
-            (
-                m.view(),
-                gradient.view(),
-                rows,
-                cols,
-                update,
-                keep_old,
-                x,
-                y,
-                v.view(),
-                n,
-                k,
-                seed,
-                partials,
-                counter,
-                result,
-                *c
+        let (kernel, counter) = (&self.kernels.momentum, self.counter.pointer());
+        self.with_partials(blocks(&config), |partials| {
+            launch!(
+                self,
+                kernel,
+                config,
+                (
+                    m.view(),
+                    gradient.view(),
+                    rows,
+                    cols,
+                    update,
+                    keep_old,
+                    x,
+                    y,
+                    v.view(),
+                    n,
+                    k,
+                    seed,
+                    partials,
+                    counter,
+                    result,
+                    *c
+                )
             )
-        )
+        })
         .at(NAME)?;
         match g {
             Some(gradient) => self.count_bytes(&[gradient, v], &[m]),
@@ -88,16 +90,11 @@ impl Device {
     ) -> Result<()> {
         const NAME: &str = "normalize_columns";
         check_shape(NAME, w.shape(), v.shape())?;
-        self.check_partials(2 * w.cols).at(NAME)?;
-        let (n, blocks) = (w.rows as i64, w.cols as u32);
-        let (partials, counter) = (self.partials.pointer(), self.counter.pointer());
-        let kernel = &self.kernels.normalize_columns;
-        launch!(
-            self,
-            kernel,
-            config((blocks, 1)),
-            (w.view(), v.view(), n, partials, counter, squares.0, squares.1)
-        )
+        let config = each(config((w.cols as u32, 1)), w);
+        let (kernel, n, counter) = (&self.kernels.normalize_columns, w.rows as i64, self.counter.pointer());
+        self.with_partials(2 * blocks(&config), |partials| {
+            launch!(self, kernel, config, (w.view(), v.view(), n, partials, counter, squares.0, squares.1))
+        })
         .at(NAME)?;
         self.count_bytes(&[w], &[v]);
         Ok(())

@@ -13,6 +13,8 @@ impl Device {
         if x.is_empty() {
             return Ok(());
         }
+        // Each block has draws of its own.
+        self.refuse_stacks("round_stochastic", [x])?;
         let ((rows, cols), (precision, smallest, largest)) = (x.shape(), format.form());
         let (m, n) = (rows as i64, cols as i64);
         let kernel = &self.kernels.round_stochastic;

@@ -1,7 +1,7 @@
 //! Factors of k x k Gram matrices: `kernels/small_factor.cu`.
 
 use super::launch;
-use crate::checked::launch::{config, grid};
+use crate::checked::launch::{config, each, grid};
 use crate::checked::{Device, Region};
 use crate::error::{At, CudaError};
 use crate::raw::Place;
@@ -33,19 +33,19 @@ struct WorkingMemory<'a> {
 }
 
 impl WorkingMemory<'_> {
-    /// One block.
-    fn config(&self) -> LaunchConfig {
-        LaunchConfig { shared_mem_bytes: self.shared, ..config((1, 1)) }
+    /// One block for each matrix.
+    fn config(&self, gram: Region) -> LaunchConfig {
+        LaunchConfig { shared_mem_bytes: self.shared, ..each(config((1, 1)), gram) }
     }
 }
 
 impl Device {
     /// Calls `queue` with `squares` k x k arrays and k numbers, in shared memory where it suffices, and `more` in device
-    /// memory.
+    /// memory; for each of the parts of a stack.
     fn with_working_memory(
         &self,
         squares: usize,
-        k: usize,
+        (k, parts): (usize, usize),
         more: usize,
         queue: impl FnOnce(WorkingMemory<'_>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
@@ -62,8 +62,8 @@ impl Device {
         if more + outside == 0 {
             return queue(WorkingMemory { order, stride, shared, scratch: null, work: Place::new(0) });
         }
-        self.with_working(more + outside, |work| {
-            let scratch = if fits { null } else { work.after(8 * more) };
+        self.with_working(parts * (more + outside), |work| {
+            let scratch = if fits { null } else { work.after(8 * parts * more) };
             queue(WorkingMemory { order, stride, shared, scratch, work })
         })
     }
@@ -81,7 +81,8 @@ impl Device {
         let views = (out.view(), gram.view());
         if factor == Factorization::ColumnNormalizer {
             let kernel = &self.kernels.column_normalizer;
-            return launch!(self, kernel, config(grid(k, k)), (views.0, views.1, k as i64)).at(NAME);
+            return launch!(self, kernel, each(config(grid(k, k)), gram), (views.0, views.1, k as i64))
+                .at(NAME);
         }
         let kernel = match factor {
             Factorization::CholeskyInverse => &self.kernels.cholesky_inverse,
@@ -90,8 +91,8 @@ impl Device {
         // As spectra-core's: below this squared sine a column's own direction is noise.
         let dependent = 4.0 * k as f64 * eps;
         let squares = if factor == Factorization::Diagonalizer { 2 } else { 1 };
-        self.with_working_memory(squares, k, 0, |memory| {
-            let (n, stride, config) = (memory.order, memory.stride, memory.config());
+        self.with_working_memory(squares, (k, gram.count), 0, |memory| {
+            let (n, stride, config) = (memory.order, memory.stride, memory.config(gram));
             launch!(self, kernel, config, (views.0, views.1, n, stride, dependent, memory.scratch))
         })
         .at(NAME)
@@ -108,8 +109,8 @@ impl Device {
         let (dependent, limit) = (4.0 * k as f64 * eps, 1.0 / (16.0 * k as f64 * eps));
         let kernel = &self.kernels.orthonormal_factor;
         let (m, views) = (rows as i64, (out.view(), gram.view(), p.view()));
-        self.with_working_memory(1, k, rows * k + k, |memory| {
-            let (n, stride, config) = (memory.order, memory.stride, memory.config());
+        self.with_working_memory(1, (k, gram.count), rows * k + k, |memory| {
+            let (n, stride, config) = (memory.order, memory.stride, memory.config(gram));
             let (work, scratch) = (memory.work, memory.scratch);
             launch!(
                 self,
