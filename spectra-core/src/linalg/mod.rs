@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod coefficients;
+mod coupled;
 mod deflation;
 mod eigen;
 mod gram_schmidt;
@@ -23,12 +24,13 @@ mod workspace;
 
 pub(crate) use bootstrap::write_random;
 pub use coefficients::Published;
+pub(crate) use coupled::Coupled;
 pub(crate) use deflation::{Directions, MAX_DEFLATED};
 #[cfg(feature = "faer")]
 pub(crate) use eigen::EigenForm;
 pub use gram_schmidt::gram_schmidt;
 pub use inverse_sqrt::InverseSqrt;
-pub(crate) use inverse_sqrt::{Coupled, add_polynomial};
+pub(crate) use inverse_sqrt::add_polynomial;
 pub use iteration::{Info, Steps};
 pub(crate) use iteration::{power_of_two, tiny};
 #[cfg(feature = "faer")]

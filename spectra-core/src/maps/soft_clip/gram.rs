@@ -76,18 +76,16 @@ impl<B: Backend> Gram<B> {
         let lower = 1.0 / libm::sqrt(alpha);
         let (plan, steps, error) = Schedule::Minimax.plan(lower, tolerance);
         let (a, square) = self.shifted(kappa, alpha, workspace)?;
-        let mut state = Coupled::new(&a, workspace)?;
-        state.run(plan, Some(&square), workspace)?;
+        let mut state = Coupled::of(a, Some(square), workspace)?;
+        state.run(plan, None, workspace)?;
         let (zero, factor) = (Coefficient::ZERO, Coefficient::from(lower));
         if self.wide {
-            out.gemm(zero, factor, &state.z, Op::Plain, x, Op::Plain)?;
+            out.gemm(zero, factor, &state.q, Op::Plain, x, Op::Plain)?;
         } else {
-            out.gemm(zero, factor, x, Op::Plain, &state.z, Op::Plain)?;
+            out.gemm(zero, factor, x, Op::Plain, &state.q, Op::Plain)?;
         }
         let products = state.products + 3;
         state.release(workspace);
-        workspace.give(a);
-        workspace.give(square);
         let accuracy = Some(error + B::Element::EPSILON * (2.0 + 0.2 * alpha));
         Ok(Info { steps, products, accuracy, ..Info::default() })
     }
