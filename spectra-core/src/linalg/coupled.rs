@@ -2,7 +2,7 @@
 
 use super::polar::{Stretch, coefficients};
 use super::{OddPolynomial, Workspace};
-use crate::backend::{Backend, Coef, Coefficient, Fused, Matrix, Op, Result};
+use crate::backend::{Backend, Coef, Coefficient, Fused, Matrix, Op, Result, Scalar};
 
 /// `Q` with `Q X = p_k(... p_1(X))`, from `R = X X^T` alone. With `p(x) = x (a + b x^2 + c x^4)` a step is
 ///
@@ -54,6 +54,25 @@ impl<B: Backend> Coupled<B> {
             (self.squared, self.products) = (true, self.products + 1);
         }
         Ok(&self.w)
+    }
+
+    /// An upper bound of `||E||`, `E = I - R`: `min(||E||_F, ||E^2||_F^(1/2))`, the second at most `r^(1/4)` times too large, with what a
+    /// rounding of R and `R^2`, both next to I, may add in the Frobenius norm. **Waits**.
+    pub(crate) fn residual(&mut self, workspace: &mut Workspace<B>) -> Result<f64> {
+        self.square()?;
+        let (one, zero) = (Coefficient::ONE, Coefficient::ZERO);
+        let n = self.r.shape().0;
+        let identity = workspace.identity(n)?;
+        self.t.scale_add(zero, one, &identity)?;
+        self.t.scale_add(one, (-1.0).into(), &self.r)?;
+        let first = self.t.dot(&self.t)?.sqrt()?.read()?;
+        // I - 2 R + R^2.
+        self.t.scale_add(one, (-1.0).into(), &self.r)?;
+        self.t.scale_add(one, one, &self.w)?;
+        workspace.give_identity(identity);
+        let second = self.t.dot(&self.t)?.sqrt()?.read()?;
+        let rounding = 4.0 * workspace.backend().product_epsilon() * libm::sqrt(n as f64);
+        Ok((first + rounding).min(libm::sqrt(second + rounding)))
     }
 
     /// `W = b R + c R^2`, which is returned.

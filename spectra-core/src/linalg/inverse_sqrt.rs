@@ -1,6 +1,6 @@
 //! `A^{-1/2}` and `A^{1/2}` of a symmetric positive definite matrix by matrix products.
 
-use super::{Coupled, Info, OddPolynomial, Schedule, Steps, Workspace};
+use super::{Coupled, Info, Schedule, Steps, Workspace};
 use crate::backend::{
     Backend, Coefficient, Element, Fused, Matrix, Op, Result, check_same, check_shape, require,
 };
@@ -66,18 +66,6 @@ impl InverseSqrt {
         let accuracy = Some(error + B::Element::EPSILON / smallest);
         Ok(Info { steps, products, accuracy, ..Info::default() })
     }
-}
-
-/// `out = b M + c M^2` for symmetric M; returns the number of products it took.
-pub(crate) fn add_polynomial<M: Fused>(out: &mut M, p: &OddPolynomial, m: &M) -> Result<usize> {
-    let zero = Coefficient::ZERO;
-    if p.c == 0.0 {
-        out.scale_add(zero, p.b.into(), m)?;
-        return Ok(0);
-    }
-    out.gemm_symmetric(zero, p.c.into(), m, Op::Plain, m, Op::Plain)?;
-    out.scale_add(Coefficient::ONE, p.b.into(), m)?;
-    Ok(1)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The polar factor `U V^T` of `X = U diag(sigma) V^T` by matrix products.
 
+mod course;
 mod normalize;
 mod short_side;
 
@@ -8,18 +9,22 @@ pub(crate) use normalize::{Stretch, coefficients};
 
 use super::{Info, Schedule, Steps, Workspace};
 use crate::backend::{Backend, Element, Matrix, Result, check_same, require};
+use course::Course;
 use short_side::OnShortSide;
 
 /// Whether the steps work on `X X^T` alone and apply their product to X now and then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum GramForm {
-    /// Where it saves products: the long side at least twice the short one.
+    /// Two steps at a time, where that saves products: the long side at least twice the short one.
     #[default]
     Auto,
+    /// As `Auto`, with as many steps at a time as keep the rounding errors of the [products](crate::backend::Backend::product_epsilon) below a
+    /// tenth of what the polynomials leave: in `f32` the four of [`Polar::GRAM`] at once, in 16 bits two by two.
+    Longest,
     /// Never.
     Never,
-    /// Always.
+    /// Two steps at a time, always.
     Always,
 }
 
@@ -67,6 +72,7 @@ impl Polar {
         steps: Steps::Fixed(4),
         lower: 5e-3,
         normalization: Normalization::Gram,
+        gram: GramForm::Longest,
         ..Self::MUON
     };
 
@@ -78,6 +84,27 @@ impl Polar {
         normalization: Normalization::Frobenius,
         gram: GramForm::Never,
     };
+
+    /// To within `error`, in (0, 1), in the fewest minimax steps that the singular values at hand need.
+    ///
+    /// Divided by the [Gram bound](Normalization::Gram), singular values in [0.1, 1] are brought near 1 in two steps, which take smaller ones
+    /// a decade up. The residual `E = I - X X^T` of what was reached, whose two products the next step needs anyway, bounds the distance of all
+    /// singular values by `||E||_2 <= min(||E||_F, ||E^2||_F^(1/2))`. Where that is below 1, no singular value is left behind: the rest is
+    /// planned for the interval so proven, and [`Info::covered_from`] is 0. Otherwise come two steps more, until
+    /// [`lower`](Self::lower), 1e-3 unless set, is reached from below; then `covered_from` is `lower`: all singular values from `lower` times the divisor on
+    /// have arrived, and nothing is promised of smaller ones. A matrix of lower rank ends so, its zeros being still small, or noise.
+    /// At most one step more than if the smallest singular value, or 0.1 where it is larger, had been known.
+    ///
+    /// On a device whose norms the host does not know nothing is measured: the steps are those for `[lower, 1]`.
+    pub const fn to(error: f64) -> Self {
+        Self {
+            schedule: Schedule::Minimax,
+            steps: Steps::Measured { tolerance: error },
+            lower: 1e-3,
+            normalization: Normalization::Gram,
+            gram: GramForm::Longest,
+        }
+    }
 
     /// [`EXACT`](Self::EXACT), spelled out for this element type.
     pub fn exact<E: Element>() -> Self {
@@ -91,7 +118,7 @@ impl Polar {
             Steps::Exact => {
                 Self { steps: Steps::Auto { tolerance: E::EPSILON }, lower: E::EPSILON / 64.0, ..*self }
             }
-            Steps::Fixed(_) | Steps::Auto { .. } => *self,
+            Steps::Fixed(_) | Steps::Auto { .. } | Steps::Measured { .. } => *self,
         }
     }
 
@@ -161,35 +188,33 @@ impl Polar {
         if m == 0 || n == 0 {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });
         }
-        let (steps, error) = self.steps.count(self.schedule, self.lower)?;
-        let gram = match self.gram {
-            GramForm::Auto => m.max(n) >= 2 * m.min(n),
-            GramForm::Never => false,
-            GramForm::Always => true,
-        };
+        let mut course = Course::new(self, (m, n), workspace)?;
         let mut other = workspace.take_like(x, n)?;
         let mut iteration = OnShortSide::new(x, workspace)?;
-        // X moves to the other matrix with every multiplication, and ends in `out`: a handle of the caller's must not be
-        // exchanged for one of the pool.
-        let longest = if gram { 2 } else { 1 };
-        let multiplications = steps.div_ceil(longest);
-        let (mut x_now, mut x_next) =
-            if multiplications.is_multiple_of(2) { (out, &mut other) } else { (&mut other, out) };
+        // X moves to the other matrix with every segment, and ends in `out`: a handle of the caller's must not be exchanged
+        // for one of the pool.
+        let mut in_out = course.segments().is_multiple_of(2);
+        let (mut x_now, mut x_next) = if in_out { (out, &mut other) } else { (&mut other, out) };
         self.normalize(x, x_now, workspace)?;
-        let mut polynomials = self.schedule.polynomials(self.lower, steps);
-        for segment in 0..multiplications {
+        let mut first = true;
+        while !course.is_over() {
             iteration.form(x_now)?;
-            if segment == 0 && self.normalization == Normalization::Gram {
+            if course.measures() && !course.learn(iteration.residual(workspace)?) {
+                break;
+            }
+            if first && self.normalization == Normalization::Gram {
                 iteration.bound(workspace)?;
             }
-            // At most two steps on the Gram matrix, then a new one: after three its rounding errors, which may be
-            // negative eigenvalues of size eps, would have grown 8^6-fold.
-            iteration.advance(x_now, x_next, polynomials.by_ref().take(longest), workspace)?;
+            iteration.advance(x_now, x_next, course.segment(), workspace)?;
             core::mem::swap(&mut x_now, &mut x_next);
+            (first, in_out) = (false, !in_out);
+        }
+        if !in_out {
+            x_next.copy_from(x_now)?;
         }
         workspace.give(other);
         let products = iteration.products();
         iteration.release(workspace);
-        Ok(Info { steps, products, accuracy: Some(error), ..Info::default() })
+        Ok(Info { products, ..course.info() })
     }
 }

@@ -43,6 +43,11 @@ impl<B: Backend> OnShortSide<B> {
         Ok(())
     }
 
+    /// An upper bound of `||I - X X^T||` for the X whose Gram matrix was [formed](Self::form): `min(||E||_F, ||E^2||_F^(1/2))`. **Waits**.
+    pub(super) fn residual(&mut self, workspace: &mut Workspace<B>) -> Result<f64> {
+        self.side.residual(workspace)
+    }
+
     /// `next` becomes what the polynomials make of X, whose Gram matrix was [formed](Self::form): one step as
     /// `a X + W X`, several as `Q X`.
     pub(super) fn advance(
