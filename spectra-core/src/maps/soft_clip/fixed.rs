@@ -58,19 +58,18 @@ pub(super) fn clip<B: Backend>(
     a.scale_add(one, Coefficient::device(1.0, &w), &gram)?;
     workspace.give_identity(identity);
 
-    let mut state = Coupled::new(&a, workspace)?;
+    let mut state = Coupled::of(a, None, workspace)?;
     let steps = polynomials.clone().count();
     state.run(polynomials, None, workspace)?;
     let w = w.sqrt()?;
     let factor = Coefficient::device(c, &w);
     if wide {
-        out.gemm(zero, factor, &state.z, Op::Plain, &scaled, Op::Plain)?;
+        out.gemm(zero, factor, &state.q, Op::Plain, &scaled, Op::Plain)?;
     } else {
-        out.gemm(zero, factor, &scaled, Op::Plain, &state.z, Op::Plain)?;
+        out.gemm(zero, factor, &scaled, Op::Plain, &state.q, Op::Plain)?;
     }
     let products = state.products + 2;
     state.release(workspace);
-    workspace.give(a);
     workspace.give(gram);
     workspace.give(scaled);
     Ok(Info { steps, products, ..Info::default() })
