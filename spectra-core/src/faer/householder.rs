@@ -1,7 +1,7 @@
 //! Orthonormal columns by Householder's reflections, for many of them: by blocks of reflections, so that nearly all is products.
 
 use super::FaerElement;
-use super::gemm::{GRAIN, split};
+use super::gemm::{GRAIN, padded, rows_mut, split};
 use super::scratch;
 use super::simd::vectorized;
 use super::symmetric::copy_transposed;
@@ -72,11 +72,6 @@ pub(super) fn complete<E: FaerElement>(k: usize, count: usize, rows: &mut [E]) {
     });
 }
 
-/// A row-major matrix whose rows begin `stride` entries apart. (faer 0.24.4's own takes the strides for one another.)
-fn rows_mut<E>(values: &mut [E], rows: usize, cols: usize, stride: usize) -> MatMut<'_, E> {
-    MatMut::from_column_major_slice_with_stride_mut(values, cols, rows, stride).transpose_mut()
-}
-
 /// Divides by the largest magnitude; the norm of what results.
 fn scale<E: FaerElement>(x: &mut [E]) -> E {
     let largest = x.iter().fold(E::zero(), |a, x| if x.is_nan() { *x } else { a.max(x.abs()) });
@@ -102,8 +97,7 @@ struct Reflections<'a, E> {
 impl<E: FaerElement> Reflections<'_, E> {
     /// Runs `f` with room for k columns of length m, and twice k numbers.
     fn with(m: usize, k: usize, f: impl FnOnce(Reflections<'_, E>, &mut [E], &mut [E])) {
-        // A length that is no power of two keeps the entries of a column out of one set of the cache.
-        let stride = m.next_multiple_of(16) + 16;
+        let stride = padded(m);
         scratch::with((k + 2 * BLOCK) * stride + k * (2 * BLOCK + 2), |buffer: &mut [E]| {
             let (w, rest) = buffer.split_at_mut(k * stride);
             let (panels, rest) = rest.split_at_mut(2 * BLOCK * stride);
