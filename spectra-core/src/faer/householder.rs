@@ -1,14 +1,18 @@
 //! Orthonormal columns by Householder's reflections, for many of them: by blocks of reflections, so that nearly all is products.
 
 use super::FaerElement;
-use super::gemm::{GRAIN, split};
+use super::gemm::{GRAIN, padded, rows_mut, split};
 use super::scratch;
 use super::simd::vectorized;
 use super::symmetric::copy_transposed;
+use core::ops::Range;
 use faer::{Accum, MatMut, MatRef};
 
-/// Reflections of a block.
-const BLOCK: usize = 32;
+/// Columns of a block: so many reflections at once go over all later columns, which limits how often these are read.
+const BLOCK: usize = 64;
+
+/// Columns of a part of a block: reflections of a part go over the rest of its block at once, over its own columns one by one.
+const PART: usize = 16;
 
 /// Replaces the k columns of the row-major `values`, m x k, by an orthonormal basis of them, with `diag(R) >= 0`. A column of which less
 /// than `4 sqrt(k) eps` is left beside earlier ones, what rounding leaves of a dependent one, becomes zero.
@@ -22,15 +26,15 @@ pub(super) fn orthonormalize<E: FaerElement>(m: usize, k: usize, values: &mut [E
         return;
     }
     let noise = E::narrow(4.0 * libm::sqrt(k as f64) * E::EPSILON);
-    Reflections::with(m, k, |mut qr, norms, signs| {
+    Reflections::with(m, k, |mut qr, [norms, signs, taus]| {
         let (stride, len) = (qr.stride, qr.w.len());
         let rows = rows_mut(&mut qr.w[..len], k, m, stride);
         copy_transposed(rows, MatRef::from_row_major_slice(values, m, k));
         for (row, norm) in qr.w.chunks_exact_mut(stride).zip(norms.iter_mut()) {
             *norm = noise * scale(&mut row[..m]);
         }
-        let live = qr.reduce(norms, signs);
-        qr.form(live);
+        let live = qr.reduce(norms, signs, taus);
+        qr.form(&taus[..live]);
         // From the reflections' places to their columns'.
         let mut i = live;
         for j in (0..k).rev() {
@@ -52,7 +56,7 @@ pub(super) fn complete<E: FaerElement>(k: usize, count: usize, rows: &mut [E]) {
         return;
     }
     let least = E::narrow(0.5 / libm::sqrt(k as f64));
-    Reflections::with(k, count + k, |mut qr, norms, signs| {
+    Reflections::with(k, count + k, |mut qr, [norms, signs, taus]| {
         let stride = qr.stride;
         for (place, row) in qr.w.chunks_exact_mut(stride).zip(rows.chunks_exact(k)).take(count) {
             place[..k].copy_from_slice(row);
@@ -63,18 +67,13 @@ pub(super) fn complete<E: FaerElement>(k: usize, count: usize, rows: &mut [E]) {
         }
         norms[..count].fill(E::zero());
         norms[count..].fill(least);
-        let live = qr.reduce(norms, signs);
-        qr.form(live);
+        let live = qr.reduce(norms, signs, taus);
+        qr.form(&taus[..live]);
         let found = qr.w.chunks_exact(stride).zip(signs.iter().filter(|sign| **sign != E::zero()));
         for (row, (found, sign)) in rows.chunks_exact_mut(k).zip(found) {
             row.iter_mut().zip(found).for_each(|(x, q)| *x = *sign * *q);
         }
     });
-}
-
-/// A row-major matrix whose rows begin `stride` entries apart. (faer 0.24.4's own takes the strides for one another.)
-fn rows_mut<E>(values: &mut [E], rows: usize, cols: usize, stride: usize) -> MatMut<'_, E> {
-    MatMut::from_column_major_slice_with_stride_mut(values, cols, rows, stride).transpose_mut()
 }
 
 /// Divides by the largest magnitude; the norm of what results.
@@ -94,71 +93,76 @@ struct Reflections<'a, E> {
     w: &'a mut [E],
     /// A block's vectors, and T or its transpose times them.
     panels: &'a mut [E],
-    /// T of each block.
+    /// T, and the products of the vectors.
     factors: &'a mut [E],
     y: &'a mut [E],
 }
 
 impl<E: FaerElement> Reflections<'_, E> {
-    /// Runs `f` with room for k columns of length m, and twice k numbers.
-    fn with(m: usize, k: usize, f: impl FnOnce(Reflections<'_, E>, &mut [E], &mut [E])) {
-        // A length that is no power of two keeps the entries of a column out of one set of the cache.
-        let stride = m.next_multiple_of(16) + 16;
-        scratch::with((k + 2 * BLOCK) * stride + k * (2 * BLOCK + 2), |buffer: &mut [E]| {
+    /// Runs `f` with room for k columns of length m, and three times k numbers.
+    fn with(m: usize, k: usize, f: impl FnOnce(Reflections<'_, E>, [&mut [E]; 3])) {
+        let stride = padded(m);
+        scratch::with((k + 2 * BLOCK) * stride + (2 * BLOCK + k) * BLOCK + 3 * k, |buffer: &mut [E]| {
             let (w, rest) = buffer.split_at_mut(k * stride);
             let (panels, rest) = rest.split_at_mut(2 * BLOCK * stride);
-            let (factors, rest) = rest.split_at_mut(k * BLOCK);
+            let (factors, rest) = rest.split_at_mut(2 * BLOCK * BLOCK);
             let (y, rest) = rest.split_at_mut(k * BLOCK);
-            let (norms, signs) = rest.split_at_mut(k);
-            f(Reflections { m, stride, w, panels, factors, y }, norms, signs);
+            let (norms, rest) = rest.split_at_mut(k);
+            let (signs, taus) = rest.split_at_mut(k);
+            f(Reflections { m, stride, w, panels, factors, y }, [norms, signs, taus]);
         });
     }
 
     /// Finds the reflections, block by block; the number of them. A column of which no more than its entry of `least` is left
     /// depends on earlier ones. `signs`: of beta, and 0 of dependent columns.
-    fn reduce(&mut self, least: &[E], signs: &mut [E]) -> usize {
+    fn reduce(&mut self, least: &[E], signs: &mut [E], taus: &mut [E]) -> usize {
         let (k, m, stride) = (least.len(), self.m, self.stride);
-        let (mut begin, mut live, mut taus) = (0, 0, [E::zero(); BLOCK]);
+        let mut live = 0;
         signs.fill(E::zero());
-        for j in 0..k {
-            if live == m {
-                break;
+        for block in (0..k).step_by(BLOCK) {
+            let (first, end) = (live, k.min(block + BLOCK));
+            for part in (block..end).step_by(PART) {
+                let (begin, stop) = (live, end.min(part + PART));
+                for j in part..stop {
+                    if live == m {
+                        return live;
+                    }
+                    let (done, rest) = self.w.split_at_mut(j * stride);
+                    let row = &mut rest[..m];
+                    for i in begin..live {
+                        subtract(&mut row[i..], taus[i], &done[i * stride..][i..m]);
+                    }
+                    let Some((tau, sign)) = reflect(&mut row[live..], least[j]) else {
+                        continue;
+                    };
+                    (signs[j], taus[live]) = (sign, tau);
+                    row[..live].fill(E::zero());
+                    self.w.copy_within(j * stride..(j + 1) * stride, live * stride);
+                    live += 1;
+                }
+                self.go_over(begin, &taus[begin..live], stop..end);
             }
-            let (done, rest) = self.w.split_at_mut(j * stride);
-            let row = &mut rest[..m];
-            for i in begin..live {
-                subtract(&mut row[i..], taus[i - begin], &done[i * stride..][i..m]);
-            }
-            let Some((tau, sign)) = reflect(&mut row[live..], least[j]) else {
-                continue;
-            };
-            (signs[j], taus[live - begin]) = (sign, tau);
-            row[begin..live].fill(E::zero());
-            self.w.copy_within(j * stride..(j + 1) * stride, live * stride);
-            live += 1;
-            if live == begin + BLOCK {
-                self.factor(begin, &taus);
-                self.apply(begin, BLOCK, j + 1..k, false);
-                begin = live;
-            }
+            self.go_over(first, &taus[first..live], end..k);
         }
-        self.factor(begin, &taus[..live - begin]);
         live
     }
 
-    /// T of the block of reflections from `begin`: `T_ii = tau_i`, above it `-tau_i T (V^T v_i)`.
+    /// The reflections from `begin` on the columns `range`.
+    fn go_over(&mut self, begin: usize, taus: &[E], range: Range<usize>) {
+        if !range.is_empty() {
+            let vectors = &self.w[begin * self.stride..][..taus.len() * self.stride];
+            self.panels[..vectors.len()].copy_from_slice(vectors);
+            self.apply(begin, taus, range, false);
+        }
+    }
+
+    /// T of the reflections in the panel: `T_ii = tau_i`, above it `-tau_i T (V^T v_i)`.
     fn factor(&mut self, begin: usize, taus: &[E]) {
         let p = taus.len();
-        if p == 0 {
-            return;
-        }
-        let v =
-            MatRef::from_row_major_slice_with_stride(&self.w[begin * self.stride..], p, self.m, self.stride);
+        let v = MatRef::from_row_major_slice_with_stride(self.panels, p, self.m, self.stride);
         let v = v.subcols(begin, self.m - begin);
-        let mut gram = [E::zero(); BLOCK * BLOCK];
-        let out = rows_mut(&mut gram, p, p, BLOCK);
-        split(out, Accum::Replace, E::one(), v, v.transpose(), usize::MAX);
-        let t = &mut self.factors[begin * BLOCK..];
+        let (t, gram) = self.factors.split_at_mut(BLOCK * BLOCK);
+        split(rows_mut(gram, p, p, BLOCK), Accum::Replace, E::one(), v, v.transpose(), usize::MAX);
         for (i, tau) in taus.iter().enumerate() {
             for row in 0..i {
                 let sum = (row..i).fold(E::zero(), |sum, j| sum + t[row * BLOCK + j] * gram[j * BLOCK + i]);
@@ -169,18 +173,16 @@ impl<E: FaerElement> Reflections<'_, E> {
         }
     }
 
-    /// The block of p reflections from `begin` on the columns `range`: `x -= V T^T V^T x`, or, the other way round, `x -= V T V^T x`.
-    fn apply(&mut self, begin: usize, p: usize, range: core::ops::Range<usize>, back: bool) {
-        let (len, stride, count) = (self.m - begin, self.stride, range.len());
-        if count == 0 {
+    /// The reflections in the panel, from `begin`, on the columns `range`: `x -= V T^T V^T x`, or, the other way round, `x -= V T V^T x`.
+    fn apply(&mut self, begin: usize, taus: &[E], range: Range<usize>, back: bool) {
+        let (p, len, stride, count) = (taus.len(), self.m - begin, self.stride, range.len());
+        if p == 0 {
             return;
         }
+        self.factor(begin, taus);
         let (v, tv) = self.panels.split_at_mut(BLOCK * stride);
-        if !back {
-            v[..p * stride].copy_from_slice(&self.w[begin * stride..][..p * stride]);
-        }
         let v = MatRef::from_row_major_slice_with_stride(v, p, self.m, stride).subcols(begin, len);
-        let t = MatRef::from_row_major_slice_with_stride(&self.factors[begin * BLOCK..], p, p, BLOCK);
+        let t = MatRef::from_row_major_slice_with_stride(self.factors, p, p, BLOCK);
         let mut tv = rows_mut(tv, p, self.m, stride).subcols_mut(begin, len);
         let t = if back { t.transpose() } else { t };
         let grain = |work: usize| GRAIN.max(work / 16);
@@ -194,8 +196,8 @@ impl<E: FaerElement> Reflections<'_, E> {
     }
 
     /// `H_1 ... H_r e_i` in the place of the i-th reflection's vector, the last block first.
-    fn form(&mut self, live: usize) {
-        let (m, stride) = (self.m, self.stride);
+    fn form(&mut self, taus: &[E]) {
+        let (m, stride, live) = (self.m, self.stride, taus.len());
         for begin in (0..live).step_by(BLOCK).rev() {
             let end = live.min(begin + BLOCK);
             let vectors = &mut self.w[begin * stride..end * stride];
@@ -204,7 +206,7 @@ impl<E: FaerElement> Reflections<'_, E> {
                 row[..m].fill(E::zero());
                 row[begin + i] = E::one();
             }
-            self.apply(begin, end - begin, begin..live, true);
+            self.apply(begin, &taus[begin..end], begin..live, true);
         }
     }
 }

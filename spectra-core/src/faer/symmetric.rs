@@ -1,10 +1,9 @@
 //! Symmetric products: one triangle, half the flops, then its mirror image.
 
 use super::FaerElement;
-use super::gemm::{GRAIN, NARROW, scale_first, split};
+use super::gemm::{GRAIN, NARROW, scale_first, split, with_rows};
 use super::parallel;
-use faer::linalg::matmul::triangular;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{Accum, MatMut, MatRef};
 
 /// `out = beta out + alpha A B` where product and `out` are symmetric; `out` is not read if `beta` is `None`.
 pub(super) fn gemm<E: FaerElement>(
@@ -17,34 +16,36 @@ pub(super) fn gemm<E: FaerElement>(
     let n = a.nrows();
     let beta = scale_first(out, beta);
     let mut out = MatMut::from_row_major_slice_mut(out, n, n);
-    lower(out.as_mut(), beta, alpha, a, b, GRAIN.max(n * n * a.ncols() / 32));
+    let (grain, leaf) = (GRAIN.max(n * n * a.ncols() / 32), (n / 16).max(2 * NARROW));
+    with_rows(a, n / 2, |a| lower(out.as_mut(), beta, alpha, a, b, (grain, leaf)));
     mirror(out);
 }
 
-/// The lower triangle: two triangles and the square below them, until a part has at most `grain` multiply-adds.
+/// The lower triangle: two triangles and the square below them, until a part has at most `leaf` rows, which is computed whole.
 fn lower<E: FaerElement>(
     out: MatMut<'_, E>,
     beta: Accum,
     alpha: E,
     a: MatRef<'_, E>,
     b: MatRef<'_, E>,
-    grain: usize,
+    (grain, leaf): (usize, usize),
 ) {
-    use triangular::BlockStructure::{Rectangular, TriangularLower};
     let n = out.nrows();
-    if n * n * a.ncols() / 2 <= grain || n < 4 * NARROW {
-        let (full, triangle) = (Rectangular, TriangularLower);
-        return triangular::matmul(out, triangle, beta, a, full, b, full, alpha, Par::Seq);
+    if n <= leaf {
+        return split(out, beta, alpha, a, b, grain);
     }
     let at = (n / 2).next_multiple_of(NARROW);
     let (top, _, square, bottom) = out.split_at_mut(at, at);
     let ((a0, a1), (b0, b1)) = (a.split_at_row(at), b.split_at_col(at));
-    rayon::join(
+    parallel::join(
+        n * n * a.ncols() > grain,
         || split(square, beta, alpha, a1, b0, grain),
         || {
-            rayon::join(
-                || lower(top, beta, alpha, a0, b0, grain),
-                || lower(bottom, beta, alpha, a1, b1, grain),
+            let parts = (grain, leaf);
+            parallel::join(
+                n * n * a.ncols() > 2 * grain,
+                || lower(top, beta, alpha, a0, b0, parts),
+                || lower(bottom, beta, alpha, a1, b1, parts),
             )
         },
     );

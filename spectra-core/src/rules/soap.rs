@@ -5,7 +5,7 @@ use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule, entrywise_flo
 use crate::backend::{
     Backend, Coefficient, Entrywise, Fused, Gradient, Matrix, Op, Result, Scalar, domain, require,
 };
-use crate::linalg::{SmallFactor, Workspace, orthonormalize};
+use crate::linalg::{SmallFactor, Workspace, orthonormalize, sort_by};
 use crate::state::{BufferSpec, MOMENTUM, SECOND_MOMENT, State};
 use alloc::{string::String, vec::Vec};
 
@@ -27,7 +27,7 @@ pub(super) const RIGHT_GRAM: &str = "right_gram";
 /// vector, which is Adam's.
 ///
 /// State: `2 mn + 2 m^2 + 2 n^2` numbers. Flops: `5 mn (m + n)` where of symmetric products a half is computed, and
-/// `6 mn (m + n) + 7 (m^3 + n^3)` when bases are refreshed. After the first call and the first refresh nothing is allocated.
+/// `4 mn (m + n) + 5 (m^3 + n^3)` when bases are refreshed. After the first call and the first refresh nothing is allocated.
 /// **Waits** for a device at the first call (eigenvectors) and at a refresh (the order). Source: arXiv 2409.11321,
 /// github.com/nikhilvyas/SOAP.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,7 +106,7 @@ impl<B: Backend> UpdateRule<B> for Soap {
     fn flops(&self, shape: (usize, usize)) -> f64 {
         let (left, right) = self.axes(shape);
         let (m, n) = (shape.0 as f64, shape.1 as f64);
-        let axis = |k: f64| 5.0 * m * n * k + (6.0 * m * n * k + 7.0 * k * k * k) / self.every as f64;
+        let axis = |k: f64| 5.0 * m * n * k + (4.0 * m * n * k + 5.0 * k * k * k) / self.every as f64;
         let axes = [(left, m), (right, n)];
         entrywise_flops(shape) + axes.iter().filter(|(has, _)| *has).map(|(_, k)| axis(*k)).sum::<f64>()
     }
@@ -240,35 +240,24 @@ impl Side {
         let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
         let [gram, q, v] = state.all_mut([self.gram, self.basis, SECOND_MOMENT])?;
         let k = gram.shape().0;
-        let (mut product, mut estimates) = (workspace.take(k, k)?, workspace.take(k, k)?);
-        let mut sorter = workspace.take(k, k)?;
+        let (mut product, mut terms) = (workspace.take(k, k)?, workspace.take(k, k)?);
+        let (row, mut estimates) = (workspace.ones(1, k)?, workspace.take(1, k)?);
         product.gemm(zero, one, gram, Op::Plain, q, Op::Plain)?;
-        // The sums of the columns of Q o A Q, in every row.
-        let (row, column) = (workspace.ones(1, k)?, workspace.ones(k, 1)?);
-        let mut sums = workspace.take(1, k)?;
-        estimates.product_add(zero, one, q, &product)?;
-        sums.gemm(zero, one, &row, Op::Plain, &estimates, Op::Plain)?;
-        estimates.gemm(zero, one, &column, Op::Plain, &sums, Op::Plain)?;
-        sorter.small_factor(SmallFactor::Sorter, &estimates, &mut workspace.scratch)?;
-        q.gemm(zero, one, &product, Op::Plain, &sorter, Op::Plain)?;
+        // The sums of the columns of Q o A Q.
+        terms.product_add(zero, one, q, &product)?;
+        estimates.gemm(zero, one, &row, Op::Plain, &terms, Op::Plain)?;
+        sort_by(&estimates, &mut [(&mut product, false), (v, self.is_left)], workspace)?;
+        q.copy_from(&product)?;
         orthonormalize(q, workspace)?;
         // Columns that depend on others are zero; without any the squares sum up to k.
         if q.dot(q)?.known().is_none_or(|square| square < k as f64 - 0.5) {
             q.seed_zero_columns(k as u64, &mut workspace.scratch)?;
             orthonormalize(q, workspace)?;
         }
-        let mut sorted = workspace.take_like(v, v.shape().1)?;
-        if self.is_left {
-            sorted.gemm(zero, one, &sorter, Op::Transposed, v, Op::Plain)?;
-        } else {
-            sorted.gemm(zero, one, v, Op::Plain, &sorter, Op::Plain)?;
-        }
-        v.copy_from(&sorted)?;
-        for matrix in [product, estimates, sums, sorter, sorted] {
+        for matrix in [product, terms, estimates] {
             workspace.give(matrix);
         }
         workspace.give_ones(row);
-        workspace.give_ones(column);
         Ok(())
     }
 }
