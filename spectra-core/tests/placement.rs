@@ -10,7 +10,7 @@ use spectra_core::rules::{Clipped, Method, Recipe, Rounding, Rules, Sharding, Up
 
 type Result = core::result::Result<(), Error>;
 
-const ENTRYWISE: Option<Sharding> = Some(Sharding::ENTRYWISE);
+const ENTRYWISE: Option<Sharding> = Some(Sharding::Entrywise);
 
 fn work(name: &str, shape: (usize, usize), flops: f64, sharding: Option<Sharding>) -> Work {
     Work { name: name.into(), shape, rule: "rule".into(), flops, sharding, is_live: true }
@@ -18,7 +18,7 @@ fn work(name: &str, shape: (usize, usize), flops: f64, sharding: Option<Sharding
 
 fn tail_shrink(name: &str, shape: (usize, usize), rank: usize) -> Work {
     let flops = 6.0 * (shape.0 * shape.1 * rank) as f64;
-    work(name, shape, flops, Some(Sharding { rank, sweeps: 1 }))
+    work(name, shape, flops, Some(Sharding::Sweeps { rank, sweeps: 1 }))
 }
 
 fn refused(outcome: core::result::Result<Placement, Error>) -> Option<String> {
@@ -111,7 +111,7 @@ fn the_crossover_and_the_size_decide() -> Result {
     let square = || tail_shrink("w", (4096, 4096), 64);
     assert!(divided(square(), 63)? && !divided(square(), 64)? && !divided(square(), 1)?);
     // Two sweeps: half of it.
-    let twice = || Work { sharding: Some(Sharding { rank: 64, sweeps: 2 }), ..square() };
+    let twice = || Work { sharding: Some(Sharding::Sweeps { rank: 64, sweeps: 2 }), ..square() };
     assert!(divided(twice(), 31)? && !divided(twice(), 32)?);
     // The longer side of a wide matrix: 14336 / (61 + 61^2 / 4096) = 231.6.
     let wide = || tail_shrink("w", (4096, 14336), 61);
@@ -158,7 +158,8 @@ fn words_are_what_is_sent() -> Result {
     let owners = Placing::AUTO.place(vec![tail_shrink("a", (10, 4), 1)], 2)?;
     assert_eq!(owners.collectives(), 2);
     // Columns take a second sum in each sweep, the most sweeps of all: 1 + 3 + 3 + 1.
-    let often = Work { sharding: Some(Sharding { rank: 1, sweeps: 3 }), ..tail_shrink("b", (4, 10), 1) };
+    let often =
+        Work { sharding: Some(Sharding::Sweeps { rank: 1, sweeps: 3 }), ..tail_shrink("b", (4, 10), 1) };
     let both = Placing::new(Mode::Divided).place(vec![tail_shrink("a", (10, 4), 1), often], 2)?;
     assert_eq!(both.collectives(), 8);
     Ok(())
@@ -194,7 +195,7 @@ fn rules_say_whether_they_step_parts() -> Result {
         Ok(UpdateRule::<Dense<f32>>::sharding(&Method::preset(name)?, (400, 100)))
     };
     // round(0.015 * 100) = 2.
-    assert_eq!(of("spectra")?, Some(Sharding { rank: 2, sweeps: 1 }));
+    assert_eq!(of("spectra")?, Some(Sharding::Sweeps { rank: 2, sweeps: 1 }));
     let entrywise = ["adamw", "signum", "ademamix", "sgd-m", "lion"];
     for (name, ..) in Method::presets() {
         let expected = if entrywise.contains(&name) { ENTRYWISE } else { None };
@@ -207,7 +208,7 @@ fn rules_say_whether_they_step_parts() -> Result {
     assert_eq!(map(TailShrink { rank_ratio: 1.0, ..TailShrink::PAPER }), None);
     let mut power = TailShrink::PAPER.power;
     power.iterations = 3;
-    assert_eq!(map(TailShrink { power, ..TailShrink::PAPER }), Some(Sharding { rank: 2, sweeps: 3 }));
+    assert_eq!(map(TailShrink { power, ..TailShrink::PAPER }), Some(Sharding::Sweeps { rank: 2, sweeps: 3 }));
     // RMS matching of a direction that nothing is done to needs a norm of its own.
     assert_eq!(sharding(&spectra.with_map(SpectralMap::Identity)), None);
     let product = spectra_core::scales::StepScale::InnerProduct;
@@ -259,7 +260,7 @@ fn clips_of_gradients_take_the_whole_matrix_and_rounding_does_not() -> Result {
         let optimizer = Optimizer::new(Dense::<f32>::new(), config, plan.parameters())?;
         Ok(optimizer.work().iter().map(|work| work.sharding).collect())
     };
-    let (config, two) = (Config::preset("spectra")?, Some(Sharding { rank: 2, sweeps: 1 }));
+    let (config, two) = (Config::preset("spectra")?, Some(Sharding::Sweeps { rank: 2, sweeps: 1 }));
     assert_eq!(sharding(config, None)?, [two, ENTRYWISE]);
     assert_eq!(sharding(config.pre_clip(PreClip::new(1.0)), None)?, [None, ENTRYWISE]);
     let all = PreClip { all: true, ..PreClip::new(1.0) };
