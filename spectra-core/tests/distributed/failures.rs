@@ -21,14 +21,20 @@ fn config() -> Config {
 /// The errors of a second step in which rank 1 does as `fault` says with weights and gradients; then a third step succeeds.
 fn refused(
     config: Config,
-    fault: impl Fn(
-        &mut DistributedOptimizer<Dense<f64>, Communicator<Threads>>,
-        &mut Weights<f64>,
-        &mut Weights<f64>,
-    ) + Sync,
+    fault: impl Fn(&mut Threaded, &mut Weights<f64>, &mut Weights<f64>) + Sync,
+) -> Vec<Error> {
+    refused_by(config, &model::placing(&DIVIDED), fault)
+}
+
+type Threaded = DistributedOptimizer<Dense<f64>, Communicator<Threads>>;
+
+pub(crate) fn refused_by(
+    config: Config,
+    placing: &Placing,
+    fault: impl Fn(&mut Threaded, &mut Weights<f64>, &mut Weights<f64>) + Sync,
 ) -> Vec<Error> {
     on_ranks(SIZE, |rank, group| {
-        let mut optimizer = model::optimizer(group, &config, &DIVIDED);
+        let mut optimizer = model::placed(group, &config, placing).unwrap();
         let mut weights = start::<f64>();
         let given = gradients(&weights, 0, rank, SIZE);
         optimizer.step(&mut pairs(&mut weights, &given)).unwrap();
@@ -211,24 +217,14 @@ impl Transport for Failing {
 type Outcome = std::thread::Result<(Result<(), Error>, bool, u64)>;
 
 /// The second step and what follows, with rank 1 failing at its `last` exchange of all.
-fn lost_at(last: u64, how: How) -> Vec<Outcome> {
+fn lost_at(last: u64, how: How, (config, placing): &(Config, Placing)) -> Vec<Outcome> {
     let deadline = if how == How::Never { super::DEADLINE } else { BOUND };
     let calls: Vec<_> = (0..SIZE).map(|_| Arc::new(AtomicU64::new(0))).collect();
     let run = |rank: usize, threads: Threads| {
         let calls = calls[rank].clone();
         let how = if rank == 1 { how } else { How::Never };
         let group = Communicator::new(Failing { threads, calls: calls.clone(), last, how });
-        let placing = model::placing(&DIVIDED);
-        let specs = model::specs();
-        let mut optimizer = DistributedOptimizer::with_rules(
-            Dense::<f64>::new(),
-            group,
-            config(),
-            specs,
-            Rules::new(),
-            &placing,
-        )
-        .unwrap();
+        let mut optimizer = model::placed::<f64, _>(group, config, placing).unwrap();
         let mut weights = start::<f64>();
         let given = gradients(&weights, 0, rank, SIZE);
         optimizer.step(&mut pairs(&mut weights, &given)).unwrap();
@@ -253,13 +249,18 @@ fn lost_at(last: u64, how: How) -> Vec<Outcome> {
 
 #[test]
 fn a_rank_lost_at_any_call_of_a_step_is_an_error_on_the_others() {
-    let whole: Vec<_> = lost_at(u64::MAX, How::Never).into_iter().map(Result::unwrap).collect();
+    // Gradients, norm, two sums (large ones have two rounds), weights.
+    lost_at_any_of(5, &(config(), model::placing(&DIVIDED)));
+}
+
+/// So many calls of a step.
+pub(crate) fn lost_at_any_of(count: u64, run: &(Config, Placing)) {
+    let whole: Vec<_> = lost_at(u64::MAX, How::Never, run).into_iter().map(Result::unwrap).collect();
     assert!(whole.iter().all(|(outcome, same, _)| outcome.is_ok() && !same));
     let first = whole[1].2;
-    // Gradients, norm, two sums (large ones have two rounds), weights.
     for how in [How::Panics, How::Stalls] {
-        for call in 0..5 {
-            let results = lost_at(first + call, how);
+        for call in 0..count {
+            let results = lost_at(first + call, how, run);
             for (rank, result) in results.into_iter().enumerate() {
                 match result {
                     Ok((outcome, same, _)) => {
