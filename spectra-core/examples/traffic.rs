@@ -1,7 +1,7 @@
 //! What a step of LLaMA-3-8B and 70B sends over 8, 64 and 512 ranks in the ways that there are, from the plan and by formulas; then how long that
-//! takes in a model of the machine. **Nothing here is measured.**
+//! takes in a model of the machine. **Nothing of that is measured.** With the feature `threads` also what four threads have sent in a step of Dion, counted.
 //!
-//! `cargo run --release -p spectra-core --example traffic -- [--bandwidth 50] [--latency 10] [--rate 50] [--bytes 4]`
+//! `cargo run --release -p spectra-core --features threads --example traffic -- [--bandwidth 50] [--latency 10] [--rate 50] [--bytes 4]`
 //!
 //! GB/s out of each rank, microseconds of a round, Tflop/s of a rank, bytes of a word.
 
@@ -44,26 +44,33 @@ struct Placed {
     all: Placement,
     owners: Placement,
     muon: Placement,
+    dion: Placement,
+    low_rank: Placement,
 }
 
 impl Placed {
     fn new(model: &Decoder, ranks: usize) -> Result<Self, Error> {
         let (spectra, muon) = (optimizer(model, "spectra")?, optimizer(model, "muon")?);
+        let dion = optimizer(model, "dion")?;
         Ok(Self {
             divided: Placing::AUTO.place(spectra.work(), ranks)?,
             all: Placing::new(Mode::Divided).place(spectra.work(), ranks)?,
             owners: Placing::new(Mode::Owners).place(spectra.work(), ranks)?,
             muon: Placing::AUTO.place(muon.work(), ranks)?,
+            dion: Placing::AUTO.place(dion.work(), ranks)?,
+            low_rank: Placing::new(Mode::LowRank).place(dion.work(), ranks)?,
         })
     }
 
-    fn costs(&self) -> [(&'static str, Cost); 9] {
-        let Self { divided, all, owners, muon } = self;
+    fn costs(&self) -> [(&'static str, Cost); 11] {
+        let Self { divided, all, owners, muon, dion, low_rank } = self;
         [
             ("DDP, every rank steps all", Way::Ddp.cost(divided)),
             ("owners alone", Way::Placed.cost(owners)),
             ("as placed", Way::Placed.cost(divided)),
             ("all divided", Way::Placed.cost(all)),
+            ("Dion (r = s / 4), as placed", Way::Placed.cost(dion)),
+            ("Dion, low rank", Way::Placed.cost(low_rank)),
             ("FSDP's own, beside the next", Way::Fsdp.cost(divided)),
             ("  tail shrink as placed", Way::FsdpPlaced.cost(divided)),
             ("  tail shrink, gathered", Way::FsdpGathered.cost(divided)),
@@ -123,7 +130,75 @@ fn print(machine: &Machine) -> Result<(), Error> {
         "4096 x 4096, k = {rank}, N = {ranks}: tail shrink {ours:.0} words, all-to-all Muon {muon:.0}: 1 : {:.2}",
         muon / ours
     );
+    #[cfg(feature = "threads")]
+    counted::print()?;
     Ok(())
+}
+
+/// Words that threads have sent.
+#[cfg(feature = "threads")]
+mod counted {
+    use super::*;
+    use spectra_core::dense::DenseMatrix;
+    use spectra_core::distributed::{Communicator, DistributedOptimizer, Threads};
+    use spectra_core::rules::Rules;
+    use std::time::Duration;
+
+    const RANKS: usize = 4;
+    const SHAPES: [[usize; 2]; 4] = [[512, 128], [128, 512], [256, 256], [128, 384]];
+
+    /// Bytes that a rank has sent in its second step, and words by the placement.
+    fn of_rank(threads: Threads, mode: Mode) -> Result<(u64, f64), Error> {
+        let names = (0..).map(|index| format!("layers.{index}.up.weight"));
+        let plan = Plan::builder().build(names.zip(SHAPES))?;
+        let (group, config) = (Communicator::new(threads), Config::preset("dion")?);
+        let (backend, placing) = (Dense::<f32>::new(), Placing::new(mode));
+        let mut optimizer = DistributedOptimizer::with_rules(
+            backend,
+            group,
+            config,
+            plan.parameters(),
+            Rules::new(),
+            &placing,
+        )?;
+        let rank = optimizer.rank();
+        let matrix = |seed: usize, [m, n]: [usize; 2]| {
+            DenseMatrix::from_fn(m, n, |i, j| ((i * n + j + 1) * (7 + seed) % 101) as f32 / 101.0 - 0.5)
+        };
+        let mut weights = SHAPES.map(|shape| matrix(0, shape));
+        let gradients = SHAPES.map(|shape| matrix(1 + rank, shape));
+        let mut before = 0;
+        for _ in 0..2 {
+            before = optimizer.traffic()?.bytes;
+            optimizer.step(&mut weights.iter_mut().zip(gradients.iter().map(Some)).collect::<Vec<_>>())?;
+        }
+        Ok((optimizer.traffic()?.bytes - before, optimizer.placement().words(rank).total()))
+    }
+
+    pub(super) fn print() -> Result<(), Error> {
+        println!(
+            "\nCounted: Dion on {RANKS} threads, {SHAPES:?}, r = s / 4, words of a rank and step in the mean"
+        );
+        for (name, mode) in [("owners", Mode::Owners), ("low rank", Mode::LowRank)] {
+            let group = Threads::group(RANKS, Duration::from_secs(60)).into_iter();
+            let found: Vec<_> = std::thread::scope(|scope| {
+                let ranks: Vec<_> =
+                    group.map(|threads| scope.spawn(move || of_rank(threads, mode))).collect();
+                let join = |rank: std::thread::ScopedJoinHandle<'_, _>| {
+                    rank.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                };
+                ranks.into_iter().map(join).collect::<Result<_, Error>>()
+            })?;
+            // Headers, errors and rates: eight words of 64 bits with the gradients, one with the weights.
+            let headers = (2 * 9 * (RANKS - 1)) as f64;
+            let sent = found.iter().map(|(bytes, _)| *bytes as f64 / 4.0).sum::<f64>() / RANKS as f64;
+            let computed = found.iter().map(|(_, words)| words).sum::<f64>() / RANKS as f64;
+            println!(
+                "{name:<8}  counted {sent:>9.1}, of which headers {headers}; by the placement {computed:>9.1}"
+            );
+        }
+        Ok(())
+    }
 }
 
 fn main() -> ExitCode {

@@ -2,7 +2,7 @@
 #![cfg(feature = "threads")]
 
 use spectra_core::backend::ErrorKind;
-use spectra_core::distributed::{Communicator, Lost, Threads, Transport};
+use spectra_core::distributed::{Communicator, Lost, Reduction, Threads, Traffic, Transport};
 use std::time::Duration;
 
 /// Long enough for a loaded machine; a test that waits for it says so.
@@ -159,4 +159,76 @@ fn a_transport_of_one_rank_needs_no_threads() {
     group.sum(&mut [&mut values], &mut [3.0]).unwrap();
     assert_eq!((values, group.traffic().bytes, group.transport().size()), ([1.0, 2.0], 0, 1));
     assert_eq!(group.gather_words(&[7]).unwrap(), [7]);
+}
+
+/// Threads with a sum of their own, which adds from the last rank to the first.
+#[derive(Debug)]
+struct Backwards(Threads);
+
+impl Transport for Backwards {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+    fn exchange(&mut self, out: &[&[u8]], into: &mut [&mut [u8]]) -> Result<(), Lost> {
+        self.0.exchange(out, into)
+    }
+    fn has_sum(&self) -> bool {
+        true
+    }
+    fn sum(&mut self, singles: &mut [f32], doubles: &mut [f64]) -> Option<Result<(), Lost>> {
+        let mut bytes: Vec<u8> = singles.iter().flat_map(|x| x.to_le_bytes()).collect();
+        bytes.extend(doubles.iter().flat_map(|x| x.to_le_bytes()));
+        let mut into = vec![vec![0; bytes.len()]; self.size()];
+        let out = vec![bytes.as_slice(); self.size()];
+        let done = self.exchange(&out, &mut into.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
+        let (singles_of, doubles_of) = (4 * singles.len(), 8 * doubles.len());
+        (singles.fill(0.0), doubles.fill(0.0));
+        for bytes in into.iter().rev() {
+            let (of_singles, of_doubles) = bytes.split_at(singles_of);
+            assert_eq!(of_doubles.len(), doubles_of);
+            let single = |x: &[u8]| f32::from_le_bytes(x.try_into().unwrap());
+            let double = |x: &[u8]| f64::from_le_bytes(x.try_into().unwrap());
+            singles.iter_mut().zip(of_singles.chunks(4)).for_each(|(x, y)| *x += single(y));
+            doubles.iter_mut().zip(of_doubles.chunks(8)).for_each(|(x, y)| *x += double(y));
+        }
+        Some(done)
+    }
+    fn split(&mut self, color: u64) -> Result<Self, Lost> {
+        self.0.split(color).map(Self)
+    }
+}
+
+/// `Reduction::Fast`: the transport is given the numbers in their own type, and its sums are what comes out; one call of one round, counted as a ring's.
+#[test]
+fn a_sum_of_the_transports_own_is_in_the_type_of_its_numbers() {
+    const RANKS: usize = 3;
+    let list = |rank, len| -> Vec<f32> { (0..len).map(|i| number(rank, i)).collect() };
+    let backwards = |len| -> Vec<f32> {
+        (0..len).map(|i| (0..RANKS).rev().fold(0.0, |sum, rank| sum + number(rank, i))).collect()
+    };
+    let run = |rank: usize, threads| {
+        let mut group = Communicator::new(Backwards(threads)).reduction(Reduction::Fast);
+        let (mut a, mut b, mut numbers) = (list(rank, 3000), list(rank, 5), [0.1 * rank as f64]);
+        group.sum(&mut [&mut a, &mut b], &mut numbers).unwrap();
+        let traffic = group.traffic();
+        let mut doubles = [1e300, 1e-300];
+        group.sum(&mut [&mut doubles], &mut [2.0]).unwrap();
+        (a, b, numbers, traffic, doubles)
+    };
+    std::thread::scope(|scope| {
+        let run = &run;
+        let spawn = |(rank, threads)| scope.spawn(move || run(rank, threads));
+        let ranks: Vec<_> = Threads::group(RANKS, DEADLINE).into_iter().enumerate().map(spawn).collect();
+        for rank in ranks {
+            let (a, b, numbers, traffic, doubles) = rank.join().expect("no rank panics");
+            assert!(a == backwards(3000) && b == backwards(5));
+            assert_eq!(numbers, [0.2 + 0.1]);
+            let bytes = 2 * (4 * 3005 + 8) * 2 / 3;
+            assert_eq!(traffic, Traffic { calls: 1, rounds: 1, bytes });
+            assert_eq!(doubles, [3e300, 3e-300]);
+        }
+    });
 }

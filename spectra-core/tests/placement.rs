@@ -6,11 +6,11 @@ use spectra_core::distributed::{Axis, Division, Mode, Placement, Placing, Work};
 use spectra_core::maps::{Clip, SoftClip, SpectralMap, TailShrink};
 use spectra_core::optimizer::plan::{Plan, Rule};
 use spectra_core::optimizer::{Config, Optimizer, PreClip};
-use spectra_core::rules::{Clipped, Method, Recipe, Rounding, Rules, Sharding, UpdateRule};
+use spectra_core::rules::{Clipped, Dion, DionRank, Method, Recipe, Rounding, Rules, Sharding, UpdateRule};
 
 type Result = core::result::Result<(), Error>;
 
-const ENTRYWISE: Option<Sharding> = Some(Sharding::ENTRYWISE);
+const ENTRYWISE: Option<Sharding> = Some(Sharding::Entrywise);
 
 fn work(name: &str, shape: (usize, usize), flops: f64, sharding: Option<Sharding>) -> Work {
     Work { name: name.into(), shape, rule: "rule".into(), flops, sharding, is_live: true }
@@ -18,7 +18,7 @@ fn work(name: &str, shape: (usize, usize), flops: f64, sharding: Option<Sharding
 
 fn tail_shrink(name: &str, shape: (usize, usize), rank: usize) -> Work {
     let flops = 6.0 * (shape.0 * shape.1 * rank) as f64;
-    work(name, shape, flops, Some(Sharding { rank, sweeps: 1 }))
+    work(name, shape, flops, Some(Sharding::Sweeps { rank, sweeps: 1 }))
 }
 
 fn refused(outcome: core::result::Result<Placement, Error>) -> Option<String> {
@@ -40,8 +40,9 @@ fn every_matrix_is_stepped_once() -> Result {
         work("d", (64, 64), 1e7, None),
         work("e", (0, 5), 0.0, ENTRYWISE),
         tail_shrink("f", (100, 301), 2),
+        work("g", (30, 40), 2e6, Some(Sharding::LowRank { rank: 3 })),
     ];
-    for mode in [Mode::Auto, Mode::Owners, Mode::Divided] {
+    for mode in [Mode::Auto, Mode::Owners, Mode::Divided, Mode::LowRank] {
         for ranks in [1, 2, 3, 4, 7, 400] {
             let placement = Placing::new(mode).place(all.clone(), ranks)?;
             assert_eq!(placement, Placing::new(mode).place(all.clone(), ranks)?);
@@ -51,14 +52,16 @@ fn every_matrix_is_stepped_once() -> Result {
                 let Some(division) = division else { continue };
                 assert_eq!((division.shape(), division.ranks()), (work.shape, ranks));
                 let is_divided = match mode {
-                    Mode::Auto => None,
+                    Mode::Auto | Mode::LowRank => None,
                     Mode::Owners => Some(false),
-                    Mode::Divided => Some(work.sharding.is_some()),
+                    Mode::Divided => Some(work.sharding.is_some_and(Sharding::is_of_parts)),
                 };
-                assert!(is_divided.is_none_or(|divided| divided == division.owner().is_none()));
+                assert!(is_divided.is_none_or(|divided| divided == division.is_divided()));
                 let entries = |(m, n): (usize, usize)| m * n;
                 let parts: Vec<usize> = (0..ranks).map(|rank| entries(division.part(rank))).collect();
-                assert_eq!(parts.iter().sum::<usize>(), entries(work.shape));
+                assert_eq!(division.is_shared(), mode == Mode::LowRank && &*work.name == "g");
+                let times = if division.is_shared() { ranks } else { 1 };
+                assert_eq!(parts.iter().sum::<usize>(), times * entries(work.shape));
                 for (load, part) in loads.iter_mut().zip(parts) {
                     *load += work.flops * part as f64 / entries(work.shape).max(1) as f64;
                 }
@@ -111,7 +114,7 @@ fn the_crossover_and_the_size_decide() -> Result {
     let square = || tail_shrink("w", (4096, 4096), 64);
     assert!(divided(square(), 63)? && !divided(square(), 64)? && !divided(square(), 1)?);
     // Two sweeps: half of it.
-    let twice = || Work { sharding: Some(Sharding { rank: 64, sweeps: 2 }), ..square() };
+    let twice = || Work { sharding: Some(Sharding::Sweeps { rank: 64, sweeps: 2 }), ..square() };
     assert!(divided(twice(), 31)? && !divided(twice(), 32)?);
     // The longer side of a wide matrix: 14336 / (61 + 61^2 / 4096) = 231.6.
     let wide = || tail_shrink("w", (4096, 14336), 61);
@@ -158,7 +161,8 @@ fn words_are_what_is_sent() -> Result {
     let owners = Placing::AUTO.place(vec![tail_shrink("a", (10, 4), 1)], 2)?;
     assert_eq!(owners.collectives(), 2);
     // Columns take a second sum in each sweep, the most sweeps of all: 1 + 3 + 3 + 1.
-    let often = Work { sharding: Some(Sharding { rank: 1, sweeps: 3 }), ..tail_shrink("b", (4, 10), 1) };
+    let often =
+        Work { sharding: Some(Sharding::Sweeps { rank: 1, sweeps: 3 }), ..tail_shrink("b", (4, 10), 1) };
     let both = Placing::new(Mode::Divided).place(vec![tail_shrink("a", (10, 4), 1), often], 2)?;
     assert_eq!(both.collectives(), 8);
     Ok(())
@@ -183,8 +187,56 @@ fn users_have_the_last_word() -> Result {
     assert_eq!(divided(last)?, [false, true, false]);
     assert_eq!(refused(Placing::AUTO.matching("q", Mode::Owners).place(all(), 4)).as_deref(), Some("q"));
     assert_eq!(refused(Placing::AUTO.matching("*", Mode::Divided).place(all(), 4)).as_deref(), Some("p"));
+    assert_eq!(refused(Placing::AUTO.matching("*", Mode::LowRank).place(all(), 4)).as_deref(), Some("l.0.w"));
     assert_eq!(refused(Placing::AUTO.place(all(), 0)).as_deref(), Some("ranks"));
     Ok(())
+}
+
+/// Dion on LLaMA-like shapes: the words and the calls of the low-rank exchange, against owners.
+#[test]
+fn the_low_rank_exchange_sends_products_alone() -> Result {
+    let plan = Plan::builder().build([
+        ("layers.0.up.weight", &[400, 100][..]),
+        ("layers.0.norm.weight", &[100]),
+        ("layers.1.up.weight", &[400, 100]),
+        ("layers.1.norm.weight", &[100]),
+    ])?;
+    let optimizer = Optimizer::new(Dense::<f32>::new(), Config::preset("dion")?, plan.parameters())?;
+    let placed = |mode: Mode, ranks| Placing::new(mode).place(optimizer.work(), ranks);
+    let (low, owners) = (placed(Mode::LowRank, 4)?, placed(Mode::Auto, 4)?);
+    // Two of 2 (400 + 100) 25 * 3/4, in two calls; the norms have owners.
+    let words: Vec<_> = (0..4).map(|rank| low.words(rank).low_rank).collect();
+    assert_eq!((words, low.collectives()), (vec![37_500.0; 4], 4));
+    assert_eq!((owners.words(0).low_rank, owners.collectives()), (0.0, 2));
+    let mean = |placement: &Placement| (0..4).map(|rank| placement.words(rank).total()).sum::<f64>() / 4.0;
+    assert_eq!((mean(&low), mean(&owners)), (37_500.0 + 300.0, 120_000.0 + 300.0));
+    // All ranks have all of the work.
+    let flops = 8.0 * 40_000.0 * 25.0 + 4.0 * 400.0 * 625.0;
+    assert_eq!(low.loads(), [2.0 * flops + 1000.0, 2.0 * flops + 1000.0, 2.0 * flops, 2.0 * flops]);
+    assert_eq!(placed(Mode::LowRank, 1)?.collectives(), 0);
+    let table = low.to_string();
+    for part in [
+        "2 x  400 x 100  dion",
+        "low rank",
+        "37,500",
+        "4 ranks: 0 divided, 2 owned, 0 frozen, 2 at low rank",
+        "by Dion: 37,500",
+    ] {
+        assert!(table.contains(part), "{part}\n{table}");
+    }
+    Ok(())
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_placing_has_a_form() {
+    let placing = Placing::new(Mode::LowRank).matching("*.o_proj.*", Mode::Owners);
+    let text = serde_json::to_string(&placing).expect("it has");
+    assert_eq!(text, r#"{"mode":"LowRank","exceptions":[["*.o_proj.*","Owners"]]}"#);
+    let read = |text: &str| serde_json::from_str::<Placing>(text);
+    assert_eq!(read(&text).expect("its own"), placing);
+    assert_eq!(read("{}").expect("nothing is the default"), Placing::AUTO);
+    assert!(read(r#"{"mod":"Auto"}"#).is_err() && read(r#"{"mode":"None"}"#).is_err());
 }
 
 /// Which presets step parts of a 400 x 100 matrix, and of which rank.
@@ -194,10 +246,14 @@ fn rules_say_whether_they_step_parts() -> Result {
         Ok(UpdateRule::<Dense<f32>>::sharding(&Method::preset(name)?, (400, 100)))
     };
     // round(0.015 * 100) = 2.
-    assert_eq!(of("spectra")?, Some(Sharding { rank: 2, sweeps: 1 }));
+    assert_eq!(of("spectra")?, Some(Sharding::Sweeps { rank: 2, sweeps: 1 }));
     let entrywise = ["adamw", "signum", "ademamix", "sgd-m", "lion"];
     for (name, ..) in Method::presets() {
-        let expected = if entrywise.contains(&name) { ENTRYWISE } else { None };
+        let expected = match name {
+            "dion" => Some(Sharding::LowRank { rank: 25 }),
+            _ if entrywise.contains(&name) => ENTRYWISE,
+            _ => None,
+        };
         assert!(name == "spectra" || of(name)? == expected, "{name}");
     }
     let sharding = |recipe: &Recipe| UpdateRule::<Dense<f32>>::sharding(recipe, (400, 100));
@@ -207,11 +263,17 @@ fn rules_say_whether_they_step_parts() -> Result {
     assert_eq!(map(TailShrink { rank_ratio: 1.0, ..TailShrink::PAPER }), None);
     let mut power = TailShrink::PAPER.power;
     power.iterations = 3;
-    assert_eq!(map(TailShrink { power, ..TailShrink::PAPER }), Some(Sharding { rank: 2, sweeps: 3 }));
+    assert_eq!(map(TailShrink { power, ..TailShrink::PAPER }), Some(Sharding::Sweeps { rank: 2, sweeps: 3 }));
     // RMS matching of a direction that nothing is done to needs a norm of its own.
     assert_eq!(sharding(&spectra.with_map(SpectralMap::Identity)), None);
     let product = spectra_core::scales::StepScale::InnerProduct;
     assert_eq!(sharding(&Recipe { scale: product, ..spectra }), None);
+    // (m + n) r words in the place of mn: 500 r < 40,000.
+    let dion = |columns| {
+        let rule = Dion { rank: DionRank::Columns(columns), ..Dion::SIMPLE };
+        UpdateRule::<Dense<f32>>::sharding(&rule, (400, 100))
+    };
+    assert_eq!((dion(79), dion(80)), (Some(Sharding::LowRank { rank: 79 }), None));
     let clipped = Clipped::new(Recipe::preset("adamw")?, Clip::new(SoftClip::AUTO, 1.0));
     assert_eq!(UpdateRule::<Dense<f32>>::sharding(&clipped, (400, 100)), None);
     Ok(())
@@ -259,7 +321,7 @@ fn clips_of_gradients_take_the_whole_matrix_and_rounding_does_not() -> Result {
         let optimizer = Optimizer::new(Dense::<f32>::new(), config, plan.parameters())?;
         Ok(optimizer.work().iter().map(|work| work.sharding).collect())
     };
-    let (config, two) = (Config::preset("spectra")?, Some(Sharding { rank: 2, sweeps: 1 }));
+    let (config, two) = (Config::preset("spectra")?, Some(Sharding::Sweeps { rank: 2, sweeps: 1 }));
     assert_eq!(sharding(config, None)?, [two, ENTRYWISE]);
     assert_eq!(sharding(config.pre_clip(PreClip::new(1.0)), None)?, [None, ENTRYWISE]);
     let all = PreClip { all: true, ..PreClip::new(1.0) };

@@ -62,7 +62,7 @@ fn tail_shrink_sends_a_seventh_of_muon() -> Result {
     let words = |sharding, way: Way| -> Result<f64> {
         Ok(way.cost(&Placing::AUTO.place(vec![work(sharding)], 8)?).words)
     };
-    let ours = words(Some(Sharding { rank: 64, sweeps: 1 }), Way::FsdpPlaced)?;
+    let ours = words(Some(Sharding::Sweeps { rank: 64, sweeps: 1 }), Way::FsdpPlaced)?;
     let muon = words(None, Way::FsdpAllToAll)?;
     assert_eq!((ours, muon), (465_921.75, 3_670_016.0));
     assert!(7.0 * ours <= muon);

@@ -129,6 +129,16 @@ pub trait Backend: Clone + core::fmt::Debug {
         { pairs }.try_for_each(|(c, x)| c.gemm_symmetric(zero, one, x, Op::Transposed, x, Op::Plain))
     }
 
+    /// Makes whole matrices of those of which each rank has a summand, as the product of a matrix of summands is one; with one message for all.
+    /// What is whole already stays as it is, and so does everything where nothing is distributed.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    fn sum_over_ranks(all: &mut [&mut Self::Matrix]) -> Result<()> {
+        let _ = all;
+        Ok(())
+    }
+
     /// [`orthonormalize`](crate::linalg::orthonormalize), which calls this; the contract is there.
     ///
     /// The default is [`orthonormalize_by_gram_matrix`]. A device that can tell ill-conditioned columns without its host

@@ -22,6 +22,8 @@ pub trait Element: num_traits::Float + Send + Sync + fmt::Debug + 'static {
     fn put(values: &[Self], bytes: &mut Vec<u8>);
     /// The number in these [`BYTES`](Self::BYTES) bytes; 0 of another number of them.
     fn get(bytes: &[u8]) -> Self;
+    /// That of the two lists which holds this type.
+    fn list<'a>(singles: &'a mut Vec<f32>, doubles: &'a mut Vec<f64>) -> &'a mut Vec<Self>;
 }
 
 impl Element for f32 {
@@ -43,6 +45,9 @@ impl Element for f32 {
     fn get(bytes: &[u8]) -> Self {
         bytes.try_into().map_or(0.0, Self::from_le_bytes)
     }
+    fn list<'a>(singles: &'a mut Vec<f32>, _: &'a mut Vec<f64>) -> &'a mut Vec<Self> {
+        singles
+    }
 }
 
 impl Element for f64 {
@@ -63,5 +68,8 @@ impl Element for f64 {
     #[inline]
     fn get(bytes: &[u8]) -> Self {
         bytes.try_into().map_or(0.0, Self::from_le_bytes)
+    }
+    fn list<'a>(_: &'a mut Vec<f32>, doubles: &'a mut Vec<f64>) -> &'a mut Vec<Self> {
+        doubles
     }
 }

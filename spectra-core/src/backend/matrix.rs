@@ -147,6 +147,13 @@ pub trait Matrix: Sized + core::fmt::Debug {
         0
     }
 
+    /// The [`layout`](Self::layout) of a matrix with as many rows, distributed alike, and `cols` columns:
+    /// [`Backend::zeros`](super::Backend::zeros) with `rows_like`.
+    fn row_layout(&self, cols: usize) -> usize {
+        let _ = cols;
+        self.layout()
+    }
+
     /// How the columns are distributed: the [`layout`](Self::layout) of a matrix that has a row for each of them, distributed alike.
     fn column_layout(&self) -> usize {
         0

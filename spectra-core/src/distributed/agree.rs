@@ -23,6 +23,7 @@ pub(super) fn description<B: Backend, C: Collectives<B>>(
         let (rows, cols) = (spec.rows, spec.cols);
         let place = match division {
             None => "nowhere".into(),
+            Some(division) if division.is_shared() => "low rank".into(),
             Some(division) => match division.owner() {
                 Some(owner) => format!("rank {owner}"),
                 None => format!("{:?}", division.axis()),

@@ -2,7 +2,7 @@
 
 use super::communicator::{put_words, words};
 use super::{Communicator, Division, Traffic, Transport};
-use crate::backend::{Backend, Coefficient, Element, Error, Matrix, Result, Scalar, check_shape};
+use crate::backend::{Backend, Coefficient, Element, Error, ErrorKind, Matrix, Result, Scalar, check_shape};
 use alloc::{vec, vec::Vec};
 use core::fmt;
 
@@ -263,7 +263,7 @@ fn read<M: Matrix>(matrix: &M) -> Result<Vec<M::Element>> {
 ///
 /// # Errors
 /// [`ErrorKind::Shape`](crate::backend::ErrorKind::Shape); [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) for a division
-/// among another number of ranks.
+/// among another number of ranks; [`ErrorKind::Unsupported`](crate::backend::ErrorKind::Unsupported) for one without parts.
 pub fn check_division<M: Matrix>(
     operation: &'static str,
     whole: &M,
@@ -278,6 +278,10 @@ pub fn check_division<M: Matrix>(
             division.ranks() as f64,
             "the group's size",
         ));
+    }
+    if division.is_shared() {
+        let what = "parts of a matrix that every rank has";
+        return Err(Error::new(operation, ErrorKind::Unsupported { what }));
     }
     check_shape(operation, division.shape(), whole.shape())?;
     check_shape(operation, division.part(rank), part.shape())

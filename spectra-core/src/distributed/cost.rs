@@ -56,7 +56,7 @@ impl Way {
     /// What it costs with the matrices of this placement.
     pub fn cost(self, placement: &Placement) -> Cost {
         let (ranks, whole) = (placement.ranks(), placement.work().iter().filter(|work| work.is_live));
-        let is_entrywise = |sharding: Option<Sharding>| sharding == Some(Sharding::ENTRYWISE);
+        let is_entrywise = |sharding: Option<Sharding>| sharding == Some(Sharding::Entrywise);
         let words = |of: fn((usize, usize), usize) -> f64| -> f64 {
             whole.clone().map(|work| of(work.shape, ranks)).sum()
         };
@@ -71,6 +71,7 @@ impl Way {
             Self::Placed => {
                 let sent = (0..ranks).map(|rank| placement.words(rank).total());
                 let most_words = sent.clone().fold(0.0, f64::max);
+                let sums = sums + placement.low_rank_sums();
                 let cost = Cost::of_calls(2, sums, ranks).of_all(sent.sum::<f64>() / ranks as f64, loads());
                 Cost { most_words, ..cost }
             }
@@ -78,7 +79,7 @@ impl Way {
             Self::FsdpPlaced => {
                 let owned = placement
                     .live()
-                    .filter(|(work, division)| division.owner().is_some() && !is_entrywise(work.sharding));
+                    .filter(|(work, division)| !division.is_divided() && !is_entrywise(work.sharding));
                 let away: f64 = owned.clone().map(|(work, _)| traffic::all_to_all(work.shape, ranks)).sum();
                 let exchanges = if owned.count() > 0 { 2 } else { 0 };
                 Cost::of_calls(exchanges, sums, ranks).of_all(placement.words(0).sums + away, loads())

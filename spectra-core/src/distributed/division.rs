@@ -11,19 +11,27 @@ pub enum Axis {
     Cols,
 }
 
-/// A matrix in parts, one for each rank; some may be empty.
+/// A matrix in parts, one for each rank, of which some may be empty; or [shared](Self::shared) by all ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Division {
     shape: (usize, usize),
     axis: Axis,
     ranks: usize,
-    owner: Option<usize>,
+    holder: Holder,
+}
+
+/// Who has something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Each,
+    One(usize),
+    All,
 }
 
 impl Division {
     /// Rank i has rows (or columns) `i m / N` to `(i + 1) m / N`, rounded down.
     pub fn even(shape: (usize, usize), axis: Axis, ranks: usize) -> Self {
-        Self { shape, axis, ranks, owner: None }
+        Self { shape, axis, ranks, holder: Holder::Each }
     }
 
     /// [`even`](Self::even) along the longer side, the rows of a square.
@@ -34,7 +42,12 @@ impl Division {
 
     /// Rank `owner` has everything.
     pub fn owned(shape: (usize, usize), owner: usize, ranks: usize) -> Self {
-        Self { shape, axis: Axis::Rows, ranks, owner: Some(owner) }
+        Self { shape, axis: Axis::Rows, ranks, holder: Holder::One(owner) }
+    }
+
+    /// Every rank has the whole, and steps it together with the others: [`Mode::LowRank`](super::Mode::LowRank). There are no parts to send.
+    pub fn shared(shape: (usize, usize), ranks: usize) -> Self {
+        Self { shape, axis: Axis::Rows, ranks, holder: Holder::All }
     }
 
     /// The shape of the whole matrix.
@@ -54,16 +67,29 @@ impl Division {
 
     /// Who has everything, if one has.
     pub fn owner(&self) -> Option<usize> {
-        self.owner
+        match self.holder {
+            Holder::One(owner) => Some(owner),
+            Holder::Each | Holder::All => None,
+        }
+    }
+
+    /// Whether each rank has its part.
+    pub fn is_divided(&self) -> bool {
+        self.holder == Holder::Each
+    }
+
+    /// Whether every rank has the whole.
+    pub fn is_shared(&self) -> bool {
+        self.holder == Holder::All
     }
 
     /// The rows, or columns, of a rank.
     pub fn range(&self, rank: usize) -> Range<usize> {
         let extent = if self.axis == Axis::Rows { self.shape.0 } else { self.shape.1 };
-        match self.owner {
-            None => extent * rank / self.ranks..extent * (rank + 1) / self.ranks,
-            Some(owner) if owner == rank => 0..extent,
-            Some(_) => 0..0,
+        match self.holder {
+            Holder::Each => extent * rank / self.ranks..extent * (rank + 1) / self.ranks,
+            Holder::One(owner) if owner != rank => 0..0,
+            Holder::One(_) | Holder::All => 0..extent,
         }
     }
 

@@ -33,7 +33,7 @@ pub use cost::{Cost, Machine, Way};
 pub use division::{Axis, Division};
 pub use optimizer::{Average, DistributedOptimizer};
 pub use placement::{Mode, Placement, Placing, Words, Work};
-pub use sharded::{Sharded, ShardedMatrix};
+pub use sharded::{Sharded, ShardedMatrix, Spread};
 #[cfg(feature = "threads")]
 pub use threads::Threads;
 pub use transport::{Alone, Lost, Transport};

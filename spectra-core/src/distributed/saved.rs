@@ -2,7 +2,8 @@
 
 use super::{Axis, Collectives, DistributedOptimizer, Division, Gather, Sharded, ShardedMatrix};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Ranks, Result};
-use crate::optimizer::{RestoreOptions, Restored, Snapshot, StateHeader};
+use crate::optimizer::{BlockState, RestoreOptions, Restored, Snapshot, StateHeader};
+use crate::state::MASTER;
 use alloc::{string::String, vec, vec::Vec};
 
 impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
@@ -105,6 +106,11 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
             return Ok(None);
         };
         let (rows, cols) = division.shape();
+        if part.is_shared() {
+            let mut values = vec![B::Element::narrow(0.0); rows * cols];
+            part.gradient.read(&mut values)?;
+            return Ok(Some(values));
+        }
         let sharded = self.optimizer.backend();
         let mut all = sharded.local().zeros(rows, cols, None)?;
         let piece = Gather { part: part.gradient.local(), whole: &mut all, division: &division };
@@ -137,8 +143,14 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         let parts = &self.parts;
         let checked = self.optimizer.check_snapshot(snapshot, options, |index, block| {
             let Some(division) = parts.get(index).and_then(|part| part.division) else { return Ok(block) };
-            let state = block.state.try_map(|buffer| distribute(&sharded, buffer, &division))?;
-            Ok(crate::optimizer::BlockState { state, steps: block.steps })
+            let BlockState { mut state, steps } = block;
+            // Weights, and as whole on every rank as those.
+            let master = if division.is_shared() { state.take(MASTER) } else { None };
+            let mut state = state.try_map(|buffer| distribute(&sharded, buffer, &division))?;
+            if let Some(master) = master {
+                state.put(MASTER, master);
+            }
+            Ok(BlockState { state, steps })
         });
         let voted = sharded.vote(checked.as_ref().map(|_| ()).map_err(super::optimizer::copy_of));
         let checked = checked?;
@@ -175,7 +187,7 @@ fn whole<B: Backend, C: Collectives<B>>(
 }
 
 /// What is to be here of a buffer that is whole, of a matrix with this division: nothing of another rank's matrix; of a divided one a part
-/// if the buffer has its shape, or a row for each of its divided columns.
+/// if the buffer has its shape, or a row for each of its divided columns; of one at low rank a summand if the buffer has its shape.
 fn distribute<B: Backend, C: Collectives<B>>(
     sharded: &Sharded<B, C>,
     buffer: ShardedMatrix<B, C>,
@@ -184,6 +196,17 @@ fn distribute<B: Backend, C: Collectives<B>>(
     let (rows, cols) = buffer.shape();
     if let Some(owner) = division.owner() {
         return if owner == sharded.rank() { Ok(buffer) } else { sharded.elsewhere(rows, cols) };
+    }
+    if division.is_shared() {
+        if (rows, cols) != division.shape() {
+            return Ok(buffer);
+        }
+        // The first rank keeps it.
+        let mut summand = buffer.into_summand();
+        if sharded.rank() > 0 {
+            summand.write(&vec![B::Element::narrow(0.0); rows * cols])?;
+        }
+        return Ok(summand);
     }
     let axis = match division.axis() {
         axis if (rows, cols) == division.shape() => axis,

@@ -57,7 +57,7 @@ impl<B: Backend> Workspace<B> {
     /// When memory cannot be had.
     pub fn take_like(&mut self, rows_like: &B::Matrix, cols: usize) -> Result<B::Matrix> {
         let rows = rows_like.shape().0;
-        match self.reuse((rows, cols, rows_like.layout())) {
+        match self.reuse((rows, cols, rows_like.row_layout(cols))) {
             Some(matrix) => Ok(matrix),
             None => self.backend.zeros(rows, cols, Some(rows_like)),
         }

@@ -174,7 +174,7 @@ pub trait MapRule<B: Backend>: fmt::Debug + Send + Sync {
     /// maps parts.
     fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
         let _ = shape;
-        self.is_identity().then_some(Sharding::ENTRYWISE)
+        self.is_identity().then_some(Sharding::Entrywise)
     }
 
     /// Whether it leaves every direction as it is: then none is formed.

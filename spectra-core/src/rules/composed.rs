@@ -82,7 +82,8 @@ impl<B: Backend> Parts<'_, B> {
     /// any case.
     pub(super) fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
         let sharding = self.map.sharding(shape).filter(|_| self.direction.is_entrywise())?;
-        let is_known = self.scale.of_shape(shape).is_some() || (sharding.rank > 0 && self.scale.is_of_norm());
+        let is_known = self.scale.of_shape(shape).is_some()
+            || (sharding != Sharding::Entrywise && self.scale.is_of_norm());
         is_known.then_some(sharding)
     }
 

@@ -1,7 +1,7 @@
 //! Dion (2504.05295): a low-rank orthonormal update with error feedback.
 
 use super::method::Settings;
-use super::{Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
+use super::{BatchItem, Batching, Dots, GradientLimits, Sharding, StepInfo, StepRates, UpdateRule};
 use crate::backend::{Backend, Coefficient, Fused, Gradient, Matrix, Op, Result, domain, require};
 use crate::linalg::{Workspace, orthonormalize};
 use crate::state::{BufferSpec, MOMENTUM, SUBSPACE, State};
@@ -53,6 +53,9 @@ pub enum DionQr {
 /// signs of P's columns cancel, so any QR will do. Where a column of P is zero, since M has a lower rank or is zero, Q keeps its
 /// old column, and M its remainder; the authors' reference does that for M = 0 alone. Q begins with the uniform numbers
 /// of tail shrink's seed instead of normal ones.
+///
+/// Over several ranks M may be the sum of the ranks' momenta, each of its own gradients, as long as `(m + n) r < mn`: only `M Q` and R are summed, and
+/// each rank damps its own by its own `M^T P` ([`Mode::LowRank`](crate::distributed::Mode::LowRank)).
 ///
 /// State: `mn + nr` numbers (left: `mn + mr`). Flops: `8 mnr + 4 m r^2`. Nothing waits for a device with
 /// [`DionQr::Cholesky`]. Source: arXiv 2504.05295 and github.com/microsoft/dion.
@@ -147,6 +150,12 @@ impl<B: Backend> UpdateRule<B> for Dion {
         8.0 * m * n * r + 4.0 * tall * r * r
     }
 
+    fn sharding(&self, (m, n): (usize, usize)) -> Option<Sharding> {
+        let rank = self.rank((m, n));
+        let is_low = (m as f64 + n as f64) * (rank as f64) < m as f64 * n as f64;
+        is_low.then_some(Sharding::LowRank { rank })
+    }
+
     fn weight_decay(&self) -> f64 {
         self.weight_decay
     }
@@ -178,11 +187,47 @@ impl<B: Backend> UpdateRule<B> for Dion {
         rates: &StepRates,
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>> {
+        let mut p = self.project(gradient, state, workspace)?;
+        B::sum_over_ranks(&mut [&mut p])?;
+        let mut r = self.capture(&mut p, state, workspace)?;
+        B::sum_over_ranks(&mut [&mut r])?;
+        self.finish(weights, (p, r), state, rates, workspace)
+    }
+
+    /// Messages for those that are distributed over ranks.
+    fn batching(&self) -> Batching {
+        if B::DISTRIBUTES { Batching::AnyShape } else { Batching::Alone }
+    }
+
+    fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        let project = |block: &mut BatchItem<'_, B>| self.project(&block.gradient, block.state, workspace);
+        let mut ps = blocks.iter_mut().map(project).collect::<Result<Vec<_>>>()?;
+        B::sum_over_ranks(&mut ps.iter_mut().collect::<Vec<_>>())?;
+        let captured = blocks.iter_mut().zip(&mut ps);
+        let captured = captured.map(|(block, p)| self.capture(p, block.state, workspace));
+        let mut rs = captured.collect::<Result<Vec<_>>>()?;
+        B::sum_over_ranks(&mut rs.iter_mut().collect::<Vec<_>>())?;
+        for (BatchItem { weights, state, rates, info, .. }, found) in
+            blocks.iter_mut().zip(ps.into_iter().zip(rs))
+        {
+            *info = Some(self.finish::<B>(weights, found, state, rates, workspace)?);
+        }
+        Ok(())
+    }
+}
+
+impl Dion {
+    /// `M = M + G`, then `M Q`.
+    fn project<B: Backend>(
+        &self,
+        gradient: &Gradient<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        workspace: &mut Workspace<B>,
+    ) -> Result<B::Matrix> {
         let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        let shape = weights.shape();
+        let shape = gradient.values.shape();
         let (left, rank) = (self.is_left(shape), self.rank(shape));
-        let (across, along) = if left { (Op::Transposed, Op::Plain) } else { (Op::Plain, Op::Transposed) };
-        let rows = if left { shape.0 } else { shape.1 };
+        let (across, rows) = if left { (Op::Transposed, shape.0) } else { (Op::Plain, shape.1) };
         if state.get(SUBSPACE).is_none() {
             let mut q = workspace.backend().zeros(rows, rank, left.then_some(gradient.values))?;
             q.seed_zero_columns(self.seed, &mut workspace.scratch)?;
@@ -194,14 +239,44 @@ impl<B: Backend> UpdateRule<B> for Dion {
         let mut p =
             if left { workspace.take(shape.1, rank)? } else { workspace.take_like(gradient.values, rank)? };
         p.gemm(zero, one, m, across, q, Op::Plain)?;
+        Ok(p)
+    }
+
+    /// `P = qr(M Q)` in its place, `R = M^T P`, `M = M - (1 - mu) P R^T`.
+    fn capture<B: Backend>(
+        &self,
+        p: &mut B::Matrix,
+        state: &mut State<B::Matrix>,
+        workspace: &mut Workspace<B>,
+    ) -> Result<B::Matrix> {
+        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
         match self.qr {
-            DionQr::Cholesky => orthonormalize(&mut p, workspace).map(drop)?,
+            DionQr::Cholesky => orthonormalize(p, workspace).map(drop)?,
             DionQr::GramSchmidt => p.gram_schmidt(&mut workspace.scratch)?,
         }
-        let mut r = workspace.take_like(q, rank)?;
-        r.gemm(zero, one, m, along, &p, Op::Plain)?;
-        let (outer, inner) = if left { (&r, &p) } else { (&p, &r) };
+        let [m, q] = state.all_mut([MOMENTUM, SUBSPACE])?;
+        let left = self.is_left(m.shape());
+        let mut r = workspace.take_like(q, q.shape().1)?;
+        r.gemm(zero, one, m, if left { Op::Plain } else { Op::Transposed }, p, Op::Plain)?;
+        let (outer, inner): (&B::Matrix, &B::Matrix) = if left { (&r, p) } else { (p, &r) };
         m.gemm(one, (self.mu - 1.0).into(), outer, Op::Plain, inner, Op::Transposed)?;
+        Ok(r)
+    }
+
+    /// `Q = R` with columns divided by their norms, then the weights.
+    fn finish<B: Backend>(
+        &self,
+        weights: &mut B::Matrix,
+        (p, r): (B::Matrix, B::Matrix),
+        state: &mut State<B::Matrix>,
+        rates: &StepRates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<StepInfo<B::Scalar>> {
+        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+        let shape = weights.shape();
+        let left = self.is_left(shape);
+        let [q] = state.all_mut([SUBSPACE])?;
+        let (rows, rank) = q.shape();
 
         // Every column's square in each of its rows.
         let (row, column) = (workspace.ones(1, rows)?, workspace.ones(rows, 1)?);

@@ -138,8 +138,8 @@ pub trait UpdateRule<B: Backend>: fmt::Debug + Send + Sync {
         entrywise_flops(shape)
     }
 
-    /// How it steps a part of the rows, or of the columns, of a parameter of this shape; `None`, as unless overridden: it takes
-    /// the whole matrix.
+    /// How it steps a parameter of this shape together with other ranks; `None`, as unless overridden: it takes the whole matrix and its
+    /// whole gradient.
     fn sharding(&self, shape: (usize, usize)) -> Option<Sharding> {
         let _ = shape;
         None

@@ -2,11 +2,15 @@
 
 use super::model::{self, SHAPES, Weights, bits, gradients, pairs, start};
 use super::on_ranks;
-use spectra_core::backend::{Error, ErrorKind, Matrix};
+use spectra_core::backend::{Backend, Error, ErrorKind, Gradient, Matrix};
 use spectra_core::dense::{Dense, DenseMatrix};
-use spectra_core::distributed::{Communicator, DistributedOptimizer, Lost, Placing, Threads, Transport};
-use spectra_core::optimizer::Config;
-use spectra_core::rules::Rules;
+use spectra_core::distributed::{
+    Communicator, DistributedOptimizer, Lost, Mode, Placing, Threads, Transport,
+};
+use spectra_core::linalg::{Workspace, uniform};
+use spectra_core::optimizer::{Config, plan::Plan};
+use spectra_core::rules::{Rules, Sharding, StepInfo, StepRates, UpdateRule};
+use spectra_core::state::{BufferSpec, State};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,14 +25,20 @@ fn config() -> Config {
 /// The errors of a second step in which rank 1 does as `fault` says with weights and gradients; then a third step succeeds.
 fn refused(
     config: Config,
-    fault: impl Fn(
-        &mut DistributedOptimizer<Dense<f64>, Communicator<Threads>>,
-        &mut Weights<f64>,
-        &mut Weights<f64>,
-    ) + Sync,
+    fault: impl Fn(&mut Threaded, &mut Weights<f64>, &mut Weights<f64>) + Sync,
+) -> Vec<Error> {
+    refused_by(config, &model::placing(&DIVIDED), fault)
+}
+
+type Threaded = DistributedOptimizer<Dense<f64>, Communicator<Threads>>;
+
+pub(crate) fn refused_by(
+    config: Config,
+    placing: &Placing,
+    fault: impl Fn(&mut Threaded, &mut Weights<f64>, &mut Weights<f64>) + Sync,
 ) -> Vec<Error> {
     on_ranks(SIZE, |rank, group| {
-        let mut optimizer = model::optimizer(group, &config, &DIVIDED);
+        let mut optimizer = model::placed(group, &config, placing).unwrap();
         let mut weights = start::<f64>();
         let given = gradients(&weights, 0, rank, SIZE);
         optimizer.step(&mut pairs(&mut weights, &given)).unwrap();
@@ -211,24 +221,14 @@ impl Transport for Failing {
 type Outcome = std::thread::Result<(Result<(), Error>, bool, u64)>;
 
 /// The second step and what follows, with rank 1 failing at its `last` exchange of all.
-fn lost_at(last: u64, how: How) -> Vec<Outcome> {
+fn lost_at(last: u64, how: How, (config, placing): &(Config, Placing)) -> Vec<Outcome> {
     let deadline = if how == How::Never { super::DEADLINE } else { BOUND };
     let calls: Vec<_> = (0..SIZE).map(|_| Arc::new(AtomicU64::new(0))).collect();
     let run = |rank: usize, threads: Threads| {
         let calls = calls[rank].clone();
         let how = if rank == 1 { how } else { How::Never };
         let group = Communicator::new(Failing { threads, calls: calls.clone(), last, how });
-        let placing = model::placing(&DIVIDED);
-        let specs = model::specs();
-        let mut optimizer = DistributedOptimizer::with_rules(
-            Dense::<f64>::new(),
-            group,
-            config(),
-            specs,
-            Rules::new(),
-            &placing,
-        )
-        .unwrap();
+        let mut optimizer = model::placed::<f64, _>(group, config, placing).unwrap();
         let mut weights = start::<f64>();
         let given = gradients(&weights, 0, rank, SIZE);
         optimizer.step(&mut pairs(&mut weights, &given)).unwrap();
@@ -253,13 +253,18 @@ fn lost_at(last: u64, how: How) -> Vec<Outcome> {
 
 #[test]
 fn a_rank_lost_at_any_call_of_a_step_is_an_error_on_the_others() {
-    let whole: Vec<_> = lost_at(u64::MAX, How::Never).into_iter().map(Result::unwrap).collect();
+    // Gradients, norm, two sums (large ones have two rounds), weights.
+    lost_at_any_of(5, &(config(), model::placing(&DIVIDED)));
+}
+
+/// So many calls of a step.
+pub(crate) fn lost_at_any_of(count: u64, run: &(Config, Placing)) {
+    let whole: Vec<_> = lost_at(u64::MAX, How::Never, run).into_iter().map(Result::unwrap).collect();
     assert!(whole.iter().all(|(outcome, same, _)| outcome.is_ok() && !same));
     let first = whole[1].2;
-    // Gradients, norm, two sums (large ones have two rounds), weights.
     for how in [How::Panics, How::Stalls] {
-        for call in 0..5 {
-            let results = lost_at(first + call, how);
+        for call in 0..count {
+            let results = lost_at(first + call, how, run);
             for (rank, result) in results.into_iter().enumerate() {
                 match result {
                     Ok((outcome, same, _)) => {
@@ -280,7 +285,7 @@ fn a_rank_lost_at_any_call_of_a_step_is_an_error_on_the_others() {
 #[test]
 fn a_pattern_that_divides_what_cannot_be_is_refused() {
     let errors = on_ranks(2, |_, group| {
-        let placing = Placing::AUTO.matching("tall", spectra_core::distributed::Mode::Divided);
+        let placing = Placing::AUTO.matching("tall", Mode::Divided);
         let config = Config::preset("muon").unwrap();
         let specs = model::specs();
         DistributedOptimizer::with_rules(Dense::<f32>::new(), group, config, specs, Rules::new(), &placing)
@@ -288,4 +293,78 @@ fn a_pattern_that_divides_what_cannot_be_is_refused() {
             .to_string()
     });
     assert!(errors.iter().all(|error| error.contains("`tall`")), "{errors:?}");
+}
+
+/// A rule that fails on one rank in its second step.
+#[derive(Debug, Clone)]
+struct Fails {
+    here: bool,
+    sharding: Option<Sharding>,
+}
+
+impl<B: Backend> UpdateRule<B> for Fails {
+    fn signature(&self) -> String {
+        "fails".into()
+    }
+    fn buffers(&self, _: (usize, usize)) -> Vec<BufferSpec> {
+        Vec::new()
+    }
+    fn sharding(&self, _: (usize, usize)) -> Option<Sharding> {
+        self.sharding
+    }
+    fn step(
+        &self,
+        weights: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        _: &mut State<B::Matrix>,
+        rates: &StepRates,
+        _: &mut Workspace<B>,
+    ) -> Result<StepInfo<B::Scalar>, Error> {
+        if self.here && rates.step == 1 {
+            return Err(Error::device("step", "on purpose"));
+        }
+        weights.scale_add(1.0.into(), (-rates.lr).into(), gradient.values)?;
+        Ok(StepInfo::default())
+    }
+}
+
+/// A device's error in the middle of a step: that of an owner is voted, and the group goes on; one before a sum ends
+/// the group, at once.
+#[test]
+fn errors_of_a_device_within_a_step() {
+    for sharding in [None, Some(Sharding::Entrywise)] {
+        let mode = if sharding.is_some() { Mode::Divided } else { Mode::Owners };
+        let plan = Plan::builder().group("bad.*", |group| group.named("fails"));
+        let plan =
+            plan.build([("bad.weight", [9, 6]), ("a.weight", [12, 8]), ("b.weight", [12, 8])]).unwrap();
+        let found = on_ranks(SIZE, |rank, group| {
+            let begun = std::time::Instant::now();
+            // The costliest are those of ranks 0 and 1.
+            let rules = Rules::new().with("fails", Fails { here: rank == 2, sharding });
+            let placing = Placing::new(mode);
+            let (backend, specs) = (Dense::<f64>::new(), plan.parameters());
+            let made = DistributedOptimizer::with_rules(backend, group, config(), specs, rules, &placing);
+            let mut optimizer = made.unwrap();
+            let matrix = |m, n| DenseMatrix::<f64>::from_fn(m, n, |i, j| uniform(rank as u64, i, j));
+            let mut weights = vec![matrix(9, 6), matrix(12, 8), matrix(12, 8)];
+            let given = weights.clone();
+            optimizer.step(&mut pairs(&mut weights, &given)).unwrap();
+            let before = bits(&weights);
+            let error = optimizer.step(&mut pairs(&mut weights, &given)).unwrap_err();
+            assert!(bits(&weights) == before);
+            let again = optimizer.step(&mut pairs(&mut weights, &given)).unwrap_err();
+            let group_is_over = matches!(again.kind(), ErrorKind::Lost(_));
+            let goes_on = !group_is_over && optimizer.agree_on(Ok(())).is_ok();
+            (error, goes_on, begun.elapsed())
+        });
+        for (rank, (error, goes_on, time)) in found.iter().enumerate() {
+            assert!(*time < super::DEADLINE / 2, "not at the deadline");
+            let text = error.to_string();
+            match sharding {
+                None => assert!(text.contains("on purpose") && *goes_on, "{rank}: {text}"),
+                Some(_) if rank == 2 => assert!(text.contains("on purpose") && !goes_on, "{text}"),
+                Some(_) => assert!(matches!(error.kind(), ErrorKind::Lost(_)) && !goes_on, "{rank}: {text}"),
+            }
+        }
+    }
 }

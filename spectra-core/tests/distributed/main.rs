@@ -2,6 +2,7 @@
 #![cfg(all(feature = "threads", feature = "serde"))]
 
 mod failures;
+mod low_rank;
 mod model;
 mod same;
 mod saved;

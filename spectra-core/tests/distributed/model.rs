@@ -1,6 +1,6 @@
 //! A model whose gradients depend on its weights, and what the ranks have of it.
 
-use spectra_core::backend::{Element, Matrix};
+use spectra_core::backend::{Element, Error, Matrix};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::distributed::{Collectives, DistributedOptimizer, Mode, Placing};
 use spectra_core::linalg::uniform;
@@ -97,8 +97,15 @@ pub(crate) fn optimizer<E: Element, C: Collectives<Dense<E>>>(
     config: &Config,
     divided: &[&str],
 ) -> DistributedOptimizer<Dense<E>, C> {
-    let placing = placing(divided);
-    DistributedOptimizer::with_rules(Dense::new(), group, *config, specs(), Rules::new(), &placing).unwrap()
+    placed(group, config, &placing(divided)).unwrap()
+}
+
+pub(crate) fn placed<E: Element, C: Collectives<Dense<E>>>(
+    group: C,
+    config: &Config,
+    placing: &Placing,
+) -> Result<DistributedOptimizer<Dense<E>, C>, Error> {
+    DistributedOptimizer::with_rules(Dense::new(), group, *config, specs(), Rules::new(), placing)
 }
 
 /// The bits of everything.

@@ -4,7 +4,7 @@ use super::model::{self, alone, bits, difference, gradients, pairs, start};
 use super::on_ranks;
 use spectra_core::backend::{Element, Error, Matrix};
 use spectra_core::dense::{Dense, DenseMatrix};
-use spectra_core::distributed::{Axis, Division, Sharded, Traffic};
+use spectra_core::distributed::{Axis, Division, Placing, Sharded, Traffic};
 use spectra_core::linalg::uniform;
 use spectra_core::optimizer::plan::Rule;
 use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, PreClip};
@@ -13,10 +13,14 @@ use std::sync::{Arc, Mutex};
 const ALL: [&str; 4] = ["tall", "wide", "square", "few"];
 
 /// The weights of each rank after 20 steps; their bits are compared at every step.
-fn together<E: Element>(config: &Config, size: usize, divided: &[&str]) -> Vec<(model::Weights<E>, Traffic)> {
+pub(crate) fn together<E: Element>(
+    config: &Config,
+    size: usize,
+    placing: &Placing,
+) -> Vec<(model::Weights<E>, Traffic)> {
     let seen = Arc::new(Mutex::new(std::collections::BTreeMap::<u64, Vec<u64>>::new()));
     on_ranks(size, |rank, group| {
-        let mut optimizer = model::optimizer(group, config, divided);
+        let mut optimizer = model::placed(group, config, placing).unwrap();
         let mut weights = start::<E>();
         for step in 0..20 {
             let gradients = gradients(&weights, step, rank, size);
@@ -35,15 +39,21 @@ fn config(preset: &str) -> Config {
 
 fn compare<E: Element>(preset: &str, divided: &[&str], tolerance: f64) {
     for config in [config(preset), config(preset).clip_norm(1.0)] {
-        let wanted = alone::<E>(&config, 20);
-        for size in [1, 2, 3, 4, 7] {
-            let found = together::<E>(&config, size, divided);
-            let apart = difference(&found[0].0, &wanted, &start());
-            println!("{preset} {size}: {apart:e}");
-            assert!(apart <= tolerance, "{preset} {size}: {apart:e}");
-            if size == 1 {
-                assert!(bits(&found[0].0) == bits(&wanted), "{preset}: one rank is one process");
-            }
+        compare_placed::<E>(&config, &model::placing(divided), tolerance);
+    }
+}
+
+/// Of 1, 2, 3, 4 and 7 ranks with one process, whose bits one rank has.
+pub(crate) fn compare_placed<E: Element>(config: &Config, placing: &Placing, tolerance: f64) {
+    let wanted = alone::<E>(config, 20);
+    for size in [1, 2, 3, 4, 7] {
+        let found = together::<E>(config, size, placing);
+        let apart = difference(&found[0].0, &wanted, &start());
+        let rule = config.spectral.signature();
+        println!("{rule} {size}: {apart:e}");
+        assert!(apart <= tolerance, "{rule} {size}: {apart:e}");
+        if size == 1 {
+            assert!(bits(&found[0].0) == bits(&wanted), "{rule}: one rank is one process");
         }
     }
 }

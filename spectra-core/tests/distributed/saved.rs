@@ -3,6 +3,7 @@
 use super::model::{self, Weights, bits, difference, gradients, pairs, pairs_alone, start};
 use super::on_ranks;
 use spectra_core::dense::Dense;
+use spectra_core::distributed::{Mode, Placing};
 use spectra_core::optimizer::{Config, Optimizer, Snapshot};
 
 /// What is divided under a preset: SOAP takes whole matrices.
@@ -11,9 +12,9 @@ fn divided(preset: &str) -> &'static [&'static str] {
 }
 
 /// Three steps of `size` ranks; weights and state after them.
-fn trained(config: &Config, divided: &[&str], size: usize) -> (Weights<f64>, Snapshot<f64>) {
+pub(crate) fn trained(config: &Config, placing: &Placing, size: usize) -> (Weights<f64>, Snapshot<f64>) {
     let results = on_ranks(size, |rank, group| {
-        let mut optimizer = model::optimizer(group, config, divided);
+        let mut optimizer = model::placed(group, config, placing).unwrap();
         let mut weights = start::<f64>();
         for step in 0..3 {
             let gradients = gradients(&weights, step, rank, size);
@@ -29,9 +30,14 @@ fn trained(config: &Config, divided: &[&str], size: usize) -> (Weights<f64>, Sna
 
 #[test]
 fn any_number_of_ranks_loads_what_another_has_saved() {
-    for preset in ["spectra", "soap"] {
+    for preset in ["spectra", "soap", "dion"] {
         let config = Config::preset(preset).unwrap().lr(0.02);
-        let (weights, state) = trained(&config, divided(preset), 4);
+        let placing = match preset {
+            // Of the ranks' momenta the sum is saved.
+            "dion" => Placing::new(Mode::LowRank).matching("embedding", Mode::Divided),
+            _ => model::placing(divided(preset)),
+        };
+        let (weights, state) = trained(&config, &placing, 4);
         // One process.
         let mut alone = Optimizer::new(Dense::new(), config, model::specs()).unwrap();
         alone.load_snapshot(&state).unwrap();
@@ -41,7 +47,7 @@ fn any_number_of_ranks_loads_what_another_has_saved() {
         alone.step(&mut pairs_alone(&mut wanted, &next)).unwrap();
         for size in [1, 2, 3, 6] {
             let results = on_ranks(size, |rank, group| {
-                let mut optimizer = model::optimizer(group, &config, divided(preset));
+                let mut optimizer = model::placed(group, &config, &placing).unwrap();
                 let restored = optimizer.load_snapshot(&state).unwrap();
                 assert_eq!((restored.steps, restored.differences.len()), (3, 0));
                 let again = optimizer.snapshot(size - 1).unwrap();
@@ -65,8 +71,9 @@ fn any_number_of_ranks_loads_what_another_has_saved() {
 #[test]
 fn a_state_that_does_not_fit_one_rank_is_refused_by_all() {
     let config = Config::preset("spectra").unwrap().lr(0.02);
-    let (_, state) = trained(&config, divided("spectra"), 2);
-    let (_, other) = trained(&config.lr(0.03), divided("spectra"), 2);
+    let placing = model::placing(divided("spectra"));
+    let (_, state) = trained(&config, &placing, 2);
+    let (_, other) = trained(&config.lr(0.03), &placing, 2);
     let damaged: Snapshot<f64> = {
         let mut json = serde_json::to_value(&state).unwrap();
         json["buffers"][0]["values"][0] = 0.123.into();

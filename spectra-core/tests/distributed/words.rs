@@ -27,13 +27,13 @@ fn since(before: Traffic, now: Traffic) -> Traffic {
 }
 
 /// What each rank sends in a step after the first.
-fn sent(shapes: &[(usize, usize)], mode: Mode, clip: bool) -> Vec<Traffic> {
+fn sent(preset: &str, shapes: &[(usize, usize)], mode: Mode, clip: bool) -> Vec<Traffic> {
     on_ranks(RANKS, |rank, group| {
         let name = |(index, shape): (usize, &(usize, usize))| {
             ParameterSpec::new(format!("layers.{index}.weight"), *shape, Rule::Spectral)
         };
         let specs: Vec<_> = shapes.iter().enumerate().map(name).collect();
-        let config = Config::preset("spectra").unwrap();
+        let config = Config::preset(preset).unwrap();
         let config = if clip { config.clip_norm(1.0) } else { config };
         let placing = Placing::new(mode);
         let mut optimizer =
@@ -70,7 +70,7 @@ fn rows() {
     let shape = (640, 512);
     let (m, n, k) = (640, 512, 8);
     for count in [1, 3] {
-        let traffic = sent(&vec![shape; count], Mode::Divided, false);
+        let traffic = sent("spectra", &vec![shape; count], Mode::Divided, false);
         let others = RANKS as u64 - 1;
         let gradients = count as u64 * m * n * others / RANKS as u64;
         let sums = 2 * count as u64 * (n * k + k * k + 2) * others / RANKS as u64;
@@ -91,7 +91,7 @@ fn rows() {
 #[test]
 fn columns() {
     let shapes = [(96, 256), (128, 1024), (96, 256)];
-    let traffic = sent(&shapes, Mode::Divided, true);
+    let traffic = sent("spectra", &shapes, Mode::Divided, true);
     let others = RANKS as u64 - 1;
     let entries: u64 = shapes.iter().map(|(m, n)| (m * n) as u64).sum();
     let of = |m: u64, k: u64| m * k + k * k + 2;
@@ -119,8 +119,22 @@ fn owners() {
     let entries = (2 * RANKS * 64 * 32) as u64;
     let headers = others * (2 * HEADER + 2);
     let wanted = 4 * (2 * entries * others / RANKS as u64 + headers);
-    for traffic in sent(&shapes, Mode::Owners, false) {
+    for traffic in sent("spectra", &shapes, Mode::Owners, false) {
         assert_eq!((traffic.bytes, traffic.calls), (wanted, 2));
+    }
+}
+
+/// Dion at low rank: `2 (m + n) r f` words for P and R of all matrices, in two calls, in the place of gradients and weights.
+#[test]
+fn low_rank() {
+    let (m, n, r) = (256, 128, 32);
+    for count in [1, 3] {
+        let sums = 2 * count as u64 * (m + n) * r * 3 / 4;
+        let headers = 3 * (2 * HEADER + 2);
+        for traffic in sent("dion", &vec![(m as usize, n as usize); count], Mode::LowRank, false) {
+            // A sum of more than 8 KiB takes two rounds.
+            assert_eq!(traffic, Traffic { calls: 4, rounds: 6, bytes: 4 * (sums + headers) });
+        }
     }
 }
 

@@ -112,6 +112,7 @@ impl<T: Transport> Communicator<T> {
         take: impl FnMut(usize, &[u8]),
     ) -> Result<()> {
         self.check(operation)?;
+        self.traffic.calls += 1;
         let word = self.begin(operation);
         for (rank, bytes) in self.out.iter_mut().enumerate() {
             bytes.clear();
@@ -133,6 +134,7 @@ impl<T: Transport> Communicator<T> {
         take: impl FnMut(usize, &[u8]),
     ) -> Result<()> {
         self.check(operation)?;
+        self.traffic.calls += 1;
         let word = self.begin(operation);
         if let Some(bytes) = self.out.first_mut() {
             bytes.clear();
@@ -184,9 +186,8 @@ impl<T: Transport> Communicator<T> {
         Ok(())
     }
 
-    /// The word before the messages of the next call.
+    /// The word before the messages of the next round.
     fn begin(&mut self, operation: &'static str) -> [u8; PREFIX] {
-        self.traffic.calls += 1;
         self.traffic.rounds += 1;
         let mut sum = crate::optimizer::Checksum::new();
         sum.bytes(operation.as_bytes());

@@ -18,9 +18,10 @@ impl<T: Transport> Communicator<T> {
         let entries: usize = values.iter().map(|values| values.len()).sum();
         let bytes = entries * E::BYTES + 8 * numbers.len();
         let (rank, size) = (self.rank(), self.size());
+        self.check("sum")?;
+        self.traffic.calls += 1;
         if size == 1 {
-            self.traffic.calls += 1;
-            return self.check("sum");
+            return Ok(());
         }
         if self.reduction == Reduction::Fast
             && self.transport.has_sum()
@@ -32,7 +33,6 @@ impl<T: Transport> Communicator<T> {
             let mut first = true;
             let sent = |out: &mut Vec<u8>| put_range(out, values, 0..entries, numbers, 0..numbers.len());
             // What comes is added to what is here, which must not be sent: packed before anything comes.
-            self.check("sum")?;
             let word = self.begin("sum");
             if let Some(out) = self.out.first_mut() {
                 out.clear();
@@ -60,7 +60,6 @@ impl<T: Transport> Communicator<T> {
         let count = numbers.len();
         let len = |rank: usize| part(rank, entries).len() * E::BYTES + 8 * part(rank, count).len();
         let mut first = true;
-        self.check("sum")?;
         let word = self.begin("sum");
         for (to, out) in self.out.iter_mut().enumerate() {
             out.clear();
@@ -77,7 +76,6 @@ impl<T: Transport> Communicator<T> {
                 add_range(got, values, mine.clone(), numbers, mine_numbers.clone(), first);
             },
         )?;
-        self.traffic.calls -= 1;
         let word = self.begin("sum");
         if let Some(out) = self.out.first_mut() {
             out.clear();
@@ -95,31 +93,23 @@ impl<T: Transport> Communicator<T> {
         numbers: &mut [f64],
         bytes: usize,
     ) -> Option<Result<()>> {
-        if let Err(error) = self.check("sum") {
-            return Some(Err(error));
-        }
-        let all = values.iter().flat_map(|values| values.iter());
-        let is_single = E::BYTES == 4;
-        let mut singles: Vec<f32> =
-            if is_single { all.clone().map(|x| x.widen() as f32).collect() } else { Vec::new() };
-        let mut doubles: Vec<f64> = if is_single { Vec::new() } else { all.map(|x| x.widen()).collect() };
+        let (mut singles, mut doubles) = (Vec::new(), Vec::new());
+        let packed = E::list(&mut singles, &mut doubles);
+        values.iter().for_each(|values| packed.extend_from_slice(values));
         doubles.extend_from_slice(numbers);
         let done = self.transport.sum(&mut singles, &mut doubles)?;
         if let Err(lost) = done {
             return Some(Err(self.fail("sum", lost)));
         }
-        self.traffic.calls += 1;
         self.traffic.rounds += 1;
         let size = self.size() as u64;
         self.traffic.bytes += 2 * bytes as u64 * (size - 1) / size;
-        let of_numbers = doubles.len() - numbers.len();
-        numbers.copy_from_slice(&doubles[of_numbers..]);
-        let mut singles = singles.into_iter().map(f64::from);
-        let mut doubles = doubles.into_iter();
-        for x in values.iter_mut().flat_map(|values| values.iter_mut()) {
-            if let Some(sum) = if is_single { singles.next() } else { doubles.next() } {
-                *x = E::narrow(sum);
-            }
+        numbers.copy_from_slice(&doubles.split_off(doubles.len() - numbers.len()));
+        let mut sums = E::list(&mut singles, &mut doubles).as_slice();
+        for values in values {
+            let (these, others) = sums.split_at(values.len());
+            values.copy_from_slice(these);
+            sums = others;
         }
         Some(Ok(()))
     }

@@ -4,7 +4,7 @@ mod step;
 
 use super::agree;
 use super::{Collectives, Division, Gather, Placement, Placing, Sharded, ShardedMatrix, Traffic};
-use crate::backend::{Backend, Error, Matrix, Ranks, Result, Scalar};
+use crate::backend::{Backend, Error, ErrorKind, Matrix, Ranks, Result, Scalar};
 use crate::optimizer::{Config, Optimizer, ParameterSpec};
 use crate::rules::Rules;
 use alloc::{string::String, vec::Vec};
@@ -22,19 +22,30 @@ pub enum Average {
 /// An optimizer over several ranks, each with all weights and with gradients of its own data.
 ///
 /// Every matrix is either **owned**: one rank keeps its state and takes its step; or **divided**: each rank keeps the state of its
-/// rows, or columns, and the ranks take the step together. A step
+/// rows, or columns, and the ranks take the step together; or, under Dion and if [asked for](super::Mode::LowRank), exchanged **at low rank**: each rank keeps
+/// the momentum of its own gradients, takes the whole step, and sends products of few columns instead of gradient and weights. A step
 ///
 /// 1. reduces the gradients to where their matrices are stepped, and tells everyone each rank's rates and whether it has met an error;
 /// 2. checks them ([`Optimizer::prepare`]): the norm of all, if a clip goes by it, is one more call;
-/// 3. steps the divided matrices, with one call for the products of all (two if the columns of some are divided), then the owned ones;
+/// 3. steps the divided matrices, with one call for the products of all (two if the columns of some are divided), and those at low rank, with two
+///    calls for all; then the owned ones;
 /// 4. gathers the new weights on all ranks.
 ///
-/// That is four calls, one more for the norm clip, and one more if some columns are divided, whatever the number of matrices.
+/// That is three calls with divided matrices, one more for the norm clip, and one more if some columns are divided, whatever the number of matrices.
+///
+/// **At low rank** M is the sum of the ranks' momenta: those of one step lie within rounding errors of one process's, and the weights have the same bits on
+/// all ranks, as every rank computes them from the same sums (on equal CPUs: nothing repairs a last bit in which unlike ones differ). Saved is
+/// the sum; restored, the first rank has it and the others zeros. A run that goes on from there differs by rounding errors from one that was not
+/// interrupted. There is no norm clip: that of the mean gradient is known to nobody.
 ///
 /// **All or nothing.** Errors in what a rank gives (shapes, a NaN, other rates) are met on all ranks before anything changes. No weight
 /// changes unless every rank has told that its steps succeeded; if one failed, or was lost, after states had begun to change,
 /// the optimizer refuses everything until a state is restored ([`Optimizer::check_whole`]). A rank that is lost after the last call
 /// began may leave others with new weights: restore a checkpoint, whatever rank reported what.
+///
+/// Errors of a device are told by the call that comes next: those of the copies before a step, of what owners do, and of whatever follows the last sum. One before
+/// a sum of step 3 ends the group: the others wait in a call that this rank does not make. Over a [`Communicator`](super::Communicator) all learn it at once
+/// as [`ErrorKind::Lost`](crate::backend::ErrorKind::Lost), over NCCL the others at their deadline.
 #[derive(Debug)]
 pub struct DistributedOptimizer<B: Backend, C: Collectives<B>> {
     pub(super) optimizer: Optimizer<Sharded<B, C>>,
@@ -58,8 +69,13 @@ impl<B: Backend, C> Part<B, C> {
         self.division.is_some_and(|division| division.owner().is_none_or(|owner| owner == rank))
     }
 
-    fn is_divided(&self) -> bool {
+    /// Whether all ranks take its step together.
+    fn is_common(&self) -> bool {
         self.division.is_some_and(|division| division.owner().is_none())
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.division.is_some_and(|division| division.is_shared())
     }
 }
 
@@ -80,7 +96,7 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
     /// An optimizer with rules of one's own, and parameters placed as one likes.
     ///
     /// # Errors
-    /// As [`Optimizer::with_rules`] and [`Placing::place`]; on all ranks
+    /// As [`Optimizer::with_rules`] and [`Placing::place`]; [`Config::clip_norm`] beside a matrix at low rank; on all ranks
     /// [`ErrorKind::Disagree`](crate::backend::ErrorKind::Disagree) if one of them has other settings, parameters or places.
     pub fn with_rules(
         backend: B,
@@ -108,8 +124,15 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
     ) -> Result<Self> {
         let optimizer = Optimizer::with_rules(sharded.clone(), config, parameters, rules)?;
         let placement = placing.place(optimizer.work(), sharded.size())?;
+        let clips = optimizer.config().clip_norm.is_some();
         let mut parts = Vec::new();
         for (spec, division) in optimizer.parameters().zip(placement.divisions()) {
+            if clips && division.is_some_and(|division| division.is_shared()) {
+                let what =
+                    "clip_norm with a low-rank exchange, in which no rank learns the norm of the gradient";
+                let error = Error::new("distributed optimizer", ErrorKind::Unsupported { what });
+                return Err(error.for_parameter(&spec.name));
+            }
             let part = part(sharded, spec, *division);
             parts.push(part.map_err(|error| error.for_parameter(&spec.name))?);
         }
@@ -183,7 +206,8 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         sharded.with_group(|group| group.gather(&[], &mut pieces, &mut |_| Ok(())))
     }
 
-    /// The norm of what all gradients came to in the last step, before the clips; all ranks must ask for it. **Waits** for the device.
+    /// The norm of what all gradients came to in the last step, before the clips; all ranks must ask for it. Those at low rank are summed for it, which
+    /// is what their exchange has saved. **Waits** for the device.
     ///
     /// # Errors
     /// Those of the backend; [`ErrorKind::Lost`](crate::backend::ErrorKind::Lost).
@@ -191,8 +215,12 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         let sharded = self.optimizer.backend();
         let mut squares = 0.0;
         for part in self.parts.iter().filter(|part| part.is_here(sharded.rank())) {
-            let local = part.gradient.local();
-            squares += local.dot(local)?.read()?;
+            let total = if part.is_shared() { Some(part.gradient.total()?) } else { None };
+            // One rank counts what all have.
+            if total.is_none() || sharded.rank() == 0 {
+                let local = total.as_ref().unwrap_or(part.gradient.local());
+                squares += local.dot(local)?.read()?;
+            }
         }
         Ok(libm::sqrt(sharded.sum(sharded.local().scalar(squares)?)?.read()?))
     }
@@ -224,12 +252,17 @@ fn part<B: Backend, C: Collectives<B>>(
     let room = || {
         let (rows, cols) = division.part(sharded.rank());
         let local = sharded.local().zeros(rows, cols, None)?;
-        match division.owner() {
-            Some(_) => Ok(sharded.whole(local)),
-            None => sharded.divided(division.shape(), division.axis(), local),
+        if division.is_divided() {
+            sharded.divided(division.shape(), division.axis(), local)
+        } else {
+            Ok(sharded.whole(local))
         }
     };
-    Ok(Part { division: Some(division), weights: room()?, gradient: room()? })
+    let (weights, mut gradient) = (room()?, room()?);
+    if division.is_shared() {
+        gradient = gradient.into_summand();
+    }
+    Ok(Part { division: Some(division), weights, gradient })
 }
 
 /// An error to be told while the original is kept.

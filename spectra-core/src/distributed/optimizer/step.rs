@@ -1,7 +1,7 @@
 //! A step of all ranks.
 
 use super::{Average, DistributedOptimizer, copy_of};
-use crate::backend::{Backend, Error, ErrorKind, Matrix, Ranks, Result, Scalar, check_shape};
+use crate::backend::{Backend, Coefficient, Error, ErrorKind, Matrix, Ranks, Result, Scalar, check_shape};
 use crate::distributed::agree::{self, Rates};
 use crate::distributed::sharded::{settle, to_text};
 use crate::distributed::{Collectives, Gather, Reduce, Sharded};
@@ -17,8 +17,8 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
     /// [`Config::check_finite`](crate::optimizer::Config::check_finite)), rates that differ, an earlier step that is not whole. Later: those of the device, and
     /// [`ErrorKind::Lost`]; see the type.
     pub fn step(&mut self, parameters: &mut [(&mut B::Matrix, Option<&B::Matrix>)]) -> Result<()> {
-        let looked = self.look(parameters);
-        let bound = self.reduce(looked, parameters)?;
+        let taken = self.look(parameters).and_then(|norm| self.take(parameters).map(|()| norm));
+        let bound = self.reduce(taken, parameters)?;
         let sharded = self.optimizer.backend().clone();
         let rank = sharded.rank();
         let here = self.parts.iter().enumerate().filter(|(_, part)| part.is_here(rank));
@@ -34,7 +34,7 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         } else {
             prepared?
         };
-        let outcome = self.update(parameters, &prepared);
+        let outcome = self.update(&prepared);
         self.gather(parameters, outcome)?;
         for (index, part) in self.parts.iter().enumerate() {
             if part.division.is_some() && !part.is_here(rank) {
@@ -54,14 +54,37 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         }
     }
 
-    /// The gradients to where they are wanted, if this rank's are as `looked` says; an upper bound of the norm of all.
+    /// What is to be here of the weights; of a gradient that is not reduced this rank's share of the mean.
+    fn take(&mut self, parameters: &[(&mut B::Matrix, Option<&B::Matrix>)]) -> Result<()> {
+        let (sharded, factor) = (self.optimizer.backend().clone(), self.factor());
+        for ((weights, gradient), part) in parameters.iter().zip(&mut self.parts) {
+            let Some(division) = part.division.filter(|_| part.is_here(sharded.rank())) else { continue };
+            let local = part.weights.local_mut();
+            if let (true, Some(gradient)) = (division.is_shared(), gradient) {
+                local.copy_from(weights)?;
+                part.gradient.local_mut().scale_add(Coefficient::ZERO, factor.into(), gradient)?;
+            } else {
+                sharded.with_group(|group| group.part(weights, &division, local))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn factor(&self) -> f64 {
+        match self.average {
+            Average::Mean => 1.0 / self.size() as f64,
+            Average::Sum => 1.0,
+        }
+    }
+
+    /// The gradients to where they are wanted, if this rank's are as `taken` says; an upper bound of the norm of all.
     fn reduce(
         &mut self,
-        looked: Result<f64>,
+        taken: Result<f64>,
         parameters: &[(&mut B::Matrix, Option<&B::Matrix>)],
     ) -> Result<Option<f64>> {
-        let sharded = self.optimizer.backend().clone();
-        let (norm, outcome) = match looked {
+        let (sharded, factor) = (self.optimizer.backend().clone(), self.factor());
+        let (norm, outcome) = match taken {
             Ok(norm) => (norm, Ok(())),
             Err(error) => (f64::NAN, Err(error)),
         };
@@ -77,17 +100,13 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         }
         let given = |index: usize| parameters.get(index).and_then(|(_, gradient)| *gradient);
         let mut pieces = Vec::new();
-        for (index, part) in self.parts.iter_mut().enumerate() {
+        for (index, part) in self.parts.iter_mut().enumerate().filter(|(_, part)| !part.is_shared()) {
             if let (Some(division), Some(whole)) =
                 (&part.division, stand_ins.get(index).or_else(|| given(index)))
             {
                 pieces.push(Reduce { whole, part: part.gradient.local_mut(), division });
             }
         }
-        let factor = match self.average {
-            Average::Mean => 1.0 / sharded.size() as f64,
-            Average::Sum => 1.0,
-        };
         let all = sharded.with_group(|group| group.reduce(&words, factor, &mut pieces))?;
         let of_ranks = || all.chunks_exact(words.len());
         let lens: Vec<u64> = of_ranks().map(|words| words[0]).collect();
@@ -147,24 +166,11 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
     }
 
     /// The steps of what is here: first what the ranks step together.
-    fn update(
-        &mut self,
-        parameters: &mut [(&mut B::Matrix, Option<&B::Matrix>)],
-        prepared: &Prepared<Sharded<B, C>>,
-    ) -> Result<()> {
-        let sharded = self.optimizer.backend().clone();
-        let rank = sharded.rank();
-        for ((weights, _), part) in parameters.iter().zip(&mut self.parts) {
-            if part.is_here(rank)
-                && let Some(division) = part.division
-            {
-                let local = part.weights.local_mut();
-                sharded.with_group(|group| group.part(weights, &division, local))?;
-            }
-        }
-        for divided in [true, false] {
+    fn update(&mut self, prepared: &Prepared<Sharded<B, C>>) -> Result<()> {
+        let rank = self.rank();
+        for common in [true, false] {
             let parts = self.parts.iter_mut().enumerate();
-            let wanted = parts.filter(|(_, part)| part.is_here(rank) && part.is_divided() == divided);
+            let wanted = parts.filter(|(_, part)| part.is_here(rank) && part.is_common() == common);
             let mut pairs: Vec<_> =
                 wanted.map(|(index, part)| (index, &mut part.weights, &part.gradient)).collect();
             self.optimizer.update_all(&mut pairs, prepared)?;
@@ -182,7 +188,7 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         let text = outcome.as_ref().err().map(to_text).unwrap_or_default();
         let mut pieces = Vec::new();
         for ((whole, _), part) in parameters.iter_mut().zip(&self.parts) {
-            if let Some(division) = &part.division {
+            if let Some(division) = part.division.as_ref().filter(|division| !division.is_shared()) {
                 pieces.push(Gather { part: part.weights.local(), whole: &mut **whole, division });
             }
         }
@@ -196,7 +202,10 @@ impl<B: Backend, C: Collectives<B>> DistributedOptimizer<B, C> {
         if lens.iter().any(|len| *len > 0) {
             return settle(&sharded, outcome, &text, &lens);
         }
-        outcome.and(gathered)
+        outcome.and(gathered)?;
+        // Every rank has those of the others.
+        let shared = parameters.iter_mut().zip(&self.parts).filter(|(_, part)| part.is_shared());
+        { shared }.try_for_each(|((whole, _), part)| whole.copy_from(part.weights.local()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which matrix is stepped where: divided over all ranks, or whole by an owner.
+//! Which matrix is stepped where: divided over all ranks, whole by an owner, or whole by every rank with what is summed at low rank.
 
 mod balance;
 mod placing;
@@ -21,7 +21,7 @@ pub struct Work {
     pub rule: Box<str>,
     /// Of a step, as [`UpdateRule::flops`](crate::rules::UpdateRule::flops).
     pub flops: f64,
-    /// How it is stepped in parts, if it can be.
+    /// How ranks step it together, if they can.
     pub sharding: Option<Sharding>,
     /// Whether it is stepped at all.
     pub is_live: bool,
@@ -45,14 +45,16 @@ pub struct Words {
     pub gradients: f64,
     /// The sums of divided tail shrink, as a ring sends them.
     pub sums: f64,
+    /// Those of Dion's low-rank exchange.
+    pub low_rank: f64,
     /// Its new weights, to all others.
     pub weights: f64,
 }
 
 impl Words {
-    /// Of all three kinds.
+    /// Of all kinds.
     pub fn total(&self) -> f64 {
-        self.gradients + self.sums + self.weights
+        self.gradients + self.sums + self.low_rank + self.weights
     }
 }
 
@@ -115,12 +117,14 @@ impl Placement {
         let others = (self.ranks - 1) as f64;
         let mut words = Words::default();
         for (work, division) in self.live() {
+            if division.is_shared() {
+                words.low_rank += mean_words(work, division);
+                continue;
+            }
             let here = entries(division.part(rank));
             words.gradients += work.entries() - here;
             words.weights += here * others;
-            if let (None, Some(Sharding { rank, sweeps })) = (division.owner(), work.sharding)
-                && rank > 0
-            {
+            if let (true, Some(Sharding::Sweeps { rank, sweeps })) = (division.is_divided(), work.sharding) {
                 words.sums += sweeps as f64 * traffic::sweep(work.shape, rank, self.ranks);
             }
         }
@@ -128,26 +132,48 @@ impl Placement {
     }
 
     /// The collectives of a step, however many matrices there are: one for gradients, one for weights, and for each sweep of tail shrink one,
-    /// or two if the columns of a matrix are divided. A norm clip takes one more. For one rank nothing is sent.
+    /// or two if the columns of a matrix are divided; two for Dion's low-rank exchange. A norm clip takes one more. For one rank nothing
+    /// is sent.
     pub fn collectives(&self) -> usize {
-        if self.ranks == 1 { 0 } else { 2 + self.sums() }
+        if self.ranks == 1 { 0 } else { 2 + self.sums() + self.low_rank_sums() }
     }
 
     /// Those of tail shrink.
     pub(super) fn sums(&self) -> usize {
-        let divided = self.live().filter(|(_, division)| division.owner().is_none());
+        let divided = self.live().filter(|(_, division)| division.is_divided());
         let sweeps = |axis: Option<Axis>| {
             let of_axis =
                 divided.clone().filter(|(_, division)| axis.is_none_or(|axis| division.axis() == axis));
-            let shrunk = of_axis.filter_map(|(work, _)| work.sharding).filter(|sharding| sharding.rank > 0);
-            shrunk.map(|sharding| sharding.sweeps).max().unwrap_or(0)
+            let sweeps = of_axis.map(|(work, _)| match work.sharding {
+                Some(Sharding::Sweeps { sweeps, .. }) => sweeps,
+                _ => 0,
+            });
+            sweeps.max().unwrap_or(0)
         };
         sweeps(None) + sweeps(Some(Axis::Cols))
+    }
+
+    /// Those of Dion's exchange: P and R of all matrices.
+    pub(super) fn low_rank_sums(&self) -> usize {
+        if self.live().any(|(_, division)| division.is_shared()) { 2 } else { 0 }
     }
 
     /// Those that are stepped.
     pub(super) fn live(&self) -> impl Iterator<Item = (&Work, &Division)> + Clone {
         self.work.iter().zip(&self.divisions).filter_map(|(work, division)| Some((work, division.as_ref()?)))
+    }
+}
+
+/// What a rank sends for a matrix, in the mean.
+fn mean_words(work: &Work, division: &Division) -> f64 {
+    match work.sharding {
+        Some(Sharding::Sweeps { rank, sweeps }) if division.is_divided() => {
+            traffic::divided(work.shape, rank, sweeps, division.ranks())
+        }
+        Some(Sharding::LowRank { rank }) if division.is_shared() => {
+            traffic::low_rank(work.shape, rank, division.ranks())
+        }
+        _ => traffic::owners(work.shape, division.ranks()),
     }
 }
 

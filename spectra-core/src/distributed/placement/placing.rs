@@ -4,6 +4,7 @@ use super::{Placement, Work, balance, entries};
 use crate::backend::{Error, ErrorKind, Result, require};
 use crate::distributed::{Division, traffic};
 use crate::optimizer::plan::matches;
+use crate::rules::Sharding;
 use alloc::{boxed::Box, vec, vec::Vec};
 
 /// An entrywise matrix is divided if each rank gets so many words, 8 KiB in `f32`: what 10 GB/s carry in the microsecond that a message
@@ -24,10 +25,18 @@ pub enum Mode {
     Owners,
     /// Always, if its rule steps parts.
     Divided,
+    /// Dion's low-rank exchange in the place of gradients and weights, where the rule has it: every rank steps the whole matrix, from a momentum of its own
+    /// gradients, and `P = M Q` and `R = M^T P` are summed, `2 (m + n) r f` words in the place of `2 mn f`. All else is placed as by `Auto`.
+    ///
+    /// It never sends more, since it is there only for `(m + n) r < mn`; but every rank has all of the state and all of the work, which owners
+    /// share, and the norm of the mean gradient is known to nobody: it must be asked for.
+    LowRank,
 }
 
 /// How the matrices of a model are placed on ranks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct Placing {
     mode: Mode,
     exceptions: Vec<(Box<str>, Mode)>,
@@ -49,11 +58,12 @@ impl Placing {
         self
     }
 
-    /// Places these matrices on so many ranks: some are divided along their longer side, of all others the costliest first goes to
+    /// Places these matrices on so many ranks: some are divided along their longer side, or stepped by all; of all others the costliest first goes to
     /// the rank that has the least to do.
     ///
     /// # Errors
-    /// No ranks; a pattern that matches no name, or that divides a matrix whose rule takes the whole.
+    /// No ranks; a pattern that matches no name, that divides a matrix whose rule takes the whole, or that wants the low-rank exchange of one which has
+    /// none.
     pub fn place(&self, work: Vec<Work>, ranks: usize) -> Result<Placement> {
         require(ranks >= 1, "placement", "ranks", ranks as f64, "at least 1")?;
         let modes = self.modes(&work)?;
@@ -63,6 +73,11 @@ impl Placing {
         let (mut owned, mut costs) = (Vec::new(), Vec::new());
         for (index, (work, mode)) in work.iter().zip(modes).enumerate() {
             if !work.is_live {
+                continue;
+            }
+            if let (Mode::LowRank, Some(Sharding::LowRank { .. })) = (mode, work.sharding) {
+                loads.iter_mut().for_each(|load| *load += work.flops);
+                divisions[index] = Some(Division::shared(work.shape, ranks));
                 continue;
             }
             if !is_divided(work, mode, (ranks, mean)) {
@@ -92,8 +107,13 @@ impl Placing {
                     continue;
                 }
                 (is_used, *place) = (true, *mode);
-                if *mode == Mode::Divided && work.is_live && work.sharding.is_none() {
+                let fits = |is: fn(Sharding) -> bool| !work.is_live || work.sharding.is_some_and(is);
+                if *mode == Mode::Divided && !fits(Sharding::is_of_parts) {
                     return Err(refuse(&work.name, "cannot be divided: its rule takes the whole matrix"));
+                }
+                if *mode == Mode::LowRank && !fits(|sharding| !sharding.is_of_parts()) {
+                    let reason = "has no low-rank exchange: its rule is not Dion's, its gradient is clipped, or (m + n) r is not less than mn";
+                    return Err(refuse(&work.name, reason));
                 }
             }
             if !is_used {
@@ -107,15 +127,14 @@ impl Placing {
 /// `mean`: the flops of a rank if all were divided. A matrix with more would make its owner the last to be done, and is divided even beyond
 /// the crossover.
 fn is_divided(work: &Work, mode: Mode, (ranks, mean): (usize, f64)) -> bool {
-    let Some(sharding) = work.sharding else { return false };
     let share = |of_all: f64| of_all / ranks as f64;
-    match mode {
-        Mode::Owners => false,
-        Mode::Divided => true,
-        Mode::Auto if ranks == 1 => false,
-        Mode::Auto if sharding.rank == 0 => share(work.entries()) >= LEAST_WORDS,
-        Mode::Auto => {
-            let is_cheap = (ranks as f64) < traffic::crossover(work.shape, sharding.rank, sharding.sweeps);
+    match (mode, work.sharding) {
+        (Mode::Owners, _) | (_, None | Some(Sharding::LowRank { .. })) => false,
+        (Mode::Divided, _) => true,
+        _ if ranks == 1 => false,
+        (_, Some(Sharding::Entrywise)) => share(work.entries()) >= LEAST_WORDS,
+        (_, Some(Sharding::Sweeps { rank, sweeps })) => {
+            let is_cheap = (ranks as f64) < traffic::crossover(work.shape, rank, sweeps);
             (is_cheap || work.flops > mean) && share(work.flops) >= LEAST_FLOPS
         }
     }

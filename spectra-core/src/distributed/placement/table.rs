@@ -1,8 +1,9 @@
 //! A placement as a table.
 
-use super::{Placement, Work};
+use super::{Placement, Work, mean_words};
 use crate::distributed::{Axis, Division, traffic};
 use crate::optimizer::plan::{name_of, shape_text, thousands, without_indices, write_indices, write_lines};
+use crate::rules::Sharding;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -38,10 +39,11 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// `rows / 8`, `rank 3`, `ranks {0..5,7}`.
+    /// `rows / 8`, `rank 3`, `ranks {0..5,7}`, `low rank`.
     fn place(&self) -> String {
         match self.division {
             None => "-".into(),
+            Some(division) if division.is_shared() => "low rank".into(),
             Some(division) if division.owner().is_some() => {
                 let mut text = String::from(if self.owners.len() == 1 { "rank " } else { "ranks " });
                 write_indices(&mut text, &self.owners);
@@ -57,8 +59,8 @@ impl Line<'_> {
     /// Of tail shrink.
     fn crossover(&self) -> String {
         match self.first.sharding {
-            Some(sharding) if sharding.rank > 0 => {
-                format!("{:.0}", traffic::crossover(self.first.shape, sharding.rank, sharding.sweeps))
+            Some(Sharding::Sweeps { rank, sweeps }) => {
+                format!("{:.0}", traffic::crossover(self.first.shape, rank, sweeps))
             }
             _ => "-".into(),
         }
@@ -86,8 +88,10 @@ impl Placement {
         for (work, division) in self.work.iter().zip(&self.divisions) {
             let (stem, indices) = without_indices(&work.name);
             let owner = division.as_ref().and_then(Division::owner);
-            let sharding = work.sharding.map(|sharding| (sharding.rank, sharding.sweeps));
-            let key = (stem.clone(), work.shape, &work.rule, sharding, work.is_live, owner.is_some());
+            let place = division.map(|division| (division.is_divided(), division.is_shared()));
+            let words = division.as_ref().map_or(0.0, |division| mean_words(work, division));
+            // What matrices of one rule and shape, placed alike, send is equal.
+            let key = (stem.clone(), work.shape, &work.rule, words.to_bits(), place);
             let at = *by_key.entry(key).or_insert(lines.len());
             if at == lines.len() {
                 lines.push(Line {
@@ -105,7 +109,7 @@ impl Placement {
                 line.count += 1;
                 line.flops += work.flops;
                 line.owners.extend(owner.map(|owner| owner as u64));
-                line.words += division.as_ref().map_or(0.0, |division| mean_words(work, division));
+                line.words += words;
                 for (seen, index) in line.indices.iter_mut().zip(indices) {
                     seen.insert(index);
                 }
@@ -115,26 +119,17 @@ impl Placement {
     }
 }
 
-/// What a rank sends for a matrix, in the mean.
-fn mean_words(work: &Work, division: &Division) -> f64 {
-    match (division.owner(), work.sharding) {
-        (None, Some(sharding)) if sharding.rank > 0 => {
-            traffic::divided(work.shape, sharding.rank, sharding.sweeps, division.ranks())
-        }
-        _ => traffic::owners(work.shape, division.ranks()),
-    }
-}
-
 /// One line for each matrix, or for each group of matrices whose names differ in indices only; then loads, words and collectives.
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total: f64 = self.loads.iter().sum();
         write_lines(f, COLUMNS, self.lines().iter().map(|line| line.cells(total)).collect())?;
         let count = |is: fn(&Division) -> bool| self.live().filter(|(_, division)| is(division)).count();
-        let (divided, owned) =
-            (count(|division| division.owner().is_none()), count(|division| division.owner().is_some()));
-        let frozen = self.work.len() - divided - owned;
-        writeln!(f, "{} ranks: {divided} divided, {owned} owned, {frozen} frozen", self.ranks)?;
+        let (divided, shared) = (count(Division::is_divided), count(Division::is_shared));
+        let owned = count(|division| division.owner().is_some());
+        let frozen = self.work.len() - divided - shared - owned;
+        write!(f, "{} ranks: {divided} divided, {owned} owned, {frozen} frozen", self.ranks)?;
+        writeln!(f, "{}", if shared > 0 { format!(", {shared} at low rank") } else { String::new() })?;
         let words: Vec<_> = (0..self.ranks).map(|rank| self.words(rank).total()).collect();
         if self.ranks <= LISTED {
             let list = |values: &[f64], text: fn(f64) -> String| {
@@ -153,10 +148,15 @@ impl fmt::Display for Placement {
         )?;
         writeln!(
             f,
-            "words of a rank: {} in the mean, {} at most; summed by tail shrink: {}",
+            "words of a rank: {} in the mean, {} at most; summed by tail shrink: {}{}",
             thousands(libm::round(mean) as u64),
             thousands(libm::round(largest) as u64),
-            thousands(libm::round(self.words(0).sums) as u64)
+            thousands(libm::round(self.words(0).sums) as u64),
+            if shared > 0 {
+                format!(", by Dion: {}", thousands(libm::round(self.words(0).low_rank) as u64))
+            } else {
+                String::new()
+            }
         )?;
         write!(f, "collectives: {}", self.collectives())
     }

@@ -1,6 +1,7 @@
 //! Fused operations on matrices that may be divided.
 
-use super::super::{Axis, Collectives};
+use super::super::Collectives;
+use super::Spread;
 use super::matrix::{ShardedMatrix, other_distribution};
 use super::products;
 use crate::backend::{
@@ -19,8 +20,9 @@ impl<B: Backend, C: Collectives<B>> Fused for ShardedMatrix<B, C> {
         b: &Self,
         op_b: Op,
     ) -> Result<()> {
-        // A part of a symmetric matrix is not one.
-        let whole = self.axis.is_none();
+        // A summand of a symmetric matrix is not one; nor is a part.
+        a.check_no_sum("gemm_symmetric").and(b.check_no_sum("gemm_symmetric"))?;
+        let whole = self.spread.is_none();
         products::gemm(self, (beta, alpha), (a, op_a), (b, op_b), |out, beta, alpha, a, b| {
             if whole {
                 out.gemm_symmetric(beta, alpha, a, op_a, b, op_b)
@@ -41,7 +43,7 @@ impl<B: Backend, C: Collectives<B>> Fused for ShardedMatrix<B, C> {
         eps: f64,
     ) -> Result<()> {
         for x in [&*first, &*second, gradient] {
-            self.check("adam_add", x)?;
+            self.check_entries("adam_add", x)?;
         }
         let (first, second) = (&mut first.local, &mut second.local);
         self.local.adam_add(beta, alpha, first, second, &gradient.local, betas, eps)
@@ -75,10 +77,11 @@ impl<B: Backend, C: Collectives<B>> Fused for ShardedMatrix<B, C> {
         let ((m, n), k) = (self.shape, left.shape.1);
         check_shape("low_rank_add", (m, k), left.shape)?;
         check_shape("low_rank_add", (n, k), right.shape)?;
-        let fits = match self.axis {
-            None => left.axis.is_none() && right.axis.is_none(),
-            Some(Axis::Rows) => left.axis == Some(Axis::Rows) && right.axis.is_none(),
-            Some(Axis::Cols) => left.axis.is_none() && right.axis == Some(Axis::Rows),
+        let fits = match self.spread {
+            None => left.spread.is_none() && right.spread.is_none(),
+            Some(Spread::Rows) => left.spread == Some(Spread::Rows) && right.spread.is_none(),
+            Some(Spread::Cols) => left.spread.is_none() && right.spread == Some(Spread::Rows),
+            Some(Spread::Summands) => false,
         };
         if !fits {
             return Err(other_distribution("low_rank_add"));
@@ -93,15 +96,15 @@ impl<B: Backend, C: Collectives<B>> Fused for ShardedMatrix<B, C> {
         scratch: &mut Scratch<B::Element>,
     ) -> Result<Option<SmallInfo>> {
         self.check("small_factor", gram)?;
-        if self.axis.is_some() {
+        if self.spread.is_some() {
             return Err(other_distribution("small_factor"));
         }
         self.local.small_factor(factor, &gram.local, scratch)
     }
 
-    /// Divided columns are gathered, and every rank takes its part of the result.
+    /// A divided matrix is gathered, and every rank takes its part of the result; summands likewise.
     fn gram_schmidt(&mut self, scratch: &mut Scratch<B::Element>) -> Result<()> {
-        if self.axis.is_none() {
+        if self.spread.is_none() {
             self.local.gram_schmidt(scratch)
         } else {
             composed::gram_schmidt(self, scratch)
@@ -110,7 +113,7 @@ impl<B: Backend, C: Collectives<B>> Fused for ShardedMatrix<B, C> {
 
     /// Likewise.
     fn seed_zero_columns(&mut self, seed: u64, scratch: &mut Scratch<B::Element>) -> Result<()> {
-        match self.axis {
+        match self.spread {
             None => self.local.seed_zero_columns(seed, scratch),
             Some(_) => composed::seed_zero_columns(self, seed, scratch),
         }
@@ -123,6 +126,7 @@ impl<B: Backend, C: Collectives<B>> Fused for ShardedMatrix<B, C> {
         seed: u64,
         scratch: &mut Scratch<B::Element>,
     ) -> Result<()> {
+        self.check_no_sum("round_stochastic")?;
         let Some(division) = self.division() else {
             return self.local.round_stochastic(format, seed, scratch);
         };
@@ -148,12 +152,12 @@ pub(super) fn sweep_together<B: Backend, C: Collectives<B>>(
     for sweep in &mut *sweeps {
         check(sweep)?;
         let PowerSweep { matrix, update, alpha, v, p, gram, z, norm_squared } = sweep;
-        if matrix.axis.is_some() {
+        if matrix.spread.is_some() {
             shared = Some(matrix.shared.clone());
         }
         let update = update.map(|(mu, g)| (mu, Gradient { values: &g.values.local, scale: g.scale }));
         let m = &mut matrix.local;
-        **norm_squared = Some(if matrix.axis == Some(Axis::Cols) {
+        **norm_squared = Some(if matrix.spread == Some(Spread::Cols) {
             if let Some((mu, gradient)) = &update {
                 m.scale_add((*mu).into(), gradient.scale, gradient.values)?;
             }
@@ -167,17 +171,17 @@ pub(super) fn sweep_together<B: Backend, C: Collectives<B>>(
     let Some(shared) = shared else { return Ok(()) };
     let (mut matrices, mut numbers) = (Vec::new(), Vec::new());
     for PowerSweep { matrix, p, gram, z, norm_squared, .. } in &mut *sweeps {
-        match matrix.axis {
-            None => continue,
-            Some(Axis::Rows) => matrices.extend([&mut gram.local, &mut z.local]),
-            Some(Axis::Cols) => matrices.push(&mut p.local),
+        match matrix.spread {
+            None | Some(Spread::Summands) => continue,
+            Some(Spread::Rows) => matrices.extend([&mut gram.local, &mut z.local]),
+            Some(Spread::Cols) => matrices.push(&mut p.local),
         }
         numbers.extend(norm_squared.as_mut());
     }
     shared.sum(&mut matrices, &mut numbers)?;
     let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
     for PowerSweep { matrix, alpha, p, gram, z, .. } in
-        sweeps.iter_mut().filter(|s| s.matrix.axis == Some(Axis::Cols))
+        sweeps.iter_mut().filter(|s| s.matrix.spread == Some(Spread::Cols))
     {
         gram.local.gemm_symmetric(zero, one, &p.local, Op::Transposed, &p.local, Op::Plain)?;
         z.local.gemm(zero, (*alpha).into(), &matrix.local, Op::Transposed, &p.local, Op::Plain)?;
@@ -196,11 +200,12 @@ fn check<B: Backend, C: Collectives<B>>(sweep: &PowerSweep<'_, ShardedMatrix<B, 
     if let Some((_, gradient)) = update {
         matrix.check("power_sweep", gradient.values)?;
     }
-    let (rows, across) = match matrix.axis {
+    let (rows, across) = match matrix.spread {
+        Some(Spread::Summands) => return Err(other_distribution("power_sweep")),
         None => (None, None),
-        Some(Axis::Rows) => (Some(Axis::Rows), None),
-        Some(Axis::Cols) => (None, Some(Axis::Rows)),
+        Some(Spread::Rows) => (Some(Spread::Rows), None),
+        Some(Spread::Cols) => (None, Some(Spread::Rows)),
     };
-    let fits = p.axis == rows && v.axis == across && z.axis == across && gram.axis.is_none();
+    let fits = p.spread == rows && v.spread == across && z.spread == across && gram.spread.is_none();
     if fits { Ok(()) } else { Err(other_distribution("power_sweep")) }
 }

@@ -3,9 +3,11 @@
 mod fused;
 mod matrix;
 mod products;
+mod spread;
 mod vote;
 
 pub use matrix::ShardedMatrix;
+pub use spread::Spread;
 pub(in crate::distributed) use vote::{settle, to_text};
 
 use super::{Axis, Collectives, Division};
@@ -20,7 +22,9 @@ use core::cell::{Cell, RefCell};
 /// A matrix is either **whole**, and every operation on such ones is that of `B`, without a message; whether other ranks have the same
 /// is the caller's affair. Or it is **divided**: its rows, or its columns, are [evenly](Division::even) distributed, and the ranks make
 /// every operation with it together. Products along a divided side, `dot` and `max_abs` are reductions over the ranks; what is entry
-/// by entry, and products across it, are local. What would need a matrix in another distribution is an error, never a copy that nobody asked for.
+/// by entry, and products across it, are local. Or each rank has a **summand** of it: what is linear is local, and a product with a whole matrix is again one
+/// of summands, until [`sum_over_ranks`](Backend::sum_over_ranks) makes it whole: Dion's low-rank exchange. What would need a matrix in another
+/// distribution is an error, never a copy that nobody asked for.
 ///
 /// Tail shrink of a divided m x n matrix sends, for each sweep, the sum of `[P^T P | M^T P | ||M||^2]` if the rows are divided, of
 /// `[M V | ||M||^2]` and then `[W^T W]` if the columns are: with the longer side divided `k^2 + k min(m, n) + 1` words, all matrices of a step
@@ -89,7 +93,7 @@ impl<B: Backend, C: Collectives<B>> Sharded<B, C> {
 
     /// A matrix that is whole here.
     pub fn whole(&self, local: B::Matrix) -> ShardedMatrix<B, C> {
-        ShardedMatrix { shape: local.shape(), local, axis: None, shared: self.shared.clone() }
+        ShardedMatrix { shape: local.shape(), local, spread: None, shared: self.shared.clone() }
     }
 
     /// A divided matrix of which this is the part that is here.
@@ -100,14 +104,19 @@ impl<B: Backend, C: Collectives<B>> Sharded<B, C> {
         let division = Division::even(shape, axis, self.size());
         check_shape("divided", division.part(self.rank()), part.shape())?;
         // A rank alone has everything.
-        let axis = Some(axis).filter(|_| self.size() > 1);
-        Ok(ShardedMatrix { shape, local: part, axis, shared: self.shared.clone() })
+        let spread = Some(axis.into()).filter(|_| self.size() > 1);
+        Ok(ShardedMatrix { shape, local: part, spread, shared: self.shared.clone() })
+    }
+
+    /// A matrix of which this is the summand that is here.
+    pub fn summand(&self, local: B::Matrix) -> ShardedMatrix<B, C> {
+        self.whole(local).into_summand()
     }
 
     /// A matrix of this shape that is whole on another rank: nothing is here.
     pub(super) fn elsewhere(&self, rows: usize, cols: usize) -> Result<ShardedMatrix<B, C>> {
         let local = self.shared.backend.zeros(0, 0, None)?;
-        Ok(ShardedMatrix { shape: (rows, cols), local, axis: None, shared: self.shared.clone() })
+        Ok(ShardedMatrix { shape: (rows, cols), local, spread: None, shared: self.shared.clone() })
     }
 
     /// Sets an upper bound of the norm of all gradients of the step that is about to be prepared.
@@ -115,13 +124,13 @@ impl<B: Backend, C: Collectives<B>> Sharded<B, C> {
         self.shared.bound.set(bound);
     }
 
-    fn zeros_on(&self, (rows, cols): (usize, usize), axis: Option<Axis>) -> Result<ShardedMatrix<B, C>> {
-        let (m, n) = match axis {
+    fn zeros_on(&self, (rows, cols): (usize, usize), spread: Option<Spread>) -> Result<ShardedMatrix<B, C>> {
+        let (m, n) = match spread.and_then(Spread::axis) {
             Some(axis) => Division::even((rows, cols), axis, self.size()).part(self.rank()),
             None => (rows, cols),
         };
         let local = self.shared.backend.zeros(m, n, None)?;
-        Ok(ShardedMatrix { shape: (rows, cols), local, axis, shared: self.shared.clone() })
+        Ok(ShardedMatrix { shape: (rows, cols), local, spread, shared: self.shared.clone() })
     }
 }
 
@@ -134,6 +143,13 @@ impl<B: Backend, C> Shared<B, C> {
     fn with_workspace<R>(&self, f: impl FnOnce(&mut Workspace<B>) -> Result<R>) -> Result<R> {
         let mut workspace = self.workspace.try_borrow_mut().map_err(|_| in_use())?;
         f(&mut workspace)
+    }
+}
+
+impl<B: Backend, C> Shared<B, C> {
+    /// How a matrix of this shape is distributed that has the rows of `like`: altogether as that one, if it has its shape, otherwise in its rows.
+    fn spread_like(&self, like: &ShardedMatrix<B, C>, shape: (usize, usize)) -> Option<Spread> {
+        like.spread.filter(|spread| *spread == Spread::Rows || like.shape == shape)
     }
 }
 
@@ -160,16 +176,13 @@ impl<B: Backend, C: Collectives<B>> Backend for Sharded<B, C> {
 
     /// Distributed as `rows_like`: altogether, if it has that shape, otherwise in its rows.
     fn zeros(&self, rows: usize, cols: usize, rows_like: Option<&Self::Matrix>) -> Result<Self::Matrix> {
-        let axis = rows_like.and_then(|like| match like.axis {
-            Some(Axis::Cols) if like.shape != (rows, cols) => None,
-            axis => axis,
-        });
-        self.zeros_on((rows, cols), axis)
+        let spread = rows_like.and_then(|like| self.shared.spread_like(like, (rows, cols)));
+        self.zeros_on((rows, cols), spread)
     }
 
     fn zeros_across(&self, like: &Self::Matrix, cols: usize) -> Result<Self::Matrix> {
-        let axis = (like.axis == Some(Axis::Cols)).then_some(Axis::Rows);
-        self.zeros_on((like.shape.1, cols), axis)
+        let spread = (like.spread == Some(Spread::Cols)).then_some(Spread::Rows);
+        self.zeros_on((like.shape.1, cols), spread)
     }
 
     fn ranks(&self) -> Option<&dyn Ranks<Self::Scalar>> {
@@ -192,8 +205,8 @@ impl<B: Backend, C: Collectives<B>> Backend for Sharded<B, C> {
         workspace: &mut Workspace<Self>,
     ) -> Result<()> {
         rule.check(&matrices.each_ref().map(|x| x.shape), gradient.values.shape)?;
-        let axis = gradient.values.axis;
-        if matrices.iter().any(|x| x.axis != axis) {
+        let spread = gradient.values.spread;
+        if gradient.values.is_sum() || matrices.iter().any(|x| x.spread != spread) {
             return Err(matrix::other_distribution("entrywise_add"));
         }
         let local = Gradient { values: &gradient.values.local, scale: gradient.scale };
@@ -209,7 +222,7 @@ impl<B: Backend, C: Collectives<B>> Backend for Sharded<B, C> {
         v: &mut Self::Matrix,
         workspace: &mut Workspace<Self>,
     ) -> Result<Subspace<Self>> {
-        if m.axis.is_some() || v.axis.is_some() {
+        if m.spread.is_some() || v.spread.is_some() {
             return options.iterate_by_sweeps(m, update, v, workspace);
         }
         let backend = workspace.backend().clone();
@@ -232,8 +245,12 @@ impl<B: Backend, C: Collectives<B>> Backend for Sharded<B, C> {
         products::gram_matrices(all.iter_mut().filter_map(|one| one.gram()))
     }
 
+    fn sum_over_ranks(all: &mut [&mut Self::Matrix]) -> Result<()> {
+        products::sum_over_ranks(all)
+    }
+
     fn orthonormalize(p: &mut Self::Matrix, workspace: &mut Workspace<Self>) -> Result<Orthonormalization> {
-        if p.axis.is_some() {
+        if p.spread.is_some() {
             return crate::linalg::orthonormalize_by_gram_matrix(p, workspace);
         }
         let shared = workspace.backend().shared.clone();

@@ -1,16 +1,17 @@
 //! Products of matrices that may be divided.
 
-use super::super::{Axis, Collectives};
+use super::super::Collectives;
+use super::Spread;
 use super::matrix::{ShardedMatrix, other_distribution};
 use crate::backend::{Backend, Coef, Coefficient, Fused, Op, Result, check_gemm};
 use alloc::vec::Vec;
 
-/// What of `op(A)` is divided.
-fn turned(axis: Option<Axis>, op: Op) -> Option<Axis> {
-    match (axis, op) {
-        (Some(Axis::Rows), Op::Transposed) => Some(Axis::Cols),
-        (Some(Axis::Cols), Op::Transposed) => Some(Axis::Rows),
-        (axis, _) => axis,
+/// How `op(A)` is distributed.
+fn turned(spread: Option<Spread>, op: Op) -> Option<Spread> {
+    match (spread, op) {
+        (Some(Spread::Rows), Op::Transposed) => Some(Spread::Cols),
+        (Some(Spread::Cols), Op::Transposed) => Some(Spread::Rows),
+        (spread, _) => spread,
     }
 }
 
@@ -18,6 +19,9 @@ fn turned(axis: Option<Axis>, op: Op) -> Option<Axis> {
 ///
 /// If the inner extent is divided in both, the parts' products are summed over the ranks, and the result is whole on each; `beta out` is
 /// what rank 0 adds. Otherwise rows are divided as those of `op_a(A)`, or columns as those of `op_b(B)`, and nothing is sent.
+///
+/// A product of summands with a whole matrix is one of summands. `out` must be that, or, if nothing of it is read, whole: then it becomes that, until
+/// [`Backend::sum_over_ranks`] makes it whole again.
 pub(super) fn gemm<B: Backend, C: Collectives<B>>(
     out: &mut ShardedMatrix<B, C>,
     (beta, alpha): (Coef<'_, B::Matrix>, Coef<'_, B::Matrix>),
@@ -32,17 +36,26 @@ pub(super) fn gemm<B: Backend, C: Collectives<B>>(
     ) -> Result<()>,
 ) -> Result<()> {
     check_gemm(out.shape, a.shape, op_a, b.shape, op_b)?;
-    match (turned(a.axis, op_a), turned(b.axis, op_b), out.axis) {
+    match (turned(a.spread, op_a), turned(b.spread, op_b), out.spread) {
         (None, None, None)
-        | (Some(Axis::Rows), None, Some(Axis::Rows))
-        | (None, Some(Axis::Cols), Some(Axis::Cols)) => {
+        | (Some(Spread::Rows), None, Some(Spread::Rows))
+        | (None, Some(Spread::Cols), Some(Spread::Cols)) => {
             local(&mut out.local, beta, alpha, &a.local, &b.local)
         }
-        (Some(Axis::Cols), Some(Axis::Rows), None) => {
+        (Some(Spread::Cols), Some(Spread::Rows), None) => {
             let beta = if out.shared.rank == 0 { beta } else { Coefficient::ZERO };
             local(&mut out.local, beta, alpha, &a.local, &b.local)?;
             let shared = out.shared.clone();
             shared.sum(&mut [&mut out.local], &mut [])
+        }
+        (Some(Spread::Summands), None, Some(Spread::Summands))
+        | (None, Some(Spread::Summands), Some(Spread::Summands)) => {
+            local(&mut out.local, beta, alpha, &a.local, &b.local)
+        }
+        (Some(Spread::Summands), None, None) | (None, Some(Spread::Summands), None) if beta.is_zero() => {
+            local(&mut out.local, beta, alpha, &a.local, &b.local)?;
+            out.spread = Some(Spread::Summands);
+            Ok(())
         }
         _ => Err(other_distribution("gemm")),
     }
@@ -57,15 +70,30 @@ pub(super) fn gram_matrices<'a, B: Backend + 'a, C: Collectives<B> + 'a>(
     let mut shared = None;
     for (c, x) in pairs {
         check_gemm(c.shape, x.shape, Op::Transposed, x.shape, Op::Plain)?;
-        match (x.axis, c.axis) {
-            (None, None) | (Some(Axis::Rows), None) => {}
+        match (x.spread, c.spread) {
+            (None, None) | (Some(Spread::Rows), None) => {}
             _ => return Err(other_distribution("gram_matrices")),
         }
         c.local.gemm_symmetric(zero, one, &x.local, Op::Transposed, &x.local, Op::Plain)?;
-        if x.axis.is_some() {
+        if x.spread.is_some() {
             shared = Some(x.shared.clone());
             summands.push(&mut c.local);
         }
     }
     shared.map_or(Ok(()), |shared| shared.sum(&mut summands, &mut []))
+}
+
+/// Whole matrices of those of summands, with one message; the others stay as they are.
+pub(super) fn sum_over_ranks<B: Backend, C: Collectives<B>>(
+    all: &mut [&mut ShardedMatrix<B, C>],
+) -> Result<()> {
+    let mut shared = None;
+    let mut summands = Vec::new();
+    for matrix in all.iter_mut().filter(|matrix| matrix.is_sum()) {
+        shared = Some(matrix.shared.clone());
+        summands.push(&mut matrix.local);
+    }
+    shared.map_or(Ok(()), |shared| shared.sum(&mut summands, &mut []))?;
+    all.iter_mut().filter(|matrix| matrix.is_sum()).for_each(|matrix| matrix.spread = None);
+    Ok(())
 }

@@ -92,7 +92,7 @@ impl<B: Backend> MapRule<B> for TailShrink {
     fn sharding(&self, (rows, cols): (usize, usize)) -> Option<Sharding> {
         let rank = self.rank(rows, cols);
         let is_paper = self.refresh_every == 1 && self.power.form == SubspaceForm::ColumnNorms;
-        let sharding = Sharding { rank, sweeps: self.power.iterations };
+        let sharding = Sharding::Sweeps { rank, sweeps: self.power.iterations };
         (is_paper && rank < rows.min(cols)).then_some(sharding)
     }
 
