@@ -76,6 +76,7 @@ extern "C" __global__ void momentum(struct View m, struct View g, Index rows, In
             IN_BATCH sum += (double)x[i] * (double)x[i];
         }
     }
+    FOR_ITS_PART(blocks);
     reduce_grid(REDUCE_SUM, sum, shared, partial, block, blocks, counter, result);
 }
 

@@ -245,11 +245,10 @@ static __device__ bool last_block(unsigned int *counter, unsigned int blocks) {
 }
 
 // Joins the values of all blocks in a fixed order: each leaves its own in `partial`, the last one adds them up.
-// Thread 0 of the last block writes `*result`. Each part of a stack has partial values, a counter and a result of its own.
+// Thread 0 of the last block writes `*result`.
 static __device__ void reduce_grid(int how, double value, double *shared, double *partial, unsigned int block,
                                    unsigned int blocks, unsigned int *counter, double *result) {
     double own = reduce_block(how, value, shared);
-    partial += (Index)blockIdx.z * blocks, counter += blockIdx.z, result += blockIdx.z;
     if (threadIdx.x == 0) partial[block] = own;
     if (!last_block(counter, blocks)) return;
     double sum = 0.0;
@@ -257,3 +256,6 @@ static __device__ void reduce_grid(int how, double value, double *shared, double
     sum = reduce_block(how, sum, shared);
     if (threadIdx.x == 0) *result = sum;
 }
+
+// Before a reduction: each part of a stack has the partial values of its `blocks`, a counter and a result of its own.
+#define FOR_ITS_PART(blocks) partial += (Index)blockIdx.z * (blocks), counter += blockIdx.z, result += blockIdx.z

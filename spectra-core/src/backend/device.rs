@@ -2,7 +2,7 @@
 
 use super::{
     Coefficient, Element, Entrywise, Fused, Gradient, Matrix, Op, PackedProducts, PowerSweep, Ranks, Result,
-    Scalar, Stacking, composed,
+    Scalar, ScalarOp, Stacking, composed,
 };
 use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_by_gram_matrix};
 
@@ -137,6 +137,21 @@ pub trait Backend: Clone + core::fmt::Debug {
     fn sum_over_ranks(all: &mut [&mut Self::Matrix]) -> Result<()> {
         let _ = all;
         Ok(())
+    }
+
+    /// `sum + ||X_1||_F^2 + ||X_2||_F^2 + ...`, one [`dot`](Matrix::dot) after the other. A device may take several at once, and add them up in an
+    /// order that depends on their shapes alone.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    fn add_squares<'m>(
+        sum: Self::Scalar,
+        mut matrices: impl Iterator<Item = &'m Self::Matrix>,
+    ) -> Result<Self::Scalar>
+    where
+        Self::Matrix: 'm,
+    {
+        matrices.try_fold(sum, |sum, x| Self::Scalar::combine(ScalarOp::Add, &sum, &x.dot(x)?))
     }
 
     /// [`orthonormalize`](crate::linalg::orthonormalize), which calls this; the contract is there.

@@ -17,7 +17,9 @@ pub use scalar::CudaScalar;
 use crate::checked::{Device, MOST, Tally};
 use crate::error::{At, CudaError};
 use cudarc::driver::{CudaContext, CudaStream};
-use spectra_core::backend::{Backend, Entrywise, Error, Gradient, Matrix, Result, Stacking, composed};
+use spectra_core::backend::{
+    Backend, Entrywise, Error, Gradient, Matrix, Result, Scalar, ScalarOp, Stacking, composed,
+};
 use spectra_core::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace};
 use std::fmt;
 use std::marker::PhantomData;
@@ -138,6 +140,27 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
         power::iterate(options, m, update, v, workspace)
     }
 
+    fn add_squares<'m>(
+        sum: Self::Scalar,
+        matrices: impl Iterator<Item = &'m Self::Matrix>,
+    ) -> Result<Self::Scalar>
+    where
+        Self::Matrix: 'm,
+    {
+        let mut groups: Vec<Vec<&CudaMatrix<E>>> = Vec::new();
+        for x in matrices.filter(|x| !x.region.is_empty()) {
+            let fits = |known: &&mut Vec<&CudaMatrix<E>>| {
+                let one = known[0];
+                known.len() < MOST && one.is_like(x) && one.shape() == x.shape()
+            };
+            match groups.iter_mut().find(fits) {
+                Some(group) => group.push(x),
+                None => groups.push(vec![x]),
+            }
+        }
+        groups.iter().try_fold(sum, |sum, group| CudaScalar::combine(ScalarOp::Add, &sum, &squares(group)?))
+    }
+
     fn orthonormalize(p: &mut Self::Matrix, workspace: &mut Workspace<Self>) -> Result<Orthonormalization> {
         power::orthonormalize(p, workspace)
     }
@@ -191,6 +214,15 @@ impl<E: CudaElement> CudaBackend<E> {
     ) -> Result<CudaMatrix<E>> {
         CudaMatrix::borrowed(&self.device, pointer, (rows, cols), ld, storage)
     }
+}
+
+/// The sum of the squares of the entries of matrices that are alike, at most [`MOST`].
+fn squares<E: CudaElement>(all: &[&CudaMatrix<E>]) -> Result<CudaScalar> {
+    const NAME: &str = "squares";
+    let [first, others @ ..] = all else { return Ok(CudaScalar::constant(0.0)) };
+    others.iter().try_for_each(|x| check_device(NAME, &first.device, &x.device))?;
+    let regions: Vec<_> = all.iter().map(|x| x.region).collect();
+    CudaScalar::measured(&first.device, 1, |place| first.device.squares(&regions, place))
 }
 
 /// The error of a scalar or matrix that lives on another stream.

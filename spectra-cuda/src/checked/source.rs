@@ -70,6 +70,7 @@ kernels! {
     transpose,
     dot,
     max_abs,
+    squares,
     seed_zero_columns,
     round_stochastic,
     momentum,

@@ -9,7 +9,6 @@ mod device;
 mod files;
 mod golden;
 mod graphs;
-mod lockstep;
 mod masters;
 mod matrices;
 mod optimizer;
@@ -48,7 +47,6 @@ fn main() {
         optimizer: follows_the_portable_backend a_larger_matrix_follows_too bf16_is_f32_rounded_once gaps_between_rows resumes_to_the_bit
             resumes_with_rates_of_its_own a_captured_step_replays;
         costs: of_every_preset;
-        lockstep: equal_layers_cost_what_two_cost stacks_have_the_bits_of_blocks_alone a_captured_step_of_stacks_replays operations_on_stacks;
         precision: products_are_as_exact_as_they_say;
         refusals: small_buffers foreign_streams foreign_devices wrong_counts_and_values missing_gradients out_of_memory half_a_step
             no_such_device impossible_sizes operations_change_nothing;

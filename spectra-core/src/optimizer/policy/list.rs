@@ -115,12 +115,8 @@ where
         }
     }
 
-    fn add_squares(&self, mut sum: B::Scalar) -> Result<B::Scalar> {
-        for given in self.given.clone() {
-            let gradient = self.now(&given);
-            sum = B::Scalar::combine(ScalarOp::Add, &sum, &gradient.dot(gradient)?)?;
-        }
-        Ok(sum)
+    fn add_squares(&self, sum: B::Scalar) -> Result<B::Scalar> {
+        B::add_squares(sum, self.given.clone().map(|given| self.now(&given)))
     }
 
     fn check_entries(&self) -> Result<()> {

@@ -274,17 +274,62 @@ fn batches_with_wrong_pointers() {
     let violations = simulator.violations();
     assert!(violations.iter().any(|v| v.contains("the result overlaps an operand")), "{violations:?}");
     simulator.reset();
-    let _ = gemm([from, from + 52, from], apart(to), 0);
+    gemm([from, from + 52, from], apart(to), 0).unwrap_err();
     let violations = simulator.violations();
     assert!(
         violations.iter().any(|v| v.contains("gemm uses") || v.contains("a pointer of the array")),
         "{violations:?}"
     );
     simulator.reset();
+    // cudarc keeps the error of freeing the tables in the broken context.
+    stream.context().check_err().unwrap_err();
     let _ = gemm(apart(from), apart(to), 2);
     let violations = simulator.violations();
     assert!(violations.iter().any(|v| v.contains("a pointer array is")), "{violations:?}");
 }
+
+#[test]
+fn tables_of_pointers_on_two_streams() {
+    let Some((simulator, _alone)) = simulator() else { return };
+    let source = "struct Table { float* const* at; int pointers; };
+        extern \"C\" __global__ void add(struct Table t, float* out) {
+            for (int i = 0; i < t.pointers; i++) out[0] += t.at[i][0];
+        }";
+    let (first, kernel) = load(source, "add");
+    // SAFETY: the host waits wherever one stream needs what another has done.
+    unsafe { first.context().disable_event_tracking() };
+    let (first, second) = (first.context().new_stream().unwrap(), first.context().new_stream().unwrap());
+    let memory = |value: f32| first.clone_htod(&[value]).unwrap();
+    let (x, y, out) = (memory(3.0), memory(5.0), memory(0.0));
+    let [a, b, to] = [&x, &y, &out].map(|memory| memory.device_ptr(&first).0);
+    let table = first.clone_htod(&[a, b]).unwrap();
+    let (at, pointers) = (table.device_ptr(&first).0, 2u64);
+    first.synchronize().unwrap();
+    let add = |stream: &Arc<CudaStream>| {
+        let value = [at, pointers];
+        // SAFETY: the arguments are the kernel's.
+        unsafe { stream.launch_builder(&kernel).arg(&Table(value)).arg(&to).launch(config(1, 1)) }.unwrap();
+    };
+    add(&first);
+    simulator.check().unwrap();
+    assert_eq!(first.clone_dtoh(&out).unwrap(), [8.0]);
+    // What the table leads to is written on one stream while the other reads it.
+    add(&first);
+    // SAFETY: it holds four bytes.
+    unsafe { cudarc::driver::result::memset_d8_async(b, 0, 4, second.cu_stream()) }.unwrap();
+    assert_reported(
+        &simulator,
+        &["allocation of 4 bytes that another stream reads, with no event or wait between"],
+    );
+    simulator.reset();
+}
+
+/// A structure of two words, as `Table` in the kernel's source.
+#[repr(C)]
+struct Table([u64; 2]);
+
+// SAFETY: plain numbers, laid out as the kernel's struct.
+unsafe impl cudarc::driver::DeviceRepr for Table {}
 
 #[test]
 fn failures_on_request() {

@@ -2,8 +2,9 @@
 
 use super::{flat, launch};
 use crate::checked::launch::{blocks, config, each, grid};
-use crate::checked::{Device, Region};
+use crate::checked::{Device, MOST, Region};
 use crate::error::At;
+use cudarc::driver::DeviceRepr;
 use cudarc::driver::sys::CUdeviceptr;
 use spectra_core::backend::{Result, check_shape};
 
@@ -37,4 +38,35 @@ impl Device {
         self.count_bytes(&[x], &[]);
         Ok(())
     }
+
+    /// `*result` is the sum of the squares of all entries of up to [`MOST`] single matrices that are of one shape and stored alike.
+    pub(crate) fn squares(&self, all: &[Region], result: CUdeviceptr) -> Result<()> {
+        const NAME: &str = "squares";
+        let [first, ..] = all else { return Ok(()) };
+        let mut places = Places([first.pointer; MOST]);
+        for (place, x) in places.0.iter_mut().zip(all) {
+            check_shape(NAME, first.shape(), x.shape())?;
+            self.refuse_stacks(NAME, [*x])?;
+            *place = x.pointer;
+        }
+        let (rows, cols) = flat(&[*first]);
+        let stack = Region { count: all.len().min(MOST), ..*first };
+        let (kernel, config) = (&self.kernels.squares, each(config(grid(rows, cols)), stack));
+        let (ld, bf16, m, n) = (first.ld as i64, i32::from(first.bf16), rows as i64, cols as i64);
+        let counter = self.counter.pointer();
+        self.with_partials(blocks(&config), |partials| {
+            launch!(self, kernel, config, (places, ld, bf16, m, n, partials, counter, result))
+        })
+        .at(NAME)?;
+        self.count_bytes(all, &[]);
+        Ok(())
+    }
 }
+
+/// `struct Places` of the kernels.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Places([CUdeviceptr; MOST]);
+
+// SAFETY: plain numbers, laid out as the kernels' struct.
+unsafe impl DeviceRepr for Places {}
