@@ -35,7 +35,7 @@ fn require(ok: bool, what: impl FnOnce() -> String) -> Result<(), Wrong> {
 ///
 /// Messages of all lengths arrive where they belong; sums have the bits of the sum in the order of the ranks, for small messages and
 /// large ones, and those of the transport's own, if it has one, are equal on all ranks and as near as rounding allows; a NaN is not lost; groups can be split; and a
-/// model whose matrices are divided, or have owners, gets the weights of one process. What becomes of ranks that are lost is not checked here: it ends the
+/// model whose matrices are divided, have owners, or are exchanged at low rank, gets the weights of one process. What becomes of ranks that are lost is not checked here: it ends the
 /// group, and often the process.
 ///
 /// ```
@@ -166,7 +166,7 @@ const SHAPES: [(&str, (usize, usize), Rule); 3] = [
 ];
 
 /// Three steps on `sum (x - target)^2 / 2`, whose gradient is the same on all ranks, against one process. In f64 the weights move by about 0.1 a step, and
-/// tail shrink's subspace adds the ranks' roundings once: far below 1e-10.
+/// tail shrink's subspace, or Dion's, adds the ranks' roundings once: far below 1e-10.
 fn training<T: Transport>(group: &mut Communicator<T>) -> Result<(), Wrong> {
     let specs = || SHAPES.map(|(name, shape, rule)| ParameterSpec::new(name, shape, rule));
     let start = || SHAPES.map(|(_, (m, n), _)| DenseMatrix::from_fn(m, n, |i, j| uniform(3, i, j)));
@@ -176,14 +176,16 @@ fn training<T: Transport>(group: &mut Communicator<T>) -> Result<(), Wrong> {
             x.values()[i * n + j] - 2.0 * uniform(4, i, j) * 0.5f64.powi(i.min(j) as i32)
         })
     };
-    let config = Config::preset("spectra")?.lr(0.1).clip_norm(1.0);
-    let mut alone = Optimizer::new(Dense::new(), config, specs())?;
-    let mut wanted = start();
-    for _ in 0..3 {
-        let gradients = wanted.each_ref().map(gradient);
-        alone.step(&mut wanted.iter_mut().zip(&gradients).collect::<Vec<_>>())?;
-    }
-    for (color, mode) in [(1, Mode::Divided), (2, Mode::Owners)] {
+    let (shrunk, dion) = (Config::preset("spectra")?.lr(0.1).clip_norm(1.0), Config::preset("dion")?.lr(0.1));
+    for (color, mode, config) in
+        [(1, Mode::Divided, shrunk), (2, Mode::Owners, shrunk), (3, Mode::LowRank, dion)]
+    {
+        let mut alone = Optimizer::new(Dense::new(), config, specs())?;
+        let mut wanted = start();
+        for _ in 0..3 {
+            let gradients = wanted.each_ref().map(gradient);
+            alone.step(&mut wanted.iter_mut().zip(&gradients).collect::<Vec<_>>())?;
+        }
         let part = group.split(color)?;
         let placing = Placing::new(mode);
         let mut optimizer =

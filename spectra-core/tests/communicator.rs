@@ -185,7 +185,8 @@ impl Transport for Backwards {
         let out = vec![bytes.as_slice(); self.size()];
         let done = self.exchange(&out, &mut into.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
         let (singles_of, doubles_of) = (4 * singles.len(), 8 * doubles.len());
-        (singles.fill(0.0), doubles.fill(0.0));
+        singles.fill(0.0);
+        doubles.fill(0.0);
         for bytes in into.iter().rev() {
             let (of_singles, of_doubles) = bytes.split_at(singles_of);
             assert_eq!(of_doubles.len(), doubles_of);

@@ -13,7 +13,7 @@
 //! | divided tail shrink under FSDP: [`sweep`] | | 2 (sk + k^2 + 1) f a sweep | |
 //! | Muon under FSDP, [all to all](all_to_all) | | 2 mn f / N | |
 //! | any rule under FSDP, [gathered] and stepped by every rank | | mn f | |
-//! | Dion, its [low-rank exchange](low_rank) in the place of gradients | 2 (m + n) k f | | |
+//! | Dion, its [low-rank exchange](low_rank), weights on all ranks | | 2 (m + n) k f | |
 //!
 //! Tail shrink divides the longer side, so that what is summed has the shorter. It sends less than all-to-all Muon while N is below the
 //! [`crossover`]. Dion's exchange is not open to it: its update has full rank.
@@ -68,7 +68,8 @@ pub fn gathered(shape: (usize, usize), ranks: usize) -> f64 {
     entries(shape) * f(ranks)
 }
 
-/// `2 (m + n) k f`: `P = M Q` and `R = M^T P` of Dion, summed on all ranks. Worth it while `(m + n) k < mn`.
+/// `2 (m + n) k f`: `P = M Q` and `R = M^T P` of Dion, summed on all ranks, in the place of gradients and weights
+/// ([`Mode::LowRank`](super::Mode::LowRank)). Fewer words than [`owners`] send while `(m + n) k < mn`.
 pub fn low_rank((m, n): (usize, usize), rank: usize, ranks: usize) -> f64 {
     2.0 * (m as f64 + n as f64) * rank as f64 * f(ranks)
 }

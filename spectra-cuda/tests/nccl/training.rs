@@ -26,10 +26,10 @@ fn trained<C: Collectives<CudaBackend<f32>>>(
     rank: usize,
     backend: &CudaBackend<f32>,
     group: C,
-    config: Config,
+    (config, mode): (Config, Mode),
 ) -> Result<(Vec<Vec<u64>>, Traffic)> {
     let specs = SHAPES.map(|(name, shape, rule)| ParameterSpec::new(name, shape, rule));
-    let placing = Placing::new(Mode::Divided).matching("owned", Mode::Owners).matching("norm", Mode::Owners);
+    let placing = Placing::new(mode).matching("owned", Mode::Owners).matching("norm", Mode::Owners);
     let mut optimizer =
         DistributedOptimizer::with_rules(backend.clone(), group, config, specs, Rules::new(), &placing)?;
     let matrices = |seed: u64| -> Result<Vec<CudaMatrix<f32>>> {
@@ -46,11 +46,15 @@ fn trained<C: Collectives<CudaBackend<f32>>>(
 pub(crate) fn the_optimizer_has_the_bits_of_threads() -> Outcome {
     let gpus = Gpus::new()?;
     for size in gpus.sizes() {
-        for preset in ["spectra", "adamw", "muon"] {
-            let config = Config::preset(preset)?.lr(0.02).weight_decay(0.1).clip_norm(1.0);
+        for preset in ["spectra", "adamw", "muon", "dion"] {
+            let config = Config::preset(preset)?.lr(0.02).weight_decay(0.1);
+            let run = match preset {
+                "dion" => (config, Mode::LowRank),
+                _ => (config.clip_norm(1.0), Mode::Divided),
+            };
             let found =
-                gpus.all::<f32, _>(size, |rank, backend, group| trained(rank, backend, group, config))?;
-            let expected = over_threads(&gpus, size, config)?;
+                gpus.all::<f32, _>(size, |rank, backend, group| trained(rank, backend, group, run))?;
+            let expected = over_threads(&gpus, size, run)?;
             // The host knows the numbers that threads have summed, and the polar factor rounds its scale otherwise then: 2^-24 each of four
             // times, which five iterations of slope 3.45 at zero make at most 1.2e-4 of the movement, less than a tenth of the weights.
             let same = if preset == "muon" && size > 1 {
@@ -71,10 +75,10 @@ pub(crate) fn the_optimizer_has_the_bits_of_threads() -> Outcome {
 
 type Trained = (Vec<Vec<u64>>, Traffic);
 
-fn over_threads(gpus: &Gpus, size: usize, config: Config) -> std::result::Result<Vec<Trained>, Failure> {
+fn over_threads(gpus: &Gpus, size: usize, run: (Config, Mode)) -> std::result::Result<Vec<Trained>, Failure> {
     let ranks = gpus.backends::<f32>(size)?.into_iter().zip(Threads::group(size, crate::ranks::DEADLINE));
     joined(side_by_side(ranks.collect(), |rank, (backend, threads)| {
-        trained(rank, &backend, Communicator::new(threads), config)
+        trained(rank, &backend, Communicator::new(threads), run)
     }))
 }
 

@@ -66,10 +66,11 @@ impl Fault {
         }
     }
 
-    /// Where the deadline is not what the others are to meet, it is longer than the limit of the test.
+    /// Where the deadline is not what the others are to meet, it is longer than the limit of the test; where it is, long enough for a loaded machine
+    /// to start three processes, which must meet in time as well.
     fn deadline(self) -> Duration {
         match self.outcome() {
-            Outcome::Told(Lost::DEADLINE) => Duration::from_secs(1),
+            Outcome::Told(Lost::DEADLINE) => Duration::from_secs(4),
             _ => Duration::from_secs(600),
         }
     }
