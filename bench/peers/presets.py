@@ -8,6 +8,9 @@
 SOAP, Shampoo, Dion, NorMuon, AdaMuon, Lion, PolarGrad and Scion are **written here from the papers' formulas**, as plainly as their authors'
 programs have them; the programs themselves were not timed. f32, their Newton-Schulz steps in bf16, without compilation. A time is the least of several steps; SOAP's and
 Shampoo's is the mean of ten, of which one renews the bases.
+
+The column "floor", of the presets that products and factorisations limit: the time that our arithmetic alone would take at the rate of
+PyTorch's square product in f32 (the best of this machine), over PyTorch's time. A lower ratio takes fewer flops, not a faster program.
 """
 
 import argparse
@@ -170,17 +173,40 @@ def shampoo(m, n):
     return step
 
 
+def polargrad_flops(m, n):
+    """Sixteen minimax steps: a Gram matrix and its square by halves, one product."""
+    s, l = min(m, n), max(m, n)
+    return 16 * (3 * s * s * l + s**3)
+
+
+def dion_flops(m, n):
+    """M Q, M^T P and two updates; the QR of a tall matrix by its Gram matrix."""
+    r = min(m, n) // 4
+    return 8 * m * n * r + 3 * max(m, n) * r * r
+
+
+def soap_flops(m, n):
+    """Two rotations, Gram matrices by halves; at a renewal A Q, its QR, the momentum turned back and again."""
+    return 5 * m * n * (m + n) + (4 * m * n * (m + n) + 14 / 3 * (m**3 + n**3)) / PERIOD
+
+
+def shampoo_flops(m, n):
+    """Gram matrices by halves, two products; at a renewal the reduction, the tridiagonal matrix' eigenvectors (4/3 each), these turned
+    back, half of V V^T."""
+    return 3 * m * n * (m + n) + 17 / 3 * (m**3 + n**3) / PERIOD
+
+
 PEERS = [
-    ("AdamW, fused (PyTorch's)", fused_adamw, "adamw"),
-    ("Muon (torch.optim, bf16)", torch_muon, "muon"),
-    ("Lion", lion, "lion"),
-    ("NorMuon", normuon, "normuon"),
-    ("AdaMuon", adamuon, "adamuon"),
-    ("Scion", scion, "scion"),
-    ("PolarGrad, by SVD", polargrad, "polargrad"),
-    ("Dion, a quarter of the rank", dion, "dion"),
-    ("SOAP", soap, "soap"),
-    ("Shampoo, grafted", shampoo, "shampoo"),
+    ("AdamW, fused (PyTorch's)", fused_adamw, "adamw", None),
+    ("Muon (torch.optim, bf16)", torch_muon, "muon", None),
+    ("Lion", lion, "lion", None),
+    ("NorMuon", normuon, "normuon", None),
+    ("AdaMuon", adamuon, "adamuon", None),
+    ("Scion", scion, "scion", None),
+    ("PolarGrad, by SVD", polargrad, "polargrad", polargrad_flops),
+    ("Dion, a quarter of the rank", dion, "dion", dion_flops),
+    ("SOAP", soap, "soap", soap_flops),
+    ("Shampoo, grafted", shampoo, "shampoo", shampoo_flops),
 ]
 
 
@@ -195,23 +221,29 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--ours", required=True, help="presets.csv of the example step_cost")
     arguments.add_argument("--large", action="store_true", help="4096 x 4096, too")
+    arguments.add_argument("--only", help="presets, separated by commas")
     arguments = arguments.parse_args()
     ours = {}
     with open(arguments.ours) as file:
         for row in csv.DictReader(file):
             ours[int(row["rows"]), int(row["cols"]), row["what"]] = float(row["milliseconds"])
     torch.manual_seed(0)
-    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads\n")
-    print("| shape | PyTorch | ms | ours | ms | ours / PyTorch |\n|---|---|---:|---|---:|---:|")
+    side = 2048
+    a = torch.rand(side, side)
+    rate = 2 * side**3 / least(lambda: a @ a)
+    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads; square product {rate / 1e9:.0f} GFLOP/s\n")
+    print("| shape | PyTorch | ms | ours | ms | ours / PyTorch | floor |\n|---|---|---:|---|---:|---:|---:|")
+    wanted = arguments.only and arguments.only.split(",")
     for m, n in [(1024, 3072)] + [(4096, 4096)] * arguments.large:
-        for name, peer, preset in PEERS:
+        for name, peer, preset, flops in PEERS:
             our_ms = ours.get((m, n, f"preset {preset}"))
-            if our_ms is None:
-                continue  # left out by step_cost, or by its --only
+            if our_ms is None or wanted and preset not in wanted:
+                continue  # left out by step_cost, or by an --only
             step = peer(m, n)
             step()
             ms = 1e3 * (mean_of_period(step) if preset in ("soap", "shampoo") else least(step))
-            print(f"| {m} x {n} | {name} | {ms:.2f} | `{preset}` | {our_ms:.2f} | {our_ms / ms:.3f} |", flush=True)
+            floor = f"{1e3 * flops(m, n) / rate / ms:.2f}" if flops else ""
+            print(f"| {m} x {n} | {name} | {ms:.2f} | `{preset}` | {our_ms:.2f} | {our_ms / ms:.3f} | {floor} |", flush=True)
 
 
 if __name__ == "__main__":

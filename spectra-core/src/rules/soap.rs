@@ -27,7 +27,7 @@ pub(super) const RIGHT_GRAM: &str = "right_gram";
 /// vector, which is Adam's.
 ///
 /// State: `2 mn + 2 m^2 + 2 n^2` numbers. Flops: `5 mn (m + n)` where of symmetric products a half is computed, and
-/// `4 mn (m + n) + 5 (m^3 + n^3)` when bases are refreshed. After the first call and the first refresh nothing is allocated.
+/// `4 mn (m + n) + 5 (m^3 + n^3)` when bases are refreshed (`6` and `7` on a device, which sorts by products). After the first call and the first refresh nothing is allocated.
 /// **Waits** for a device at the first call (eigenvectors) and at a refresh (the order). Source: arXiv 2409.11321,
 /// github.com/nikhilvyas/SOAP.
 #[derive(Debug, Clone, Copy, PartialEq)]
