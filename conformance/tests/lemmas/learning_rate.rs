@@ -2,7 +2,7 @@
 //! `P H P <= H`, which an orthogonal projector P does not give.
 
 use super::{CASES, gaussian, generator, inner, times};
-use rand::RngExt;
+use rand::Rng;
 use rand::rngs::StdRng;
 use spectra_conformance::HostMatrix;
 
@@ -18,7 +18,7 @@ impl Case {
     /// `m x n` matrices as vectors, in the basis of their mean's singular vectors: `vec(u_i v_i^T)` is the unit vector `i (n + 1)`, the
     /// mean is diagonal. Any other case is a rotation of such a one.
     fn random((m, n): (usize, usize), k: usize, rng: &mut StdRng) -> Self {
-        let diagonal = |i: usize| i.is_multiple_of(n + 1) && i / (n + 1) < m;
+        let diagonal = |i: usize| i.is_multiple_of(n + 1) && i / (n + 1) < m.min(n);
         let mut sigma: Vec<f64> = (0..m.min(n)).map(|_| rng.random_range(0.1..3.0)).collect();
         sigma.sort_by(|a, b| b.total_cmp(a));
         let mean = HostMatrix::from_fn(m * n, 1, |i, _| if diagonal(i) { sigma[i / (n + 1)] } else { 0.0 });

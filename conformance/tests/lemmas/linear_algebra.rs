@@ -1,7 +1,7 @@
 //! What the proofs of B lean on: Weyl (Lemma 12), Wedin (14), Chebyshev's sums (18).
 
 use super::{CASES, gaussian, generator, plus, svd, times};
-use rand::RngExt;
+use rand::Rng;
 use spectra_conformance::HostMatrix;
 
 #[test]

@@ -1,7 +1,7 @@
 //! B: what the clip is (Proposition 1, Lemmas 15 and 20, Remark 2).
 
 use super::{CASES, clipped, distance, gaussian, generator, inner, plus, svd};
-use rand::RngExt;
+use rand::Rng;
 use spectra_conformance::HostMatrix;
 use spectra_conformance::oracle::soft_clipped;
 use spectra_core::frank_wolfe::WeightDecayForm;
