@@ -1,5 +1,6 @@
 //! What the machine can do at best.
 
+use std::fs;
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -59,4 +60,35 @@ pub(crate) fn round_trip() -> f64 {
         }
     });
     start.elapsed().as_secs_f64() / TRIPS as f64
+}
+
+/// The processor's name, where a file tells it (Linux).
+pub(crate) fn cpu() -> String {
+    let name = |text: String| {
+        let line = text.lines().find_map(|line| line.strip_prefix("model name"))?;
+        Some(line.trim_start_matches([' ', '\t', ':']).to_string())
+    };
+    fs::read_to_string("/proc/cpuinfo").ok().and_then(name).unwrap_or_else(|| std::env::consts::ARCH.into())
+}
+
+/// Bytes of memory that could be had (Linux).
+pub(crate) fn free_memory() -> Option<f64> {
+    kilobytes("/proc/meminfo", "MemAvailable:").map(|number| 1024.0 * number as f64)
+}
+
+/// Begins to look for the largest resident memory of this process anew (Linux).
+pub(crate) fn reset_peak() {
+    // Where that is not to be had, `peak` is the largest since the start, or nothing.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Bytes of the largest resident memory since then (Linux).
+pub(crate) fn peak() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmHWM:").map(|number| 1024 * number)
+}
+
+fn kilobytes(file: &str, title: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(title))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }

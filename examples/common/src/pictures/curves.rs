@@ -5,6 +5,9 @@ use plotters::prelude::*;
 use super::canvas::{Area, FONT, colour, failed, png};
 use crate::Failure;
 
+/// Up to so many points are marked: one alone is no line.
+const FEW: usize = 12;
+
 /// One curve: its name and its points.
 pub type Curve = (String, Vec<(f64, f64)>);
 
@@ -101,9 +104,13 @@ where
         .map_err(failed)?;
     for (number, (name, points)) in panel.curves.iter().enumerate() {
         let style = colour(number).stroke_width(2);
-        let visible = points.iter().filter(|point| panel.is_visible(point)).copied();
+        let visible = || points.iter().filter(|point| panel.is_visible(point)).copied();
+        if visible().count() <= FEW {
+            let dots = visible().map(|point| Circle::new(point, 4, colour(number).filled()));
+            chart.draw_series(dots).map_err(failed)?;
+        }
         chart
-            .draw_series(LineSeries::new(visible, style))
+            .draw_series(LineSeries::new(visible(), style))
             .map_err(failed)?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
