@@ -175,36 +175,49 @@ impl Polar {
             GramForm::Never => false,
             GramForm::Always => true,
         };
-        let mut other = workspace.take_like(x, n)?;
+        let multiplications = if gram { steps.div_ceil(2) } else { steps };
+        // `out` is no iterate in 16 bits: the last product is formed in it, unrounded, and the others in two of the pool.
+        let narrow = workspace.backend().iterate_format().is_some() && multiplications > 0;
+        let mut other = workspace.take_iterate_like(x)?;
+        let mut own = if narrow { Some(workspace.take_iterate_like(x)?) } else { None };
         let mut iteration = OnShortSide::new(x, workspace)?;
         // X moves to the other matrix with every multiplication, and ends in `out`: a handle of the caller's must not be
         // exchanged for one of the pool.
-        let multiplications = if gram { steps.div_ceil(2) } else { steps };
-        let (mut x_now, mut x_next) =
-            if multiplications.is_multiple_of(2) { (out, &mut other) } else { (&mut other, out) };
-        self.normalize(x, x_now, workspace)?;
+        let (mut x_now, mut x_next, mut last) = match &mut own {
+            Some(own) => (&mut other, own, Some(out)),
+            None if multiplications.is_multiple_of(2) => (out, &mut other, None),
+            None => (&mut other, out, None),
+        };
+        self.normalize(x, last.as_deref_mut().unwrap_or(x_next), x_now, workspace)?;
         let mut polynomials = self.schedule.polynomials(self.lower, steps).peekable();
         while let Some(p) = polynomials.next() {
             // Two steps on the Gram matrix, then a new one: after three its rounding errors, which may be
             // negative eigenvalues of size eps, would have grown 8^6-fold.
-            match polynomials.next_if(|_| gram) {
-                Some(second) => iteration.two_steps(x_now, x_next, &p, &second, workspace)?,
-                None => iteration.step(x_now, x_next, &p)?,
+            let second = polynomials.next_if(|_| gram);
+            let target = match last.as_deref_mut() {
+                Some(out) if polynomials.peek().is_none() => out,
+                _ => &mut *x_next,
+            };
+            match second {
+                Some(second) => iteration.two_steps(x_now, target, &p, &second, workspace)?,
+                None => iteration.step(x_now, target, &p)?,
             }
             core::mem::swap(&mut x_now, &mut x_next);
         }
-        workspace.give(other);
+        workspace.give_iterate(other);
+        own.into_iter().for_each(|own| workspace.give_iterate(own));
         let products = iteration.products;
         iteration.release(workspace);
         Ok(Info { steps, products, accuracy: Some(error), ..Info::default() })
     }
 
-    /// `out = X / divisor`.
+    /// `out = X / divisor`, rounded once; `scaled`, in the element type, becomes `X / max |x_ij|`.
     fn normalize<B: Backend>(
         &self,
         x: &B::Matrix,
+        scaled: &mut B::Matrix,
         out: &mut B::Matrix,
-        workspace: &mut Workspace<B>,
+        workspace: &Workspace<B>,
     ) -> Result<()> {
         let backend = workspace.backend();
         let largest = x.max_abs()?;
@@ -216,8 +229,8 @@ impl Polar {
         let s = B::Scalar::combine(ScalarOp::Max, &largest, &backend.scalar(tiny::<B::Element>())?)?;
         let one = backend.scalar(1.0)?;
         let inverse = B::Scalar::combine(ScalarOp::Div, &one, &s)?;
-        out.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), x)?;
-        let f = out.dot(out)?.sqrt()?;
+        scaled.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), x)?;
+        let f = scaled.dot(scaled)?.sqrt()?;
         let over_s = |eps: f64| B::Scalar::combine(ScalarOp::Div, &backend.scalar(eps)?, &s);
         let divisor = match self.normalization {
             Normalization::Frobenius => f,
@@ -238,11 +251,7 @@ impl Polar {
             }
             _ => {
                 let inverse = B::Scalar::combine(ScalarOp::Div, &one, &divisor)?;
-                let mut scaled = workspace.take_like(out, out.shape().1)?;
-                scaled.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), out)?;
-                out.copy_from(&scaled)?;
-                workspace.give(scaled);
-                Ok(())
+                out.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), scaled)
             }
         }
     }
@@ -261,12 +270,13 @@ impl<B: Backend> OnShortSide<B> {
     fn new(x: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Self> {
         let (m, n) = x.shape();
         let r = m.min(n);
-        Ok(Self { wide: m <= n, gram: workspace.take(r, r)?, factor: workspace.take(r, r)?, products: 0 })
+        let (gram, factor) = (workspace.take_iterate(r, r)?, workspace.take_iterate(r, r)?);
+        Ok(Self { wide: m <= n, gram, factor, products: 0 })
     }
 
     fn release(self, workspace: &mut Workspace<B>) {
-        workspace.give(self.gram);
-        workspace.give(self.factor);
+        workspace.give_iterate(self.gram);
+        workspace.give_iterate(self.factor);
     }
 
     /// `gram = X X^T` or `X^T X`.
@@ -316,16 +326,16 @@ impl<B: Backend> OnShortSide<B> {
         let identity = workspace.identity(r)?;
         self.factor.scale_add(one, p.a.into(), &identity)?;
         workspace.give_identity(identity);
-        let mut product = workspace.take(r, r)?;
+        let mut product = workspace.take_iterate(r, r)?;
         product.gemm_symmetric(zero, one, &self.factor, Op::Plain, &self.gram, Op::Plain)?;
         self.gram.gemm_symmetric(zero, one, &product, Op::Plain, &self.factor, Op::Plain)?;
-        let mut second = workspace.take(r, r)?;
+        let mut second = workspace.take_iterate(r, r)?;
         self.products += 3 + add_polynomial(&mut second, q, &self.gram)?;
         product.scale_add(zero, q.a.into(), &self.factor)?;
         product.gemm_symmetric(one, one, &second, Op::Plain, &self.factor, Op::Plain)?;
         core::mem::swap(&mut self.factor, &mut product);
-        workspace.give(product);
-        workspace.give(second);
+        workspace.give_iterate(product);
+        workspace.give_iterate(second);
         self.multiply(0.0, x, next)
     }
 }
