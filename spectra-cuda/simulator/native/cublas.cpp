@@ -98,8 +98,37 @@ struct Product {
 bool valid(const Matrix& x) { return x.ld >= std::max<std::int64_t>(1, x.rows); }
 bool aligned(const Matrix& x) { return x.address % size_of(x.type) == 0; }
 
+// Device memory with the addresses of a batch's operands, one for each product; null: there is none.
+struct Tables {
+    Address a = 0, b = 0, c = 0;
+};
+
+// Each product of a batch by itself. What the tables hold is known only now: bounds and overlaps are checked, the order of streams is not.
+template <class T> Status run_each(int device, const std::string& name, Product p, const Tables& tables, T alpha, T beta) {
+    auto at = [](Address table, std::int64_t i) { return reinterpret_cast<const Address*>(table)[i]; };
+    const std::int64_t batches = p.batches;
+    p.batches = 1;
+    std::vector<Matrix> results;
+    for (std::int64_t i = 0; i < batches; i++) {
+        p.a.address = at(tables.a, i), p.b.address = at(tables.b, i), p.c.address = at(tables.c, i);
+        for (const Matrix* x : {&p.a, &p.b, &p.c}) {
+            if (p.k == 0 && x != &p.c) continue;
+            Access access = x->access(1, x == &p.c);
+            const Allocation* a = containing(access.address, access.bytes);
+            if (!a || a->device != device) return fault(device, ILLEGAL_ADDRESS, name + " uses " + describe(access.address));
+            if (!aligned(*x)) return fault(device, MISALIGNED_ADDRESS, name + ": an operand is not aligned to its element");
+        }
+        if (p.k > 0 && (overlap(p.c, p.a) || overlap(p.c, p.b))) violation(name + ": the result overlaps an operand");
+        for (const Matrix& other : results)
+            if (overlap(p.c, other)) violation(name + ": two results of a batch overlap");
+        results.push_back(p.c);
+        p.run<T>(alpha, beta);
+    }
+    return SUCCESS;
+}
+
 template <class T>
-Result submit(Handle* handle, const char* name, const Product& p, const void* alpha_at, const void* beta_at) {
+Result submit(Handle* handle, const char* name, const Product& p, const void* alpha_at, const void* beta_at, const Tables& tables = {}) {
     Lock lock;
     if (!handles.count(handle)) return CUBLAS_NOT_INITIALIZED;
     if (p.m < 0 || p.n < 0 || p.k < 0 || p.batches < 0 || !alpha_at || !beta_at) return CUBLAS_INVALID_VALUE;
@@ -110,8 +139,14 @@ Result submit(Handle* handle, const char* name, const Product& p, const void* al
     Stream* stream = stream_of(handle->stream, handle->device);
     if (!stream) return CUBLAS_EXECUTION_FAILED;
 
-    Operation operation{name, {p.c.access(p.batches, true)}, nullptr};
-    if (p.k > 0) operation.accesses.insert(operation.accesses.begin(), {p.a.access(p.batches, false), p.b.access(p.batches, false)});
+    const bool listed = tables.c != 0;
+    const int device = handle->device;
+    Operation operation{name, {}, nullptr};
+    if (listed)
+        for (Address table : {tables.a, tables.b, tables.c}) operation.accesses.push_back({table, 8 * std::size_t(p.batches), false});
+    else
+        operation.accesses = {p.c.access(p.batches, true)};
+    if (p.k > 0 && !listed) operation.accesses.insert(operation.accesses.begin(), {p.a.access(p.batches, false), p.b.access(p.batches, false)});
     Address alpha_address = reinterpret_cast<Address>(alpha_at), beta_address = reinterpret_cast<Address>(beta_at);
     if (handle->workspace.bytes) operation.accesses.push_back(handle->workspace);
     T alpha{}, beta{};
@@ -128,16 +163,21 @@ Result submit(Handle* handle, const char* name, const Product& p, const void* al
         std::memcpy(&alpha, alpha_at, sizeof alpha);
         std::memcpy(&beta, beta_at, sizeof beta);
     }
-    if (!aligned(p.a) || !aligned(p.b) || !aligned(p.c))
+    if (!listed && (!aligned(p.a) || !aligned(p.b) || !aligned(p.c)))
         return fault(handle->device, MISALIGNED_ADDRESS, std::string(name) + ": an operand is not aligned to its element"), CUBLAS_EXECUTION_FAILED;
-    if (p.k > 0 && (overlap(p.c, p.a) || overlap(p.c, p.b))) violation(std::string(name) + ": the result overlaps an operand");
+    if (!listed && p.k > 0 && (overlap(p.c, p.a) || overlap(p.c, p.b)))
+        violation(std::string(name) + ": the result overlaps an operand");
     operation.run = [=] {
         T scale = alpha, keep = beta;
         if (on_device) {
             std::memcpy(&scale, alpha_at, sizeof scale);
             std::memcpy(&keep, beta_at, sizeof keep);
         }
-        p.run<T>(scale, keep);
+        if (listed) {
+            if (Status status = run_each<T>(device, name, p, tables, scale, keep)) return status;
+        } else {
+            p.run<T>(scale, keep);
+        }
         auto& c = state().counters;
         c.products++;
         c.flops += std::uint64_t(p.batches) * p.k * (p.part == ALL ? 2 * p.m * p.n : p.n * (p.n + 1));
@@ -161,21 +201,23 @@ Rounding rounding_of(Handle* handle, Type type) {
 template <class T>
 Result gemm(const char* name, Handle* handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
             long long stride_a, const void* b, int b_type, int ldb, long long stride_b, const void* beta, void* c, int c_type, int ldc,
-            long long stride_c, int batches, Rounding rounding) {
+            long long stride_c, int batches, Rounding rounding, const Tables& tables = {}) {
     if (ta < 0 || ta > 2 || tb < 0 || tb > 2) return CUBLAS_INVALID_VALUE;
     bool xa = is_transpose(ta), xb = is_transpose(tb);
     Product p{xa, xb, m, n, k, operand(a, a_type, xa, m, k, lda, stride_a), operand(b, b_type, xb, k, n, ldb, stride_b),
               operand(c, c_type, false, m, n, ldc, stride_c), batches, rounding, ALL};
-    return submit<T>(handle, name, p, alpha, beta);
+    return submit<T>(handle, name, p, alpha, beta, tables);
 }
 
+// A triangle of alpha op(A) op(B)^T + beta C.
 template <class T>
-Result syrk(const char* name, Handle* handle, int uplo, int trans, int n, int k, const T* alpha, const T* a, int lda, const T* beta, T* c, int ldc) {
+Result syrkx(const char* name, Handle* handle, int uplo, int trans, int n, int k, const T* alpha, const T* a, int lda, const T* b, int ldb,
+             const T* beta, T* c, int ldc) {
     if (uplo < 0 || uplo > 1 || trans < 0 || trans > 2) return CUBLAS_INVALID_VALUE;
     int type = sizeof(T) == 8 ? F64 : F32;
     bool transpose = is_transpose(trans);
-    Matrix x = operand(a, type, transpose, n, k, lda);
-    Product p{transpose, !transpose, n, n, k, x, x, operand(c, type, false, n, n, ldc), 1, rounding_of(handle, Type(type)), uplo ? UPPER : LOWER};
+    Matrix x = operand(a, type, transpose, n, k, lda), y = operand(b, type, transpose, n, k, ldb);
+    Product p{transpose, !transpose, n, n, k, x, y, operand(c, type, false, n, n, ldc), 1, rounding_of(handle, Type(type)), uplo ? UPPER : LOWER};
     return submit<T>(handle, name, p, alpha, beta);
 }
 
@@ -265,20 +307,35 @@ EXPORT Result cublasDgemm_v2(Handle* h, int ta, int tb, int m, int n, int k, con
     return cublasDgemmStridedBatched(h, ta, tb, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1);
 }
 
-EXPORT Result cublasGemmStridedBatchedEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
-                                         long long sa, const void* b, int b_type, int ldb, long long sb, const void* beta, void* c, int c_type,
-                                         int ldc, long long sc, int batches, int compute, int) {
+static Result gemm_of_types(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda, long long sa,
+                            const void* b, int b_type, int ldb, long long sb, const void* beta, void* c, int c_type, int ldc, long long sc, int batches,
+                            int compute, const Tables& tables) {
     // cuBLAS's table for real types: both inputs of one type; the result of that type, or f32 from 16 bits.
     bool half = a_type == F16 || a_type == BF16, wide = compute == 70 || compute == 71;
     if (a_type != b_type || !(c_type == a_type || (half && c_type == F32))) return CUBLAS_NOT_SUPPORTED;
     if (wide)
         return a_type != F64 ? CUBLAS_NOT_SUPPORTED
-                             : gemm<double>("gemm", h, ta, tb, m, n, k, alpha, a, a_type, lda, sa, b, b_type, ldb, sb, beta, c, c_type, ldc, sc, batches, NONE);
+                             : gemm<double>("gemm", h, ta, tb, m, n, k, alpha, a, a_type, lda, sa, b, b_type, ldb, sb, beta, c, c_type, ldc, sc, batches,
+                                            NONE, tables);
     Rounding rounding = compute == 77 ? TO_TF32 : compute == 75 ? TO_BF16 : compute == 74 ? TO_F16 : NONE;
     bool plain = compute == 68 || compute == 69;
     if (a_type == F64 || !(plain || rounding) || (rounding && a_type != F32)) return CUBLAS_NOT_SUPPORTED;
     if (compute == 68) rounding = rounding_of(h, Type(a_type));
-    return gemm<float>("gemm", h, ta, tb, m, n, k, alpha, a, a_type, lda, sa, b, b_type, ldb, sb, beta, c, c_type, ldc, sc, batches, rounding);
+    return gemm<float>("gemm", h, ta, tb, m, n, k, alpha, a, a_type, lda, sa, b, b_type, ldb, sb, beta, c, c_type, ldc, sc, batches, rounding, tables);
+}
+
+EXPORT Result cublasGemmStridedBatchedEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda,
+                                         long long sa, const void* b, int b_type, int ldb, long long sb, const void* beta, void* c, int c_type,
+                                         int ldc, long long sc, int batches, int compute, int) {
+    return gemm_of_types(h, ta, tb, m, n, k, alpha, a, a_type, lda, sa, b, b_type, ldb, sb, beta, c, c_type, ldc, sc, batches, compute, {});
+}
+EXPORT Result cublasGemmBatchedEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* const* a, int a_type, int lda,
+                                  const void* const* b, int b_type, int ldb, const void* beta, void* const* c, int c_type, int ldc, int batches,
+                                  int compute, int) {
+    if (!a || !b || !c) return CUBLAS_INVALID_VALUE;
+    auto table = [](const void* at) { return reinterpret_cast<Address>(at); };
+    return gemm_of_types(h, ta, tb, m, n, k, alpha, nullptr, a_type, lda, 0, nullptr, b_type, ldb, 0, beta, nullptr, c_type, ldc, 0, batches, compute,
+                         {table(a), table(b), table(c)});
 }
 EXPORT Result cublasGemmEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda, const void* b,
                            int b_type, int ldb, const void* beta, void* c, int c_type, int ldc, int compute, int algorithm) {
@@ -286,8 +343,16 @@ EXPORT Result cublasGemmEx(Handle* h, int ta, int tb, int m, int n, int k, const
 }
 
 EXPORT Result cublasSsyrk_v2(Handle* h, int uplo, int trans, int n, int k, const float* alpha, const float* a, int lda, const float* beta, float* c, int ldc) {
-    return syrk<float>("ssyrk", h, uplo, trans, n, k, alpha, a, lda, beta, c, ldc);
+    return syrkx<float>("ssyrk", h, uplo, trans, n, k, alpha, a, lda, a, lda, beta, c, ldc);
 }
 EXPORT Result cublasDsyrk_v2(Handle* h, int uplo, int trans, int n, int k, const double* alpha, const double* a, int lda, const double* beta, double* c, int ldc) {
-    return syrk<double>("dsyrk", h, uplo, trans, n, k, alpha, a, lda, beta, c, ldc);
+    return syrkx<double>("dsyrk", h, uplo, trans, n, k, alpha, a, lda, a, lda, beta, c, ldc);
+}
+EXPORT Result cublasSsyrkx(Handle* h, int uplo, int trans, int n, int k, const float* alpha, const float* a, int lda, const float* b, int ldb,
+                           const float* beta, float* c, int ldc) {
+    return syrkx<float>("ssyrkx", h, uplo, trans, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+EXPORT Result cublasDsyrkx(Handle* h, int uplo, int trans, int n, int k, const double* alpha, const double* a, int lda, const double* b, int ldb,
+                           const double* beta, double* c, int ldc) {
+    return syrkx<double>("dsyrkx", h, uplo, trans, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }

@@ -1,35 +1,14 @@
 //! A matrix in device memory, owned or borrowed.
 
 use super::CudaElement;
-use crate::checked::{Buffer, Device, Region};
+use crate::checked::{Buffer, Device, Region, Storage};
 use crate::error::{At, CudaError};
 use cudarc::driver::sys::CUdeviceptr;
-use half::bf16;
+use half::{bf16, f16};
 use spectra_core::backend::{Error, ErrorKind, Result};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-
-/// How the entries of a matrix are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Storage {
-    /// As the backend's element type.
-    #[default]
-    Element,
-    /// As bf16: widened where it is read, rounded once, to nearest, where it is written. For weights and gradients
-    /// of an `f32` backend; cuBLAS products of such a matrix are refused.
-    Bf16,
-}
-
-impl Storage {
-    /// Bytes of a number where the element type is `E`.
-    pub(crate) fn bytes<E>(self) -> usize {
-        match self {
-            Self::Element => size_of::<E>(),
-            Self::Bf16 => size_of::<half::bf16>(),
-        }
-    }
-}
 
 /// A row-major matrix in device memory: its own, or somebody else's that
 /// [`CudaBackend::matrix_at`](crate::CudaBackend::matrix_at) borrowed.
@@ -51,15 +30,13 @@ impl<E> fmt::Debug for CudaMatrix<E> {
 }
 
 impl<E: CudaElement> CudaMatrix<E> {
-    pub(super) fn zeros(device: &Arc<Device>, rows: usize, cols: usize) -> Result<Self> {
+    pub(super) fn zeros(device: &Arc<Device>, (rows, cols): (usize, usize), storage: Storage) -> Result<Self> {
         const NAME: &str = "zeros";
-        let fits = |count: &usize| {
-            count.checked_mul(size_of::<E>()).is_some_and(|bytes| isize::try_from(bytes).is_ok())
-        };
-        let count = rows.checked_mul(cols).filter(fits);
-        let count = count.ok_or(CudaError::MatrixTooLarge { rows, cols }).at(NAME)?;
-        let memory = device.allocate::<E>(count).at(NAME)?;
-        let region = Region { pointer: memory.pointer(), rows, cols, ld: cols, bf16: false };
+        let count = rows.checked_mul(cols).and_then(|count| count.checked_mul(storage.bytes(size_of::<E>())));
+        let bytes = count.filter(|bytes| isize::try_from(*bytes).is_ok());
+        let bytes = bytes.ok_or(CudaError::MatrixTooLarge { rows, cols }).at(NAME)?;
+        let memory = device.allocate::<u8>(bytes).at(NAME)?;
+        let region = Region { pointer: memory.pointer(), rows, cols, ld: cols, storage };
         Ok(Self { device: device.clone(), region, _memory: Some(memory), element: PhantomData })
     }
 
@@ -74,18 +51,22 @@ impl<E: CudaElement> CudaMatrix<E> {
         if ld < cols {
             return Err(CudaError::LeadingDimension { ld, cols }.at(NAME));
         }
-        let bf16 = storage == Storage::Bf16;
-        if bf16 && device.products().is_double() {
-            let what = "bf16 storage in f64 arithmetic";
+        if storage != Storage::Element && device.products().is_double() {
+            let what = "storage in 16 bits in f64 arithmetic";
             return Err(Error::new(NAME, ErrorKind::Unsupported { what }));
         }
-        let region = Region { pointer, rows, cols, ld, bf16 };
+        let region = Region { pointer, rows, cols, ld, storage };
         Ok(Self { device: device.clone(), region, _memory: None, element: PhantomData })
     }
 
     /// Where the first entry is, for the caller's own kernels on the same stream.
     pub fn device_pointer(&self) -> CUdeviceptr {
         self.region.pointer
+    }
+
+    /// How the entries are stored.
+    pub fn storage(&self) -> Storage {
+        self.region.storage
     }
 
     /// Elements from one row to the next.
@@ -98,16 +79,20 @@ impl<E: CudaElement> CudaMatrix<E> {
         if self.region.is_empty() {
             return Ok(());
         }
-        if !self.region.bf16 {
+        if self.region.storage == Storage::Element {
             // SAFETY: `rows` covers the region, and the wait comes before the borrow ends.
             unsafe { self.rows::<E>(out.chunks_exact_mut(self.row_length())) }?;
             return self.device.wait();
         }
-        let mut stored = vec![bf16::ZERO; out.len()];
+        let mut stored = vec![0u16; out.len()];
         // SAFETY: as above.
-        unsafe { self.rows::<bf16>(stored.chunks_exact_mut(self.row_length())) }?;
+        unsafe { self.rows::<u16>(stored.chunks_exact_mut(self.row_length())) }?;
         self.device.wait()?;
-        out.iter_mut().zip(&stored).for_each(|(out, stored)| *out = E::of_bf16(*stored));
+        let widen = |bits| match self.region.storage {
+            Storage::Fp16 => f16::from_bits(bits).to_f32(),
+            Storage::Bf16 | Storage::Element => bf16::from_bits(bits).to_f32(),
+        };
+        out.iter_mut().zip(&stored).for_each(|(out, bits)| *out = E::of_single(widen(*bits)));
         Ok(())
     }
 
@@ -119,13 +104,16 @@ impl<E: CudaElement> CudaMatrix<E> {
         for (row, values) in values.chunks_exact(self.row_length()).enumerate() {
             // SAFETY: the region holds `row_length` entries from this place on.
             unsafe {
-                if self.region.bf16 {
-                    // An f64 backend has no bf16 storage.
-                    let rounded = values.iter().filter_map(|x| x.to_bf16()).collect();
-                    self.device.upload::<bf16>(self.row::<bf16>(row), rounded)?;
-                } else {
-                    self.device.upload(self.row::<E>(row), values.to_vec())?;
-                }
+                let narrow: fn(f32) -> u16 = match self.region.storage {
+                    Storage::Element => {
+                        self.device.upload(self.row::<E>(row), values.to_vec())?;
+                        continue;
+                    }
+                    Storage::Bf16 => |x| bf16::from_f32(x).to_bits(),
+                    Storage::Fp16 => |x| f16::from_f32(x).to_bits(),
+                };
+                let rounded = values.iter().map(|x| narrow(x.to_single())).collect();
+                self.device.upload::<u16>(self.row::<u16>(row), rounded)?;
             }
         }
         Ok(())

@@ -11,14 +11,14 @@ mod scalar;
 mod threads;
 
 pub use element::{CudaElement, Precision};
-pub use matrix::{CudaMatrix, Storage};
+pub use matrix::CudaMatrix;
 pub use scalar::CudaScalar;
 
-use crate::checked::{Device, Tally};
+use crate::checked::{Device, Storage, Tally};
 use crate::error::{At, CudaError};
 use cudarc::driver::{CudaContext, CudaStream};
 use spectra_core::backend::{Backend, Entrywise, Gradient, Matrix, Result, composed};
-use spectra_core::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace};
+use spectra_core::linalg::{Orthonormalization, PowerIteration, SixteenBits, Subspace, Workspace};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ use std::sync::Arc;
 /// and the working memory (32 MiB for cuBLAS, 256 KiB for reductions, what factorisations need), also on several threads.
 pub struct CudaBackend<E> {
     device: Arc<Device>,
+    iterates: Storage,
     element: PhantomData<E>,
 }
 
@@ -63,12 +64,19 @@ impl<E: CudaElement> CudaBackend<E> {
         const NAME: &str = "CudaBackend::new";
         let products = element::products::<E>(NAME, precision)?;
         let device = Arc::new(Device::new(stream, products).at(NAME)?);
-        Ok(Self { device, element: PhantomData })
+        Ok(Self { device, iterates: precision.iterates(), element: PhantomData })
     }
 
     /// The stream.
     pub fn stream(&self) -> &Arc<CudaStream> {
         self.device.stream()
+    }
+
+    /// From the order 6 `least` on, symmetric products in a reduced precision are computed by the blocks, each of this order at least, on
+    /// and above the diagonal, and mirrored (orders that can be cut into equal blocks of a multiple of 8); 512 unless set. For all
+    /// clones.
+    pub fn set_least_block(&self, least: usize) {
+        self.device.least_block.store(least, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// What has been asked of the device so far, by all clones.
@@ -79,7 +87,7 @@ impl<E: CudaElement> CudaBackend<E> {
 
 impl<E> Clone for CudaBackend<E> {
     fn clone(&self) -> Self {
-        Self { device: self.device.clone(), element: PhantomData }
+        Self { device: self.device.clone(), iterates: self.iterates, element: PhantomData }
     }
 }
 
@@ -95,7 +103,19 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
     type Matrix = CudaMatrix<E>;
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
-        CudaMatrix::zeros(&self.device, rows, cols)
+        CudaMatrix::zeros(&self.device, (rows, cols), Storage::Element)
+    }
+
+    fn iterate_format(&self) -> Option<SixteenBits> {
+        match self.iterates {
+            Storage::Element => None,
+            Storage::Bf16 => Some(SixteenBits::Bf16),
+            Storage::Fp16 => Some(SixteenBits::F16),
+        }
+    }
+
+    fn zeros_iterate(&self, rows: usize, cols: usize) -> Result<Self::Matrix> {
+        CudaMatrix::zeros(&self.device, (rows, cols), self.iterates)
     }
 
     fn scalar(&self, value: f64) -> Result<Self::Scalar> {

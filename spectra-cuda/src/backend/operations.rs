@@ -2,7 +2,7 @@
 
 use super::scalar::{Evaluated, coefficients};
 use super::{CudaElement, CudaMatrix, CudaScalar, check_device};
-use crate::checked::{Elementwise, Factorization};
+use crate::checked::{Elementwise, Factorization, Storage};
 use crate::error::At;
 use spectra_core::backend::{
     Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_same, check_shape, composed,
@@ -199,7 +199,7 @@ impl<E: CudaElement> Fused for CudaMatrix<E> {
         check_same(NAME, self, x)?;
         check_shape(NAME, (m, k), left.shape())?;
         check_shape(NAME, (n, k), right.shape())?;
-        let full = [self.region, x.region, left.region, right.region].iter().all(|region| !region.bf16);
+        let full = [self.region, x.region, left.region, right.region].iter().all(|region| region.storage == Storage::Element);
         if k > FUSED_RANK && full {
             self.scale_add(beta, alpha, x)?;
             return self.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed);

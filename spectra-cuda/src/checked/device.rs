@@ -3,6 +3,7 @@
 use super::launch::MAX_BLOCKS;
 use super::memory::{Buffer, CHUNK, Slots, Working, zeroed};
 use super::products::{Multiplier, Products};
+use super::symmetric::{LEAST_BLOCK, POINTERS};
 use super::source::{Kernels, source};
 use super::tally::{Counters, Tally};
 use super::watch::Watch;
@@ -10,6 +11,7 @@ use crate::error::CudaError;
 use crate::raw::libraries;
 use cudarc::driver::CudaStream;
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, Weak};
 
 /// Partial results of one launch.
@@ -26,6 +28,8 @@ pub(crate) struct Device {
     pub(super) stream: Arc<CudaStream>,
     pub(super) kernels: Kernels,
     pub(super) products: Products,
+    /// The order from which on symmetric products in a reduced precision are cut into blocks.
+    pub(crate) least_block: AtomicUsize,
     pub(super) slots: Mutex<Slots>,
     pub(super) working: Mutex<Working>,
     pub(super) partials: Buffer,
@@ -58,7 +62,7 @@ impl Device {
     ) -> Result<Self, CudaError> {
         libraries::check()?;
         let kernels = Kernels::load(stream.context(), source)?;
-        let multiplier = Multiplier::new(stream)?;
+        let multiplier = Multiplier::new(stream, POINTERS)?;
         let mut slots = Slots::default();
         slots.add(zeroed(stream, 8 * CHUNK)?);
         let device = Self {
@@ -66,6 +70,7 @@ impl Device {
             stream: stream.clone(),
             kernels,
             products,
+            least_block: AtomicUsize::new(LEAST_BLOCK),
             slots: Mutex::new(slots),
             working: Mutex::default(),
             partials: zeroed(stream, 8 * PARTIALS)?,
@@ -73,7 +78,7 @@ impl Device {
             counters: Counters::default(),
             watches: Mutex::default(),
         };
-        Counters::add(&device.counters.allocations, 5);
+        Counters::add(&device.counters.allocations, 6);
         Ok(device)
     }
 

@@ -3,6 +3,27 @@
 use cudarc::driver::DeviceRepr;
 use cudarc::driver::sys::CUdeviceptr;
 
+/// How the entries of a matrix are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// As the backend's element type.
+    #[default]
+    Element,
+    /// As bf16: widened where it is read, rounded once, to nearest, where it is written. For weights and gradients
+    /// of an `f32` backend, and the iterates of [`Precision::Bf16`](crate::Precision::Bf16). Both operands of a cuBLAS product have one
+    /// storage.
+    Bf16,
+    /// As fp16, likewise; beyond 65504 infinite.
+    Fp16,
+}
+
+impl Storage {
+    /// Bytes of a number where the element type has `width`.
+    pub(crate) fn bytes(self, width: usize) -> usize {
+        if self == Self::Element { width } else { 2 }
+    }
+}
+
 /// Where a matrix lies. Whoever makes one promises that the memory is live while work that was queued with it runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Region {
@@ -10,13 +31,12 @@ pub(crate) struct Region {
     pub(crate) rows: usize,
     pub(crate) cols: usize,
     pub(crate) ld: usize,
-    /// bf16 storage instead of the element type's.
-    pub(crate) bf16: bool,
+    pub(crate) storage: Storage,
 }
 
 impl Region {
     /// For an operand that a kernel does not use.
-    pub(super) const NONE: Self = Self { pointer: 0, rows: 0, cols: 0, ld: 0, bf16: false };
+    pub(super) const NONE: Self = Self { pointer: 0, rows: 0, cols: 0, ld: 0, storage: Storage::Element };
 
     pub(crate) fn shape(&self) -> (usize, usize) {
         (self.rows, self.cols)
@@ -40,12 +60,12 @@ impl Region {
     }
 
     pub(super) fn view(&self) -> View {
-        View { data: self.pointer, ld: self.ld as i64, bf16: i32::from(self.bf16), unused: 0 }
+        View { data: self.pointer, ld: self.ld as i64, storage: self.storage as i32, unused: 0 }
     }
 
     /// Bytes of the entries, for an element type of `width` bytes.
     pub(crate) fn bytes(&self, width: usize) -> usize {
-        self.rows * self.cols * if self.bf16 { 2 } else { width }
+        self.rows * self.cols * self.storage.bytes(width)
     }
 }
 
@@ -55,7 +75,7 @@ impl Region {
 pub(super) struct View {
     data: CUdeviceptr,
     ld: i64,
-    bf16: i32,
+    storage: i32,
     unused: i32,
 }
 

@@ -1,6 +1,7 @@
 //! A parameter's buffers, borrowed for one step.
 
-use crate::backend::{CudaElement, Storage};
+use crate::backend::CudaElement;
+use crate::checked::Storage;
 use crate::checked::Region;
 use crate::error::CudaError;
 use cudarc::driver::sys::CUdeviceptr;
