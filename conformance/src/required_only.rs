@@ -21,6 +21,10 @@ impl<B: Backend> Backend for RequiredOnly<B> {
         self.0.zeros(rows, cols, rows_like.map(|matrix| &matrix.0)).map(RequiredOnlyMatrix)
     }
 
+    fn product_epsilon(&self) -> f64 {
+        self.0.product_epsilon()
+    }
+
     fn scalar(&self, value: f64) -> Result<Self::Scalar> {
         self.0.scalar(value)
     }

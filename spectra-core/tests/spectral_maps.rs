@@ -58,7 +58,9 @@ fn zero_and_empty_give_zero() {
         }
         let mut out = random::<f32>(shape.0, shape.1, f64::NAN);
         let mut workspace = Workspace::new(Dense::new());
-        for polar in [Polar::MUON, Polar::MUON_TORCH, Polar::POLAR_EXPRESS, Polar::exact::<f32>()] {
+        for polar in
+            [Polar::MUON, Polar::MUON_TORCH, Polar::POLAR_EXPRESS, Polar::GRAM, Polar::exact::<f32>()]
+        {
             polar.apply(&random(shape.0, shape.1, 0.0), &mut out, &mut workspace).unwrap();
             assert!(out.values().iter().all(|x| *x == 0.0), "{polar:?} {shape:?}");
         }

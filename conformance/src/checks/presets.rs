@@ -155,6 +155,7 @@ presets! {
     preset_spectra_ademamix "spectra-ademamix" "the slow momentum clipped apart.";
     preset_spectra_mars "spectra-mars" "a gradient kept before the norm clip.";
     preset_muon "muon" "another aspect ratio, a momentum that is not averaged.";
+    preset_muon_gram "muon-gram" "a bound of the gradient, a step that is not stretched by it.";
     preset_d_muon "d-muon" "a scale by the short side.";
     preset_adamw_post_orth "adamw-post-orth" "a momentum made orthogonal before the division.";
     preset_frank_wolfe "frank-wolfe" "a clip of the gradient in place of the momentum.";

@@ -32,7 +32,7 @@ pub use frank_wolfe::{frank_wolfe_vertex, linear_minimum, projection_minimum, re
 pub use hard_clip::hard_clipped;
 pub use plain::{product_bound, product_of_doubles};
 pub use polar::polar_values;
-pub use polynomial::{MUON, NEWTON_SCHULZ, OddPolynomial, POLAR_EXPRESS, PolynomialIteration};
+pub use polynomial::{MUON, NEWTON_SCHULZ, OddPolynomial, POLAR_EXPRESS, PolynomialIteration, gram_bound};
 pub use power_iteration::{PowerIteration, power_iteration};
 pub use product::{absolute_product, dot, product, product_nt, product_tn};
 pub use qr::orthonormal_basis;

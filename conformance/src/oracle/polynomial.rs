@@ -59,6 +59,13 @@ impl PolynomialIteration {
     }
 }
 
+/// `1.01 (sum sigma^8)^(1/8)`, the divisor of [`Normalization::Gram`](spectra_core::linalg::Normalization::Gram).
+#[must_use]
+pub fn gram_bound(sigma: &[f64]) -> f64 {
+    let largest = sigma.iter().fold(f64::MIN_POSITIVE, |largest, sigma| largest.max(*sigma));
+    1.01 * largest * sigma.iter().map(|sigma| (sigma / largest).powi(8)).sum::<f64>().powf(0.125)
+}
+
 /// Points of `[0, top]`, dense enough for the extrema of a few steps.
 fn grid(top: f64) -> impl Iterator<Item = f64> {
     const POINTS: usize = 1024;

@@ -9,8 +9,8 @@ use spectra_core::maps::{HardClip, SpectralMap, TailShrink as Options};
 use spectra_core::optimizer::{Recipe, StepScale};
 
 use super::{
-    Directed, MUON, OracleError, PolynomialIteration, ReferenceDirection, Svd, TailShrink, hard_clipped,
-    orthonormal_basis, power_iteration, product,
+    Directed, MUON, OracleError, PolynomialIteration, ReferenceDirection, Svd, TailShrink, gram_bound,
+    hard_clipped, orthonormal_basis, power_iteration, product,
 };
 use crate::{HostMatrix, Precision, tolerance};
 
@@ -121,19 +121,26 @@ impl Reference {
         }
     }
 
-    /// Muon's polynomial on the exact singular values: it does not converge, so the polar factor is no reference.
+    /// The polynomials on the exact singular values: a few steps do not converge, so the polar factor is no reference. Muon's are the
+    /// published ones; others are the library's own, whose checks hold them against published digits.
     fn orthogonalize(&self, polar: &Polar, direction: &Bounded) -> Result<Bounded, OracleError> {
-        let (Schedule::Muon, Steps::Fixed(steps), Normalization::Added { factor, eps }) =
-            (polar.schedule, polar.steps, polar.normalization)
-        else {
-            return Err(OracleError::Undefined { what: "a polar factor by other steps than Muon's" });
+        let Steps::Fixed(steps) = polar.steps else {
+            return Err(OracleError::Undefined { what: "a polar factor in steps that are not counted" });
         };
         let Bounded { value: d, error } = direction;
         let svd = Svd::of(d)?;
-        let divisor = factor * d.frobenius_norm() + eps;
+        let divisor = match polar.normalization {
+            Normalization::Added { factor, eps } => factor * d.frobenius_norm() + eps,
+            Normalization::Gram => gram_bound(&svd.sigma),
+            _ => return Err(OracleError::Undefined { what: "another normalisation" }),
+        };
+        let polynomials = match polar.schedule {
+            Schedule::Muon => vec![MUON; steps],
+            schedule => schedule.polynomials(polar.lower, steps).map(|p| [p.a, p.b, p.c]).collect(),
+        };
         let start: Vec<f64> = svd.sigma.iter().map(|sigma| sigma / divisor).collect();
         let paired = polar.gram != GramForm::Never;
-        let run = PolynomialIteration::run(&start, &vec![MUON; steps], paired);
+        let run = PolynomialIteration::run(&start, &polynomials, paired);
         let rounding = tolerance::product(self.precision, d.rows.max(d.cols));
         let error = rounding * (run.amplification + run.lipschitz) + run.lipschitz * error / divisor;
         Ok(Bounded { value: svd.with_values(&run.values), error })

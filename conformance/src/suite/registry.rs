@@ -50,7 +50,7 @@ macro_rules! __with_all_checks {
             }
             tail_shrink_rests { tail_shrink_between_refreshes tail_shrink_after_zero }
             inverse_sqrt { inverse_sqrt }
-            polar { polar_exact polar_muon polar_cubic polar_express }
+            polar { polar_exact polar_muon polar_cubic polar_express polar_gram }
             soft_clip { soft_clip_auto soft_clip_extreme soft_clip_fixed soft_clip_vector }
             hard_clip { hard_clip_auto hard_clip_extreme hard_clip_polar hard_clip_many_above }
             threshold { soft_threshold elastic_threshold bang_bang_threshold schatten_threshold }
@@ -58,7 +58,7 @@ macro_rules! __with_all_checks {
             directions { direction_momentum direction_signum direction_lion direction_adam direction_ademamix direction_mars }
             presets {
                 preset_spectra preset_spectra_adamw preset_spectra_signum preset_spectra_ademamix preset_spectra_mars
-                preset_muon preset_d_muon preset_adamw_post_orth preset_frank_wolfe
+                preset_muon preset_muon_gram preset_d_muon preset_adamw_post_orth preset_frank_wolfe
                 preset_adamw preset_signum preset_ademamix preset_mars preset_sgd_m preset_lion
                 preset_scion preset_scion_unconstrained
             }

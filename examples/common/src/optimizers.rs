@@ -40,11 +40,12 @@ const TUNED: &[(&str, f64, f64, f64, f64)] = &[
 ];
 
 /// The learning rate of hidden matrices that a preset's own paper or program takes; nothing of these is tuned for this model, and the other
-/// settings are AdamW's of the table above. `normuon`, `adamuon`, `polargrad`: 0.02 in their authors' programs, `muon-polar-express` as Muon;
+/// settings are AdamW's of the table above. `normuon`, `adamuon`, `polargrad`: 0.02 in their authors' programs, `muon-polar-express` and `muon-gram` as Muon;
 /// `dion`, `dion2`, `dion3`: 0.01 (microsoft/dion); `soap`: 3e-3 (its paper); `lion`: 1e-4 (google/automl).
 #[rustfmt::skip]
 const PUBLISHED: &[(&str, f64)] = &[
     ("normuon", 2e-2), ("adamuon", 2e-2), ("polargrad", 2e-2), ("polargrad-first", 2e-2), ("muon-polar-express", 2e-2),
+    ("muon-gram", 2e-2),
     ("dion", 1e-2), ("dion2", 1e-2), ("dion3", 1e-2), ("soap", 3e-3), ("lion", 1e-4), ("lion-cautious", 1e-4),
 ];
 

@@ -67,6 +67,12 @@ pub trait Backend: Clone + core::fmt::Debug {
         None
     }
 
+    /// Unit roundoff times two of the products and of the matrices that algorithms keep them in: the element type's, unless the backend rounds
+    /// operands or results to fewer bits, 2^-10 for TF32 and fp16, 2^-7 for bf16. Iterations choose their restarts and stretches by it.
+    fn product_epsilon(&self) -> f64 {
+        Self::Element::EPSILON
+    }
+
     /// A host number as a scalar. Does not wait for the device.
     fn scalar(&self, value: f64) -> Result<Self::Scalar>;
 

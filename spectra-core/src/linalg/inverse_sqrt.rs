@@ -1,12 +1,12 @@
 //! `A^{-1/2}` and `A^{1/2}` of a symmetric positive definite matrix by matrix products.
 
-use super::{Info, OddPolynomial, Polynomials, Schedule, Steps, Workspace};
+use super::{Coupled, Info, Schedule, Steps, Workspace};
 use crate::backend::{
     Backend, Coefficient, Element, Fused, Matrix, Op, Result, check_same, check_shape, require,
 };
 
 /// The coupled iteration: `R_0 = A`, `Z_0 = I`, and with `P = a I + b R + c R^2` for the step's polynomial
-/// `p(x) = x (a + b x^2 + c x^4)`
+/// `p(x) = x (a + b x^2 + c x^4)`, which is applied without being formed,
 ///
 /// `R <- P R P`, `Z <- P Z`
 ///
@@ -53,9 +53,10 @@ impl InverseSqrt {
         require(smallest > 0.0 && smallest <= 1.0, operation, "smallest", smallest, "in (0, 1]")?;
         let lower = libm::sqrt(smallest);
         let (steps, error) = self.steps.count(self.schedule, lower)?;
-        let mut state = Coupled::new(a, workspace)?;
+        let mut state = Coupled::new(n, workspace)?;
+        state.r.copy_from(a)?;
         state.run(self.schedule.polynomials(lower, steps), None, workspace)?;
-        inverse.copy_from(&state.z)?;
+        inverse.copy_from(&state.q)?;
         if let Some(root) = root {
             root.gemm_symmetric(Coefficient::ZERO, Coefficient::ONE, a, Op::Plain, inverse, Op::Plain)?;
             state.products += 1;
@@ -65,93 +66,6 @@ impl InverseSqrt {
         let accuracy = Some(error + B::Element::EPSILON / smallest);
         Ok(Info { steps, products, accuracy, ..Info::default() })
     }
-}
-
-/// The two matrices of the iteration and its temporaries.
-#[derive(Debug)]
-pub(crate) struct Coupled<B: Backend> {
-    /// Towards the identity.
-    r: B::Matrix,
-    /// Towards `A^{-1/2}`.
-    pub(crate) z: B::Matrix,
-    p: B::Matrix,
-    next: B::Matrix,
-    /// Matrix products so far.
-    pub(crate) products: usize,
-}
-
-impl<B: Backend> Coupled<B> {
-    /// `R = A`, `Z = I`.
-    pub(crate) fn new(a: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Self> {
-        let n = a.shape().0;
-        let identity = workspace.identity(n)?;
-        let mut z = workspace.take(n, n)?;
-        z.copy_from(&identity)?;
-        workspace.give_identity(identity);
-        let mut r = workspace.take(n, n)?;
-        r.copy_from(a)?;
-        let p = workspace.take(n, n)?;
-        let next = workspace.take(n, n)?;
-        Ok(Self { r, z, p, next, products: 0 })
-    }
-
-    /// Runs the steps; R is left out of the last. `square`: `A^2`, where the caller has it.
-    pub(crate) fn run(
-        &mut self,
-        mut polynomials: Polynomials,
-        square: Option<&B::Matrix>,
-        workspace: &mut Workspace<B>,
-    ) -> Result<()> {
-        let (one, zero) = (Coefficient::ONE, Coefficient::ZERO);
-        let identity = workspace.identity(self.z.shape().0)?;
-        let mut upcoming = polynomials.next();
-        let mut first = true;
-        while let Some(p) = upcoming {
-            upcoming = polynomials.next();
-            match square {
-                Some(square) if first => {
-                    self.p.scale_add(zero, p.c.into(), square)?;
-                    self.p.scale_add(one, p.b.into(), &self.r)?;
-                }
-                _ => self.products += add_polynomial(&mut self.p, &p, &self.r)?,
-            }
-            self.p.scale_add(one, p.a.into(), &identity)?;
-            if first {
-                self.z.copy_from(&self.p)?;
-            } else {
-                self.next.gemm(zero, one, &self.p, Op::Plain, &self.z, Op::Plain)?;
-                core::mem::swap(&mut self.z, &mut self.next);
-                self.products += 1;
-            }
-            if upcoming.is_some() {
-                self.next.gemm_symmetric(zero, one, &self.p, Op::Plain, &self.r, Op::Plain)?;
-                self.r.gemm_symmetric(zero, one, &self.next, Op::Plain, &self.p, Op::Plain)?;
-                self.products += 2;
-            }
-            first = false;
-        }
-        workspace.give_identity(identity);
-        Ok(())
-    }
-
-    /// Returns the temporaries.
-    pub(crate) fn release(self, workspace: &mut Workspace<B>) {
-        for matrix in [self.r, self.z, self.p, self.next] {
-            workspace.give(matrix);
-        }
-    }
-}
-
-/// `out = b M + c M^2` for symmetric M; returns the number of products it took.
-pub(crate) fn add_polynomial<M: Fused>(out: &mut M, p: &OddPolynomial, m: &M) -> Result<usize> {
-    let zero = Coefficient::ZERO;
-    if p.c == 0.0 {
-        out.scale_add(zero, p.b.into(), m)?;
-        return Ok(0);
-    }
-    out.gemm_symmetric(zero, p.c.into(), m, Op::Plain, m, Op::Plain)?;
-    out.scale_add(Coefficient::ONE, p.b.into(), m)?;
-    Ok(1)
 }
 
 #[cfg(test)]

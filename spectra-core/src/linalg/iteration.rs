@@ -14,6 +14,12 @@ pub enum Steps {
         /// Relative error, in (0, 1).
         tolerance: f64,
     },
+    /// As [`Auto`](Self::Auto), but where the host knows norms without waiting for a device the polar factor measures whether smaller singular
+    /// values than those reached are left, and stops where there are none: see [`Polar::to`](super::Polar::to).
+    Measured {
+        /// Relative error, in (0, 1).
+        tolerance: f64,
+    },
     /// As many as the arithmetic type can make use of: from a 64th of its epsilon to within its epsilon, whatever lower bound is set.
     /// Singular values below that are noise.
     Exact,
@@ -24,7 +30,9 @@ impl Steps {
     pub(crate) fn validate(self, operation: &'static str) -> Result<()> {
         match self {
             Self::Fixed(steps) => domain::iterations(operation, "steps", steps, 0),
-            Self::Auto { tolerance } => domain::tolerance(operation, tolerance),
+            Self::Auto { tolerance } | Self::Measured { tolerance } => {
+                domain::tolerance(operation, tolerance)
+            }
             Self::Exact => Ok(()),
         }
     }
@@ -42,10 +50,24 @@ impl Steps {
                 polynomials.by_ref().for_each(drop);
                 Ok((steps, polynomials.error()))
             }
-            Self::Auto { tolerance } => Ok(schedule.count(lower, tolerance)),
+            Self::Auto { tolerance } | Self::Measured { tolerance } => Ok(schedule.count(lower, tolerance)),
             Self::Exact => Ok(schedule.count(f64::EPSILON / 64.0, f64::EPSILON)),
         }
     }
+}
+
+/// How a map with a threshold was computed: chosen by what bounds of the spectrum say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// By nothing of these.
+    #[default]
+    Other,
+    /// The directions above the threshold, one by one.
+    Deflation,
+    /// The sign of `X X^T - c^2 I`, where too many are above.
+    Sign,
+    /// Two polar factors, where `sigma_1 / c` is too large for squares.
+    Polar,
 }
 
 /// What an iteration did.
@@ -62,6 +84,11 @@ pub struct Info {
     /// A proven upper bound, up to rounding errors of size `eps ||X||`, of the largest singular value that was left
     /// untreated, by the maps that leave any.
     pub certificate: Option<f64>,
+    /// Of a map with a threshold: how it was computed.
+    pub form: Form,
+    /// Of a polar factor: singular values from this fraction of the first divisor on have the [accuracy](Self::accuracy); 0 where the residual
+    /// proved it of all of them.
+    pub covered_from: Option<f64>,
     /// The relative error to expect, polynomials' and rounding's together; `None` where no lower bound of the
     /// spectrum is known.
     pub accuracy: Option<f64>,
@@ -81,6 +108,8 @@ impl Info {
             deflated: self.deflated + later.deflated,
             bound: self.bound.or(later.bound),
             certificate: self.certificate.or(later.certificate),
+            form: if later.form == Form::Other { self.form } else { later.form },
+            covered_from: None,
             accuracy,
         }
     }

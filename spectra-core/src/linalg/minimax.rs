@@ -75,6 +75,16 @@ impl OddPolynomial {
 /// The stretch of [`Schedule::Minimax`]: 1e-3 is ten thousand roundings of `f32`.
 const STRETCH: f64 = 1.001;
 
+/// The stretch where products are rounded to `eps`: 20 roundings of fp16 or TF32, 6 of bf16. Of a flat spectrum all values come to the upper
+/// end at once and are rounded there, so that less does not hold them.
+fn stretch(eps: f64) -> f64 {
+    match eps {
+        _ if eps <= 1e-4 => STRETCH,
+        _ if eps <= 2e-3 => 1.02,
+        _ => 1.05,
+    }
+}
+
 /// Its least ratio of the interval's ends, as published.
 const CUSHION: f64 = 0.02;
 
@@ -120,7 +130,8 @@ pub enum Schedule {
     Muon,
     /// The minimax quintic of the interval that is left, guarded just enough for full precision. The upper end of
     /// a wide interval is a fixed point with slope 12: rounding errors would drive values across it and away.
-    /// While the interval is wider than 1 the argument is stretched by 1.001. And as in
+    /// While the interval is wider than 1 the argument is stretched by 1.001, by 1.02 or 1.05 where products have
+    /// [16 bits](crate::backend::Backend::product_epsilon). And as in
     /// [`Guarded`](Self::Guarded) the polynomial is chosen for `[0.02 u, u]` at the widest, without which it
     /// would crush the largest values and with them the accuracy of the rest.
     #[default]
@@ -156,36 +167,44 @@ impl Schedule {
     /// The polynomials for singular values in `[lower, 1]`, `lower` clamped to `[1e-30, 1]`; `count` of them,
     /// then none.
     pub fn polynomials(self, lower: f64, count: usize) -> Polynomials {
-        Polynomials {
-            schedule: self,
-            lower: lower.clamp(1e-30, 1.0),
-            upper: 1.0,
-            taken: 0,
-            left: count,
-            finish: 0.0,
+        self.on((lower.clamp(1e-30, 1.0), 1.0), count, 0.0)
+    }
+
+    /// [`polynomials`](Self::polynomials) for singular values in this interval and products rounded to `eps`.
+    pub(crate) fn on(self, (lower, upper): (f64, f64), count: usize, eps: f64) -> Polynomials {
+        let stretch = stretch(eps);
+        Polynomials { schedule: self, lower, upper, taken: 0, left: count, finish: 0.0, stretch }
+    }
+
+    /// As many of them as bring the interval to within `tolerance` of 1, at most [`MAX_STEPS`].
+    pub(crate) fn reaching(self, interval: (f64, f64), tolerance: f64, eps: f64) -> Polynomials {
+        let mut polynomials = self.on(interval, MAX_STEPS, eps);
+        let mut steps = 0;
+        while polynomials.error() > tolerance && polynomials.next().is_some() {
+            steps += 1;
         }
+        self.on(interval, steps, eps)
     }
 
     /// As many [`polynomials`](Self::polynomials) as bring `[lower, 1]` to within `tolerance` of 1, at most
     /// [`MAX_STEPS`], their count and the distance reached. The last one of [`Minimax`](Self::Minimax) is a
     /// cubic where that is enough: one product less.
     pub fn plan(self, lower: f64, tolerance: f64) -> (Polynomials, usize, f64) {
-        let (steps, _) = self.count(lower, tolerance);
-        let plan = Polynomials { finish: tolerance, ..self.polynomials(lower, steps) };
-        let mut rehearsal = plan.clone();
-        rehearsal.by_ref().for_each(drop);
-        (plan, steps, rehearsal.error())
+        self.plan_for(lower, tolerance, 0.0)
+    }
+
+    /// [`plan`](Self::plan) for products rounded to `eps`.
+    pub(crate) fn plan_for(self, lower: f64, tolerance: f64, eps: f64) -> (Polynomials, usize, f64) {
+        let plan = self.reaching((lower.clamp(1e-30, 1.0), 1.0), tolerance, eps);
+        let plan = Polynomials { finish: tolerance, ..plan };
+        (plan.clone(), plan.left, plan.final_error())
     }
 
     /// How many steps bring `[lower, 1]` to within `tolerance` of 1, and the distance then reached. At most
     /// [`MAX_STEPS`], where a schedule does not converge.
     pub fn count(self, lower: f64, tolerance: f64) -> (usize, f64) {
-        let mut polynomials = self.polynomials(lower, MAX_STEPS);
-        let mut steps = 0;
-        while polynomials.error() > tolerance && polynomials.next().is_some() {
-            steps += 1;
-        }
-        (steps, polynomials.error())
+        let polynomials = self.reaching((lower.clamp(1e-30, 1.0), 1.0), tolerance, 0.0);
+        (polynomials.left, polynomials.final_error())
     }
 }
 
@@ -202,12 +221,31 @@ pub struct Polynomials {
     left: usize,
     /// The last polynomial may be a cubic if it leaves no more than this.
     finish: f64,
+    /// See [`Schedule::Minimax`].
+    stretch: f64,
 }
 
 impl Polynomials {
     /// The largest `|1 - x|` that the steps taken so far leave, in exact arithmetic.
     pub fn error(&self) -> f64 {
         (1.0 - self.lower).max(self.upper - 1.0).max(0.0)
+    }
+
+    /// The error once all are taken.
+    pub(crate) fn final_error(&self) -> f64 {
+        let mut rehearsal = self.clone();
+        rehearsal.by_ref().for_each(drop);
+        rehearsal.error()
+    }
+
+    /// How many are left.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The interval that the steps taken so far leave.
+    pub(crate) fn interval(&self) -> (f64, f64) {
+        (self.lower, self.upper)
     }
 }
 
@@ -220,7 +258,7 @@ impl Iterator for Polynomials {
         let p = match self.schedule {
             Schedule::Cubic => OddPolynomial { a: 1.5, b: -0.5, c: 0.0 },
             Schedule::Muon => OddPolynomial { a: 3.4445, b: -4.7750, c: 2.0315 },
-            Schedule::Minimax if u - l > 1.0 => cushioned(l, u, CUSHION).stretched(STRETCH),
+            Schedule::Minimax if u - l > 1.0 => cushioned(l, u, CUSHION).stretched(self.stretch),
             Schedule::Minimax => {
                 let cubic = OddPolynomial::minimax_cubic(l, u);
                 let enough = self.left == 0 && 1.0 - cubic.at(l) <= self.finish;

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod coefficients;
+mod coupled;
 mod deflation;
 mod eigen;
 mod gram_schmidt;
@@ -15,6 +16,7 @@ mod polar;
 mod power_iteration;
 mod qdwh;
 mod random;
+mod restarts;
 mod scratch;
 mod sixteen_bits;
 mod small;
@@ -23,13 +25,13 @@ mod workspace;
 
 pub(crate) use bootstrap::write_random;
 pub use coefficients::Published;
+pub(crate) use coupled::Coupled;
 pub(crate) use deflation::{Directions, MAX_DEFLATED};
 #[cfg(feature = "faer")]
 pub(crate) use eigen::EigenForm;
 pub use gram_schmidt::gram_schmidt;
 pub use inverse_sqrt::InverseSqrt;
-pub(crate) use inverse_sqrt::{Coupled, add_polynomial};
-pub use iteration::{Info, Steps};
+pub use iteration::{Form, Info, Steps};
 pub(crate) use iteration::{power_of_two, tiny};
 #[cfg(feature = "faer")]
 pub(crate) use jacobi::sort;
@@ -38,11 +40,13 @@ pub(crate) use norm::divide_by_unit;
 pub use norm::{UnitNorm, norm_unit, squares_suffice};
 pub(crate) use orthonormalize::orthonormalize_into;
 pub use orthonormalize::{Orthonormalization, orthonormalize, orthonormalize_by_gram_matrix};
+pub(crate) use polar::coefficients;
 pub use polar::{GramForm, Normalization, Polar};
 pub(crate) use power_iteration::safe_scale;
 pub use power_iteration::{PowerIteration, Subspace, SubspaceForm};
 pub use qdwh::Qdwh;
 pub use random::{seed_zero_columns, uniform};
+pub(crate) use restarts::segment;
 pub use scratch::Scratch;
 pub use sixteen_bits::SixteenBits;
 pub(crate) use sixteen_bits::seed_of;

@@ -121,6 +121,18 @@ impl<B: Backend> Workspace<B> {
         }
     }
 
+    /// A matrix of the pool as an iterate: itself, or its entries rounded.
+    pub(crate) fn to_iterate(&mut self, matrix: B::Matrix) -> Result<B::Matrix> {
+        if self.backend.iterate_format().is_none() {
+            return Ok(matrix);
+        }
+        let (rows, cols) = matrix.shape();
+        let mut iterate = self.take_iterate(rows, cols)?;
+        iterate.copy_from(&matrix)?;
+        self.give(matrix);
+        Ok(iterate)
+    }
+
     /// Takes an iterate back.
     pub fn give_iterate(&mut self, matrix: B::Matrix) {
         if self.backend.iterate_format().is_none() {

@@ -131,7 +131,7 @@ impl Threshold {
             Self::Soft { t } | Self::Elastic { t, .. } | Self::BangBang { t, .. } => t,
             Self::SchattenP { .. } => 0.0,
         };
-        let tolerance = default_tolerance::<B::Element>();
+        let tolerance = default_tolerance(workspace.backend());
         let range = in_range::<B>("threshold", x)?;
         if range == 0.0 {
             out.copy_from(x)?;

@@ -68,6 +68,8 @@ const PRESETS: &[Row] = &[
         "Liu et al. 2025 (2502.16982): 0.2 sqrt(max(m, n))"),
     ("muon-polar-express", recipe(MOMENTUM, SpectralMap::Orthogonalize(Polar::POLAR_EXPRESS_SHORT), StepScale::AspectRatio, 0.0),
         "modded-nanogpt, microsoft/dion: five steps of 2505.16932"),
+    ("muon-gram", recipe(MOMENTUM, SpectralMap::Orthogonalize(Polar::GRAM), StepScale::AspectRatio, 0.0),
+        "ours: four steps of 2505.16932 after the Gram bound ||(X X^T)^2||_F^(1/4) in place of the Frobenius norm"),
     ("muon-hyperball", hyperball(Recipe { direction: MOMENTUM, map: MUON, scale: StepScale::One, weight_decay: 0.0 }),
         "2606.16899; NVIDIA's MuonHyperball but for its one radius"),
     ("normuon", recipe(MOMENTUM, NORMUON, StepScale::AspectRatio, 0.0),

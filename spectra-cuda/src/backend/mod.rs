@@ -14,7 +14,7 @@ pub use element::{CudaElement, Precision};
 pub use matrix::CudaMatrix;
 pub use scalar::CudaScalar;
 
-use crate::checked::{Device, Storage, Tally};
+use crate::checked::{Device, Products, Storage, Tally};
 use crate::error::{At, CudaError};
 use cudarc::driver::{CudaContext, CudaStream};
 use spectra_core::backend::{Backend, Entrywise, Gradient, Matrix, Result, composed};
@@ -111,6 +111,14 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
             Storage::Element => None,
             Storage::Bf16 => Some(SixteenBits::Bf16),
             Storage::Fp16 => Some(SixteenBits::F16),
+        }
+    }
+
+    fn product_epsilon(&self) -> f64 {
+        match (self.iterates, self.device.products()) {
+            (Storage::Bf16, _) => 1.0 / 128.0,
+            (Storage::Fp16, _) | (_, Products::Tf32) => 1.0 / 1024.0,
+            _ => E::EPSILON,
         }
     }
 

@@ -18,13 +18,14 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // The simulated device's accounts belong to the whole process.
     arguments.test_threads = Some(1);
-    let tests: [(&str, fn() -> Outcome); 6] = [
+    let tests: [(&str, fn() -> Outcome); 7] = [
         ("storage::every_fp16", storage::every_fp16),
         ("storage::products", storage::products),
         ("symmetric::by_blocks", symmetric::by_blocks),
         ("symmetric::by_triangles", symmetric::by_triangles),
         ("polar::costs", polar::costs),
         ("polar::errors", polar::errors),
+        ("polar::soft_clip", polar::soft_clip),
     ];
     let skipped = matches!(select(), Selection::Skipped(_));
     let trial = |(name, test): (&str, fn() -> Outcome)| {

@@ -1,10 +1,11 @@
-//! The polar factor in every precision: what it costs, and how far rounding takes it from the exact values.
+//! The polar factor and the soft clip in every precision: what they cost, and how far rounding takes them from the exact values.
 
 use crate::device::{Outcome, check_violations, simulator, stream};
 use crate::storage::{FORMATS, read};
 use crate::ensure;
 use spectra_core::backend::Backend;
 use spectra_core::linalg::{GramForm, Info, Polar, Schedule, Steps, Workspace, uniform};
+use spectra_core::maps::{AlphaBound, SoftClip, SoftClipMethod};
 use spectra_cuda::{CudaBackend, Error, Precision, Tally};
 
 /// Muon's five steps on an m x n matrix, the second time, when nothing is allocated any more.
@@ -170,8 +171,8 @@ pub(crate) fn errors() -> Outcome {
     for (name, lower, schedule, steps) in [
         ("Muon", 1e-2, Schedule::Muon, 5),
         ("Polar Express", 1e-2, Schedule::POLAR_EXPRESS, 5),
-        ("minimax", 1e-1, Schedule::Minimax, 5),
-        ("minimax", 1e-2, Schedule::Minimax, 7),
+        ("guarded", 1e-1, Schedule::Guarded { safety: 1.05, cushion: 0.02 }, 5),
+        ("guarded", 1e-2, Schedule::Guarded { safety: 1.05, cushion: 0.02 }, 7),
     ] {
         let sigma: Vec<f64> = (0..r).map(|k| f64::powf(lower, k as f64 / (r - 1) as f64)).collect();
         let start: Vec<f64> = sigma.iter().map(|x| x / norm(&sigma)).collect();
@@ -205,6 +206,41 @@ pub(crate) fn errors() -> Outcome {
                 ensure(error <= allowed, format!("{name} {lower:e} {form} {precision:?}: {error:e}, allowed {allowed:e}"))?;
                 ensure(error > 20.0 * in_full, format!("{name} {lower:e} {form} {precision:?}: {error:e}, in f32 {in_full:e}"))?;
             }
+        }
+    }
+    check_violations()
+}
+
+/// The soft clip by a bound that the host reads, to the accuracy that it reports, and by a fixed number of steps, to what a rounding of
+/// `A = (I + X X^T / c^2) / alpha` costs, whose least eigenvalue is `1 / alpha`: `eps alpha / 8`, and two roundings more.
+pub(crate) fn soft_clip() -> Outcome {
+    let (r, n) = SHAPE;
+    for rho in [2.0, 10.0, 30.0] {
+        let sigma: Vec<f64> = (0..r).map(|k| f64::powf(0.01, k as f64 / (r - 1) as f64)).collect();
+        let c = 1.0 / rho;
+        let exact = with_values(&sigma.iter().map(|s| s / (1.0 + (s / c).powi(2)).sqrt()).collect::<Vec<_>>());
+        let x: Vec<f32> = with_values(&sigma).iter().map(|x| *x as f32).collect();
+        let alpha = 1.0 + norm(&sigma.iter().map(|s| s * s).collect::<Vec<_>>()) / (c * c);
+        let (steps, bound) = (8, AlphaBound::Frobenius);
+        let fixed = SoftClipMethod::Fixed { schedule: Schedule::POLAR_EXPRESS, steps, lower: 1.0 / alpha.sqrt(), bound };
+        let run = |precision: Precision, method: SoftClipMethod| -> Result<(f64, Info), Error> {
+            let backend = CudaBackend::<f32>::new(&stream()?, precision)?;
+            let mut out = backend.zeros(r, n, None)?;
+            let clip = SoftClip { method, ..SoftClip::AUTO };
+            let info = clip.apply(&backend.upload(r, n, &x)?, c, &mut out, &mut Workspace::new(backend.clone()))?;
+            let apart: Vec<f64> = read(&out)?.iter().zip(&exact).map(|(x, y)| f64::from(*x) - y).collect();
+            Ok((norm(&apart) / norm(&exact), info))
+        };
+        for (precision, u) in FORMATS {
+            let auto = SoftClipMethod::Auto { tolerance: Some(16.0 * u) };
+            let (error, info) = run(precision, auto)?;
+            let accuracy = info.accuracy.ok_or("no accuracy is reported")?;
+            println!("rho {rho:4} {precision:?} Auto:  {error:.1e}, reported {accuracy:.1e}, {} products", info.products);
+            ensure(error <= accuracy, format!("rho {rho} {precision:?}: {error:e}, reported {accuracy:e}"))?;
+            let (error, _) = run(precision, fixed)?;
+            let allowed = 2.0 * u * (2.0 + alpha / 8.0);
+            println!("rho {rho:4} {precision:?} Fixed: {error:.1e}, allowed {allowed:.1e} (f32: {:.1e})", run(Precision::F32, fixed)?.0);
+            ensure(error <= allowed, format!("rho {rho} {precision:?}, fixed: {error:e}, allowed {allowed:e}"))?;
         }
     }
     check_violations()

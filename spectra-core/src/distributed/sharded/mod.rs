@@ -176,6 +176,10 @@ impl<B: Backend, C: Collectives<B>> Backend for Sharded<B, C> {
         Some(self)
     }
 
+    fn product_epsilon(&self) -> f64 {
+        self.shared.backend.product_epsilon()
+    }
+
     fn scalar(&self, value: f64) -> Result<Self::Scalar> {
         self.shared.backend.scalar(value)
     }

@@ -1,7 +1,7 @@
 //! Which way to the soft clip: by the bound of `sigma_1 / c`.
 
 use super::gram::Gram;
-use super::stacked;
+use super::restarted;
 use crate::backend::{Backend, Coefficient, Element, Error, ErrorKind, Matrix, Result, Scalar};
 use crate::linalg::{Directions, Info, MAX_DEFLATED, Workspace, power_of_two, tiny};
 use num_traits::Float;
@@ -66,7 +66,7 @@ impl Problem {
         out: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Option<Info>> {
-        let eps = B::Element::EPSILON;
+        let eps = workspace.backend().product_epsilon();
         let gram = Gram::new(x, self.gamma, workspace)?;
         let square = gram.bound()? * self.kappa;
         let bound = Some(self.c * libm::sqrt(square));
@@ -81,9 +81,9 @@ impl Problem {
             return Ok(Some(Info { products: 2, bound, accuracy: Some(square), ..Info::default() }));
         }
         let alpha = 1.0 + square;
-        // The largest alpha at which 0.1 eps alpha stays below the tolerance.
-        let mut info = if eps * alpha <= 10.0 * self.tolerance {
-            gram.clip(x, self.kappa, alpha, self.tolerance / 4.0, out, workspace)?
+        // Where no restart is needed there is nothing to gain.
+        let mut info = if eps * alpha <= 8.0 * self.tolerance {
+            restarted::clip(&gram, x, (self.c, self.kappa, alpha), self.tolerance, out, workspace)?
         } else {
             self.large(&gram, alpha, x, out, workspace)?
         };
@@ -92,7 +92,7 @@ impl Problem {
         Ok(Some(info))
     }
 
-    /// Deflates the large directions if they are few, else iterates on the stacked matrix.
+    /// Deflates the large directions if they are few, else iterates with restarts.
     fn large<B: Backend>(
         &self,
         gram: &Gram<B>,
@@ -102,15 +102,15 @@ impl Problem {
         workspace: &mut Workspace<B>,
     ) -> Result<Info> {
         let r = x.shape().0.min(x.shape().1);
-        // Deflation must be cheap where the stacked iteration is good enough; elsewhere it is the only way.
-        let good = 0.2 * B::Element::EPSILON * libm::sqrt(alpha) <= self.tolerance;
+        // Deflation must be cheap where restarts are good enough; elsewhere it is the only way.
+        let good = 0.2 * workspace.backend().product_epsilon() * libm::sqrt(alpha) <= self.tolerance;
         let most = MAX_DEFLATED.min(if good { r / 2 } else { r });
         if gram.effective_rank(workspace)? <= if good { 0.5 } else { 0.95 } * most as f64
             && let Some(info) = self.deflated(alpha, most, x, out, workspace)?
         {
             return Ok(info);
         }
-        stacked::clip(gram, x, self.c, self.kappa, alpha, self.tolerance / 4.0, out, workspace)
+        restarted::clip(gram, x, (self.c, self.kappa, alpha), self.tolerance, out, workspace)
     }
 
     /// `H(X) = U diag(h(sigma)) V^T + H((I - U U^T) X (I - V V^T))` for the directions with `sigma >= 3 c`
@@ -141,12 +141,8 @@ impl Problem {
         let square = gram.bound()? * self.kappa;
         let better = directions.kept > 0 && 4.0 * square < alpha;
         let info = if better {
-            let (alpha, tolerance) = (1.0 + square, self.tolerance / 4.0);
-            let info = if B::Element::EPSILON * alpha <= 10.0 * self.tolerance {
-                gram.clip(&rest, self.kappa, alpha, tolerance, out, workspace)?
-            } else {
-                stacked::clip(&gram, &rest, c, self.kappa, alpha, tolerance, out, workspace)?
-            };
+            let sizes = (c, self.kappa, 1.0 + square);
+            let info = restarted::clip(&gram, &rest, sizes, self.tolerance, out, workspace)?;
             // What rounding put into the deflated directions was driven to c there.
             directions.project(out, workspace)?;
             directions.add(|s| s / libm::sqrt(1.0 + (s / c) * (s / c)), out, workspace)?;

@@ -1,19 +1,19 @@
-//! The Gram matrix on the short side, the bound that follows from it, and the coupled iteration.
+//! The Gram matrix on the short side, and the bound that follows from it.
 
 use crate::backend::{Backend, Coefficient, Element, Fused, Matrix, Op, Result, Scalar};
-use crate::linalg::{Coupled, Info, Schedule, Workspace};
+use crate::linalg::{Coupled, Workspace};
 
 /// `G = gamma X X^T` (or `X^T X`) and `G^2`, both r x r.
 #[derive(Debug)]
-pub(super) struct Gram<B: Backend> {
-    pub(super) wide: bool,
-    pub(super) matrix: B::Matrix,
+pub(in crate::maps) struct Gram<B: Backend> {
+    pub(in crate::maps) wide: bool,
+    pub(in crate::maps) matrix: B::Matrix,
     square: B::Matrix,
 }
 
 impl<B: Backend> Gram<B> {
     /// Two products.
-    pub(super) fn new(x: &B::Matrix, gamma: f64, workspace: &mut Workspace<B>) -> Result<Self> {
+    pub(in crate::maps) fn new(x: &B::Matrix, gamma: f64, workspace: &mut Workspace<B>) -> Result<Self> {
         let (m, n) = x.shape();
         let (wide, r) = (m <= n, m.min(n));
         let (one, zero) = (Coefficient::ONE, Coefficient::ZERO);
@@ -26,14 +26,14 @@ impl<B: Backend> Gram<B> {
     }
 
     /// `||G|| <= (tr G^4)^{1/4} = ||G^2||_F^{1/2}`, at most `r^{1/4}` times too large. **Waits** for one number.
-    pub(super) fn bound(&self) -> Result<f64> {
+    pub(in crate::maps) fn bound(&self) -> Result<f64> {
         let fourth = self.square.dot(&self.square)?.sqrt()?.sqrt()?.read()?;
         // The rounding errors of the two products and of the norm.
         Ok(fourth * (1.0 + 16.0 * B::Element::EPSILON))
     }
 
     /// `(tr G)^2 / tr G^2`: the number of values that carry the spectrum, between 1 and r. Waits for a number.
-    pub(super) fn effective_rank(&self, workspace: &mut Workspace<B>) -> Result<f64> {
+    pub(in crate::maps) fn effective_rank(&self, workspace: &mut Workspace<B>) -> Result<f64> {
         let identity = workspace.identity(self.matrix.shape().0)?;
         let trace = self.matrix.dot(&identity)?;
         workspace.give_identity(identity);
@@ -42,7 +42,7 @@ impl<B: Backend> Gram<B> {
     }
 
     /// `A = (I + kappa G) / alpha` and `A^2`.
-    pub(super) fn shifted(
+    fn shifted(
         &self,
         kappa: f64,
         alpha: f64,
@@ -62,38 +62,35 @@ impl<B: Backend> Gram<B> {
         Ok((a, square))
     }
 
-    /// `out = A^{-1/2} X / sqrt(alpha)` by the coupled iteration: for `s` minimax steps `4 s - 1` products,
-    /// the two of the Gram matrix included, one less if the last step is a cubic. Rounding leaves a relative error of about `0.1 eps alpha`.
-    pub(super) fn clip(
+    /// `A = (I + kappa G) / alpha` and `A^2` for the coupled iteration.
+    pub(in crate::maps) fn coupled(
         &self,
-        x: &B::Matrix,
         kappa: f64,
         alpha: f64,
-        tolerance: f64,
-        out: &mut B::Matrix,
         workspace: &mut Workspace<B>,
-    ) -> Result<Info> {
-        let lower = 1.0 / libm::sqrt(alpha);
-        let (plan, steps, error) = Schedule::Minimax.plan(lower, tolerance);
+    ) -> Result<Coupled<B>> {
         let (a, square) = self.shifted(kappa, alpha, workspace)?;
-        let mut state = Coupled::new(&a, workspace)?;
-        state.run(plan, Some(&square), workspace)?;
-        let (zero, factor) = (Coefficient::ZERO, Coefficient::from(lower));
+        Coupled::of(a, Some(square), workspace)
+    }
+
+    /// `out = f Q X` or `f X Q`.
+    pub(in crate::maps) fn multiply(
+        &self,
+        f: f64,
+        q: &B::Matrix,
+        x: &B::Matrix,
+        out: &mut B::Matrix,
+    ) -> Result<()> {
+        let zero = Coefficient::ZERO;
         if self.wide {
-            out.gemm(zero, factor, &state.z, Op::Plain, x, Op::Plain)?;
+            out.gemm(zero, f.into(), q, Op::Plain, x, Op::Plain)
         } else {
-            out.gemm(zero, factor, x, Op::Plain, &state.z, Op::Plain)?;
+            out.gemm(zero, f.into(), x, Op::Plain, q, Op::Plain)
         }
-        let products = state.products + 3;
-        state.release(workspace);
-        workspace.give(a);
-        workspace.give(square);
-        let accuracy = Some(error + B::Element::EPSILON * (2.0 + 0.2 * alpha));
-        Ok(Info { steps, products, accuracy, ..Info::default() })
     }
 
     /// Returns the temporaries.
-    pub(super) fn release(self, workspace: &mut Workspace<B>) {
+    pub(in crate::maps) fn release(self, workspace: &mut Workspace<B>) {
         workspace.give(self.matrix);
         workspace.give(self.square);
     }

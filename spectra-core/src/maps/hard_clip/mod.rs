@@ -1,17 +1,20 @@
 //! The hard spectral clip: each singular value `sigma -> min(sigma, c)`.
 
+mod sign;
+
 use super::separate::{in_range, separate};
 use super::soft_clip::{default_tolerance, relative_norm};
 use crate::backend::{
     Backend, Coefficient, Element, Matrix, Op, Result, Scalar, ScalarOp, check_same, domain, require,
 };
-use crate::linalg::{Info, Polar, Workspace};
+use crate::linalg::{Form, Info, Polar, Workspace};
 
 /// How the hard clip is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum HardClipMethod {
-    /// By deflation; where too many values exceed c, the largest by deflation and the rest by polar factors.
+    /// By deflation where the values above c are few; elsewhere, perhaps after the largest, by the sign of `X X^T - c^2 I`, which takes two
+    /// to three times the products of a soft clip; by polar factors where `sigma_1 / c` is beyond that, `8 sqrt(m + n)`. See [`Info::form`].
     #[default]
     Auto,
     /// By two polar factors, for comparison.
@@ -70,8 +73,9 @@ impl HardClip {
     /// O(m n k) in all, plus the products of the proof; where `||X||_F <= c` none at all. Rounding errors of
     /// size `eps sigma_1` do not reach the result.
     ///
-    /// With polar factors [`Info::certificate`] is `None` and errors are about
-    /// `10 eps sqrt(m + n) max(sigma_1, c)`; where `100 eps ||X||_F > c` the result is `c` times the polar factor.
+    /// Otherwise [`Info::certificate`] is `None` and errors are about
+    /// `10 eps sqrt(m + n) max(sigma_1, c)`; where with polar factors `100 eps ||X||_F > c` the result is `c` times the
+    /// polar factor.
     ///
     /// One row or one column is scaled by `min(1, c / norm)`. A zero or empty matrix gives zero.
     ///
@@ -120,7 +124,7 @@ impl HardClip {
         out: &mut B::Matrix,
         workspace: &mut Workspace<B>,
     ) -> Result<Info> {
-        let tolerance = self.tolerance.unwrap_or_else(default_tolerance::<B::Element>);
+        let tolerance = self.tolerance.unwrap_or_else(|| default_tolerance(workspace.backend()));
         if self.method == HardClipMethod::Polar {
             return polar_form(x, c, out, workspace);
         }
@@ -129,7 +133,10 @@ impl HardClip {
         if !parts.complete {
             let mut rest = workspace.take_like(x, x.shape().1)?;
             rest.copy_from(out)?;
-            info = info.and(polar_form(&rest, c, out, workspace)?);
+            info = info.and(match sign::clip(&rest, c, out, workspace)? {
+                Some(info) => info,
+                None => polar_form(&rest, c, out, workspace)?,
+            });
             workspace.give(rest);
         }
         if let Some(above) = &parts.above {
@@ -165,7 +172,7 @@ fn polar_form<B: Backend>(
         out.scale_add(zero, c.into(), &q)?;
         workspace.give(q);
         workspace.give(e);
-        return Ok(info);
+        return Ok(Info { form: Form::Polar, ..info });
     }
     e.copy_from(x)?;
     e.scale_add(one, (-c).into(), &q)?;
@@ -190,7 +197,7 @@ fn polar_form<B: Backend>(
     for matrix in [q, e, p] {
         workspace.give(matrix);
     }
-    Ok(info.and(later).and(Info { products: 3, ..Info::default() }))
+    Ok(info.and(later).and(Info { products: 3, form: Form::Polar, ..Info::default() }))
 }
 
 /// `out = min(1, c / ||x||) x`, on the device.
