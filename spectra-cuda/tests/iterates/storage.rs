@@ -94,6 +94,10 @@ pub(crate) fn products() -> Outcome {
                 }
             }
         }
+        // Nothing is nothing: zero has no exponent of its own.
+        let (zeros, mut nothing) = (backend.zeros_iterate(9, 9)?, iterate(&backend, (9, 9), &[2.0; 81])?);
+        nothing.gemm(Coefficient::ZERO, Coefficient::ONE, &zeros, Op::Plain, &zeros, Op::Plain)?;
+        ensure(read(&nothing)?.iter().all(|x| *x == 0.0), "a product of zeros is not zero")?;
         // Two storages do not mix, and nothing has changed then.
         let (a, b) = (iterate(&backend, (3, 3), &values(1, 9))?, backend.upload(3, 3, &values(2, 9))?);
         let (one, mut narrow, mut full) = (Coefficient::ONE, iterate(&backend, (3, 3), &[2.0; 9])?, backend.upload(3, 3, &[2.0; 9])?);
