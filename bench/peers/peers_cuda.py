@@ -46,7 +46,8 @@ def ceilings():
     line("4 GiB", "copy on the device", ms, f"{2 * 4 * source.numel() / ms / 1e6:.0f} GB/s")
     del source, target
     n = 8192
-    for name, dtype, reduced in [("f32", torch.float32, False), ("TF32", torch.float32, True), ("bf16", torch.bfloat16, False)]:
+    kinds = [("f32", torch.float32, False), ("TF32", torch.float32, True), ("bf16", torch.bfloat16, False), ("fp16", torch.float16, False)]
+    for name, dtype, reduced in kinds:
         tf32(reduced)
         a, b = ((torch.rand(n, n) - 0.5).to(dtype) for _ in range(2))
         ms = milliseconds(lambda: a @ b)
@@ -64,8 +65,9 @@ def optimizers(m, n):
         line(shape, f"Spectra step as the paper writes it, {name}", milliseconds(peers.spectra_as_written(m, n, k)))
         line(shape, f"Muon's Newton-Schulz, {name}", milliseconds(lambda: peers.newton_schulz(momentum)))
     tf32(False)
-    half = momentum.bfloat16()
-    line(shape, "Muon's Newton-Schulz, bf16", milliseconds(lambda: peers.newton_schulz(half)))
+    for dtype, name in [(torch.bfloat16, "bf16"), (torch.float16, "fp16")]:
+        half = momentum.to(dtype)
+        line(shape, f"Muon's Newton-Schulz, {name}", milliseconds(lambda: peers.newton_schulz(half)))
     line(shape, "torch.optim.Muon step", milliseconds(peers.torch_muon(m, n)))
 
 

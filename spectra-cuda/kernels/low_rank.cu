@@ -17,7 +17,7 @@ struct __align__(16) Quad {
     REAL x[4];
 };
 
-static __device__ bool has_quads(struct View v) { return !v.bf16 && v.ld % 4 == 0 && (Word)v.data % 16 == 0; }
+static __device__ bool has_quads(struct View v) { return !v.storage && v.ld % 4 == 0 && (Word)v.data % 16 == 0; }
 
 static __device__ struct Quad *quad_at(struct View v, Index row, Index col) {
     return (struct Quad *)((REAL *)v.data + row * v.ld + col);

@@ -8,12 +8,16 @@
 
 typedef long long Index;
 
-// Values of type REAL, or of type bf16 kept as unsigned short. Where `pointers` is not 0 it is a stack of so many matrices, and
-// `data` holds their places: the grid's third dimension counts them.
+// How a View's numbers lie: as REAL, or 16 bits of a float in an unsigned short.
+#define AS_REAL 0
+#define AS_BF16 1
+#define AS_FP16 2
+
+// Where `pointers` is not 0 it is a stack of so many matrices, and `data` holds their places: the grid's third dimension counts them.
 struct View {
     void *data;
     Index ld;
-    int bf16;
+    int storage;
     int pointers;
 };
 
@@ -28,30 +32,51 @@ union Bits {
     unsigned int bits;
 };
 
-static __device__ float widen(unsigned short x) {
+static __device__ float widen(int storage, unsigned short x) {
     union Bits u;
-    u.bits = (unsigned int)x << 16;
+    if (storage == AS_BF16) {
+        u.bits = (unsigned int)x << 16;
+        return u.number;
+    }
+    // The exponents of fp16 end 112 before those of float; the product is exact, and normal where fp16 is not.
+    u.bits = (unsigned int)(x & 0x7fff) << 13;
+    u.number *= 5.192296858534828e33f;
+    if ((x & 0x7c00) == 0x7c00) u.bits |= 0x7f800000;
+    u.bits |= (unsigned int)(x & 0x8000) << 16;
     return u.number;
 }
 
 // To nearest, ties to even; a NaN stays one.
-static __device__ unsigned short narrow(float x) {
+static __device__ unsigned short narrow(int storage, float x) {
     union Bits u;
     u.number = x;
-    if (x != x) return (unsigned short)((u.bits >> 16) | 0x40);
-    return (unsigned short)((u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16);
+    if (storage == AS_BF16) {
+        if (x != x) return (unsigned short)((u.bits >> 16) | 0x40);
+        return (unsigned short)((u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16);
+    }
+    const unsigned int sign = (u.bits >> 16) & 0x8000;
+    u.bits &= 0x7fffffff;
+    if (x != x) return (unsigned short)(sign | 0x7e00);
+    // Halfway from 65504 to the number that would come after it, and more.
+    if (u.bits >= 0x477ff000) return (unsigned short)(sign | 0x7c00);
+    if (u.bits < 0x38800000) {
+        // Below 2^-14: a last place of one half is the unit of what is not normal, so that this sum rounds.
+        u.number += 0.5f;
+        return (unsigned short)(sign | (u.bits - 0x3f000000));
+    }
+    return (unsigned short)(sign | ((u.bits + 0xfff + ((u.bits >> 13) & 1) - 0x38000000) >> 13));
 }
 
 static __device__ REAL get(struct View v, Index row, Index col) {
     Index i = row * v.ld + col;
-    if (v.bf16) return (REAL)widen(((const unsigned short *)v.data)[i]);
+    if (v.storage) return (REAL)widen(v.storage, ((const unsigned short *)v.data)[i]);
     return ((const REAL *)v.data)[i];
 }
 
 static __device__ void put(struct View v, Index row, Index col, REAL x) {
     Index i = row * v.ld + col;
-    if (v.bf16) {
-        ((unsigned short *)v.data)[i] = narrow((float)x);
+    if (v.storage) {
+        ((unsigned short *)v.data)[i] = narrow(v.storage, (float)x);
     } else {
         ((REAL *)v.data)[i] = x;
     }
@@ -63,11 +88,11 @@ static __device__ void put(struct View v, Index row, Index col, REAL x) {
 // x[i] = entry (row, col + i step), 0 beyond the last column.
 static __device__ void get_batch(struct View v, Index row, Index col, Index cols, int step, REAL *x) {
     Index first = row * v.ld + col;
-    if (v.bf16) {
+    if (v.storage) {
 #pragma unroll
         for (int i = 0; i < BATCH; i++) {
             Index at = i * step;
-            x[i] = col + at < cols ? (REAL)widen(((const unsigned short *)v.data)[first + at]) : (REAL)0;
+            x[i] = col + at < cols ? (REAL)widen(v.storage, ((const unsigned short *)v.data)[first + at]) : (REAL)0;
         }
     } else {
 #pragma unroll

@@ -138,8 +138,8 @@ mod raw;
 
 #[cfg(feature = "nccl")]
 pub use backend::nccl;
-pub use backend::{CudaBackend, CudaElement, CudaMatrix, CudaScalar, Precision, Storage, open};
-pub use checked::Tally;
+pub use backend::{CudaBackend, CudaElement, CudaMatrix, CudaScalar, Precision, open};
+pub use checked::{Storage, Tally};
 pub use cudarc;
 pub use error::CudaError;
 pub use optimizer::{Optimizer, Parameter, Source, Target};

@@ -4,7 +4,9 @@ use super::{
     Coefficient, Element, Entrywise, Fused, Gradient, Matrix, Op, PackedProducts, PowerSweep, Ranks, Result,
     Scalar, ScalarOp, Stacking, composed,
 };
-use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace, orthonormalize_by_gram_matrix};
+use crate::linalg::{
+    Orthonormalization, PowerIteration, SixteenBits, Subspace, Workspace, orthonormalize_by_gram_matrix,
+};
 
 /// A place where matrices live. Cheap to clone (a handle).
 ///
@@ -41,6 +43,23 @@ pub trait Backend: Clone + core::fmt::Debug {
     /// As [`zeros`](Self::zeros).
     fn zeros_across(&self, like: &Self::Matrix, cols: usize) -> Result<Self::Matrix> {
         self.zeros(like.shape().1, cols, None)
+    }
+
+    /// The 16 bits in which the iterates of polynomial iterations are stored (X and all r x r matrices of the polar factor and the
+    /// soft clip); `None`: the element type. Fixed for the life of a backend.
+    fn iterate_format(&self) -> Option<SixteenBits> {
+        None
+    }
+
+    /// Zeros in the [`iterate_format`](Self::iterate_format), in one place. Such a matrix goes wherever another does, entry by entry
+    /// and in reductions, in the arithmetic of the element type: widened where it is read, rounded once, to nearest, where it is
+    /// written. Both operands of a product are iterates, or neither; the result of two iterates may be either, that of two
+    /// others is none. Sums are formed in the element type.
+    ///
+    /// # Errors
+    /// As [`zeros`](Self::zeros).
+    fn zeros_iterate(&self, rows: usize, cols: usize) -> Result<Self::Matrix> {
+        self.zeros(rows, cols, None)
     }
 
     /// The ranks over which matrices are distributed; none of a backend that has no other than here.

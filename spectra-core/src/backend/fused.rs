@@ -9,8 +9,8 @@ use crate::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 ///
 /// Below `m x n` is the shape of `self`.
 pub trait Fused: Matrix {
-    /// [`gemm`](Matrix::gemm) where the caller knows that the product and `self` are symmetric: a backend may
-    /// compute one triangle and mirror it.
+    /// [`gemm`](Matrix::gemm) where the caller knows that the product and `self` are symmetric, and, if both operations are the same,
+    /// that A and B are (they commute): a backend may compute one triangle and mirror it, and may transpose a symmetric operand.
     ///
     /// # Errors
     /// Shapes.

@@ -23,27 +23,52 @@ pub(crate) struct Coupled<B: Backend> {
     t: B::Matrix,
     /// Whether w holds `R^2`.
     squared: bool,
+    /// Whether they are iterates in the backend's format.
+    iterates: bool,
     /// Matrix products so far.
     pub(crate) products: usize,
 }
 
 impl<B: Backend> Coupled<B> {
-    /// For n x n matrices; R is to be written.
+    /// For n x n matrices in the element type; R is to be written.
     pub(crate) fn new(n: usize, workspace: &mut Workspace<B>) -> Result<Self> {
-        let r = workspace.take(n, n)?;
-        Self::of(r, None, workspace)
+        let mut take = || workspace.take(n, n);
+        Ok(Self {
+            r: take()?,
+            q: take()?,
+            w: take()?,
+            t: take()?,
+            squared: false,
+            iterates: false,
+            products: 0,
+        })
     }
 
-    /// Of this R, and its square where the caller has it.
+    /// For n x n [iterates](Backend::iterate_format); R is to be written.
+    pub(crate) fn of_iterates(n: usize, workspace: &mut Workspace<B>) -> Result<Self> {
+        let mut take = || workspace.take_iterate(n, n);
+        Ok(Self {
+            r: take()?,
+            q: take()?,
+            w: take()?,
+            t: take()?,
+            squared: false,
+            iterates: true,
+            products: 0,
+        })
+    }
+
+    /// The same of this R, and its square where the caller has it, both in the element type.
     pub(crate) fn of(r: B::Matrix, square: Option<B::Matrix>, workspace: &mut Workspace<B>) -> Result<Self> {
         let n = r.shape().0;
         let squared = square.is_some();
+        let r = workspace.to_iterate(r)?;
         let w = match square {
-            Some(square) => square,
-            None => workspace.take(n, n)?,
+            Some(square) => workspace.to_iterate(square)?,
+            None => workspace.take_iterate(n, n)?,
         };
-        let (q, t) = (workspace.take(n, n)?, workspace.take(n, n)?);
-        Ok(Self { r, q, w, t, squared, products: 0 })
+        let (q, t) = (workspace.take_iterate(n, n)?, workspace.take_iterate(n, n)?);
+        Ok(Self { r, q, w, t, squared, iterates: true, products: 0 })
     }
 
     /// `R^2`, of an R that was written.
@@ -131,7 +156,11 @@ impl<B: Backend> Coupled<B> {
     /// Returns the temporaries.
     pub(crate) fn release(self, workspace: &mut Workspace<B>) {
         for matrix in [self.r, self.q, self.w, self.t] {
-            workspace.give(matrix);
+            if self.iterates {
+                workspace.give_iterate(matrix);
+            } else {
+                workspace.give(matrix);
+            }
         }
     }
 }

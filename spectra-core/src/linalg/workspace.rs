@@ -12,6 +12,8 @@ type Key = (usize, usize, usize);
 const IDENTITY: usize = usize::MAX;
 /// The same for matrices of ones.
 const ONES: usize = usize::MAX - 1;
+/// The same for iterates in 16 bits.
+const ITERATE: usize = usize::MAX - 2;
 
 /// A pool of temporary matrices, shared by all parameters of an optimizer.
 ///
@@ -89,6 +91,55 @@ impl<B: Backend> Workspace<B> {
     pub fn give(&mut self, matrix: B::Matrix) {
         let (rows, cols) = matrix.shape();
         self.put((rows, cols, matrix.layout()), matrix);
+    }
+
+    /// A replicated iterate in the backend's [format](Backend::iterate_format), contents unspecified; to be given back by
+    /// [`give_iterate`](Self::give_iterate).
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    pub fn take_iterate(&mut self, rows: usize, cols: usize) -> Result<B::Matrix> {
+        if self.backend.iterate_format().is_none() {
+            return self.take(rows, cols);
+        }
+        match self.reuse((rows, cols, ITERATE)) {
+            Some(matrix) => Ok(matrix),
+            None => self.backend.zeros_iterate(rows, cols),
+        }
+    }
+
+    /// The same with the shape, and, where iterates are ordinary matrices, the distribution of `x`.
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    pub fn take_iterate_like(&mut self, x: &B::Matrix) -> Result<B::Matrix> {
+        let (rows, cols) = x.shape();
+        if self.backend.iterate_format().is_some() {
+            self.take_iterate(rows, cols)
+        } else {
+            self.take_like(x, cols)
+        }
+    }
+
+    /// A matrix of the pool as an iterate: itself, or its entries rounded.
+    pub(crate) fn to_iterate(&mut self, matrix: B::Matrix) -> Result<B::Matrix> {
+        if self.backend.iterate_format().is_none() {
+            return Ok(matrix);
+        }
+        let (rows, cols) = matrix.shape();
+        let mut iterate = self.take_iterate(rows, cols)?;
+        iterate.copy_from(&matrix)?;
+        self.give(matrix);
+        Ok(iterate)
+    }
+
+    /// Takes an iterate back.
+    pub fn give_iterate(&mut self, matrix: B::Matrix) {
+        if self.backend.iterate_format().is_none() {
+            return self.give(matrix);
+        }
+        let (rows, cols) = matrix.shape();
+        self.put((rows, cols, ITERATE), matrix);
     }
 
     /// Until the guard is dropped, the kernels that this thread calls take their working memory from here. Every public

@@ -5,7 +5,8 @@
 mod timing;
 
 use spectra_core::backend::{Backend, Gradient};
-use spectra_core::linalg::{Polar, PowerIteration, Workspace, uniform};
+use spectra_core::linalg::{GramForm, Polar, PowerIteration, Schedule, Workspace, uniform};
+use spectra_core::maps::{AlphaBound, SoftClip, SoftClipMethod};
 use spectra_core::optimizer::{ParameterState, Rates, Recipe};
 use spectra_cuda::cudarc::driver::CudaStream;
 use spectra_cuda::{CudaBackend, CudaMatrix, Precision, open};
@@ -41,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{:<13} {:<9} {:<22} {:>9} {:>12}", "matrix", "products", "what", "here", "paper, H200");
     let stream = context.default_stream();
     for (rows, cols, paper) in TABLE_2 {
-        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16, Precision::Fp16] {
             let line = |what: &str, here: f64, paper: Option<f64>| {
                 let paper = paper.map_or("-".to_owned(), |ms| format!("{ms:.4}"));
                 println!(
@@ -51,7 +52,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 );
             };
             let bench = Bench::new(&stream, precision, rows, cols)?;
-            line("Newton-Schulz, 5 steps", bench.newton_schulz()?, Some(paper[0]));
+            line("Newton-Schulz, 5 steps", bench.polar(GramForm::Auto)?, Some(paper[0]));
+            line("... never on X X^T alone", bench.polar(GramForm::Never)?, None);
+            line("... all products whole", bench.without_blocks()?, None);
+            line("soft clip, 4 steps", bench.soft_clip()?, None);
             for (iterations, paper) in ITERATIONS.into_iter().zip(&paper[1..]) {
                 let what = format!("power iteration, T = {iterations}");
                 line(&what, bench.power_iteration(iterations)?, Some(*paper));
@@ -89,11 +93,33 @@ impl<'s> Bench<'s> {
     }
 
     /// Muon's five quintic steps.
-    fn newton_schulz(&self) -> Result<f64, Box<dyn Error>> {
+    fn polar(&self, gram: GramForm) -> Result<f64, Box<dyn Error>> {
         let (x, mut out) = (self.matrix()?, self.backend.zeros(self.shape.0, self.shape.1, None)?);
         let mut workspace = Workspace::new(self.backend.clone());
+        let polar = Polar { gram, ..Polar::MUON };
         milliseconds(self.stream, || {
-            Polar::MUON.apply(&x, &mut out, &mut workspace)?;
+            polar.apply(&x, &mut out, &mut workspace)?;
+            Ok(())
+        })
+    }
+
+    /// The same where a reduced precision computes symmetric products as any other: what the blocks gain.
+    fn without_blocks(&self) -> Result<f64, Box<dyn Error>> {
+        self.backend.set_least_block(usize::MAX);
+        let time = self.polar(GramForm::Auto);
+        self.backend.set_least_block(512);
+        time
+    }
+
+    /// Four minimax steps for singular values up to ten times the threshold.
+    fn soft_clip(&self) -> Result<f64, Box<dyn Error>> {
+        let (x, mut out) = (self.matrix()?, self.backend.zeros(self.shape.0, self.shape.1, None)?);
+        let mut workspace = Workspace::new(self.backend.clone());
+        let bound = AlphaBound::Frobenius;
+        let method = SoftClipMethod::Fixed { schedule: Schedule::Minimax, steps: 4, lower: 0.1, bound };
+        let clip = SoftClip { method, ..SoftClip::AUTO };
+        milliseconds(self.stream, || {
+            clip.apply(&x, 10.0, &mut out, &mut workspace)?;
             Ok(())
         })
     }

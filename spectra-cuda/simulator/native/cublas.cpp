@@ -205,13 +205,15 @@ Result gemm(const char* name, Handle* handle, int ta, int tb, int m, int n, int 
     return submit<T>(handle, name, p, alpha, beta);
 }
 
+// A triangle of alpha op(A) op(B)^T + beta C.
 template <class T>
-Result syrk(const char* name, Handle* handle, int uplo, int trans, int n, int k, const T* alpha, const T* a, int lda, const T* beta, T* c, int ldc) {
+Result syrkx(const char* name, Handle* handle, int uplo, int trans, int n, int k, const T* alpha, const T* a, int lda, const T* b, int ldb,
+             const T* beta, T* c, int ldc) {
     if (uplo < 0 || uplo > 1 || trans < 0 || trans > 2) return CUBLAS_INVALID_VALUE;
     int type = sizeof(T) == 8 ? F64 : F32;
     bool transpose = is_transpose(trans);
-    Matrix x = operand(a, type, transpose, n, k, lda);
-    Product p{transpose, !transpose, n, n, k, x, x, operand(c, type, false, n, n, ldc), 1, rounding_of(handle, Type(type)), uplo ? UPPER : LOWER};
+    Matrix x = operand(a, type, transpose, n, k, lda), y = operand(b, type, transpose, n, k, ldb);
+    Product p{transpose, !transpose, n, n, k, x, y, operand(c, type, false, n, n, ldc), 1, rounding_of(handle, Type(type)), uplo ? UPPER : LOWER};
     return submit<T>(handle, name, p, alpha, beta);
 }
 
@@ -334,8 +336,16 @@ EXPORT Result cublasGemmBatchedEx(Handle* h, int ta, int tb, int m, int n, int k
 }
 
 EXPORT Result cublasSsyrk_v2(Handle* h, int uplo, int trans, int n, int k, const float* alpha, const float* a, int lda, const float* beta, float* c, int ldc) {
-    return syrk<float>("ssyrk", h, uplo, trans, n, k, alpha, a, lda, beta, c, ldc);
+    return syrkx<float>("ssyrk", h, uplo, trans, n, k, alpha, a, lda, a, lda, beta, c, ldc);
 }
 EXPORT Result cublasDsyrk_v2(Handle* h, int uplo, int trans, int n, int k, const double* alpha, const double* a, int lda, const double* beta, double* c, int ldc) {
-    return syrk<double>("dsyrk", h, uplo, trans, n, k, alpha, a, lda, beta, c, ldc);
+    return syrkx<double>("dsyrk", h, uplo, trans, n, k, alpha, a, lda, a, lda, beta, c, ldc);
+}
+EXPORT Result cublasSsyrkx(Handle* h, int uplo, int trans, int n, int k, const float* alpha, const float* a, int lda, const float* b, int ldb,
+                           const float* beta, float* c, int ldc) {
+    return syrkx<float>("ssyrkx", h, uplo, trans, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+EXPORT Result cublasDsyrkx(Handle* h, int uplo, int trans, int n, int k, const double* alpha, const double* a, int lda, const double* b, int ldb,
+                           const double* beta, double* c, int ldc) {
+    return syrkx<double>("dsyrkx", h, uplo, trans, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }

@@ -38,6 +38,7 @@ inline std::uint16_t encode_half(float x) {
     if (std::isnan(x)) return sign | 0x7E00;
     float size = std::fabs(x);
     if (size >= 65520.0f) return sign | 0x7C00;
+    if (size == 0) return sign;  // no exponent
     int exponent = 0;
     std::frexp(size, &exponent);  // size = f * 2^exponent, f in [0.5, 1)
     int unit = std::max(exponent, -13) - 11;

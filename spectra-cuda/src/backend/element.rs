@@ -1,6 +1,6 @@
 //! `f32` and `f64`, and how their products are computed.
 
-use crate::checked::Products;
+use crate::checked::{Products, Storage};
 use cudarc::driver::DeviceRepr;
 use spectra_core::backend::{Element, Error, ErrorKind, Result};
 
@@ -13,18 +13,37 @@ pub enum Precision {
     F32,
     /// Operands rounded to TF32 (10 bits of fraction), sums in `f32`: tensor cores from Ampere on.
     Tf32,
-    /// Operands rounded to bf16 (7 bits of fraction), sums in `f32`: tensor cores. cuBLAS may be more exact: on an H200
-    /// cuBLAS 13.1 takes the time of [`Tf32`](Self::Tf32) and gives its bits.
+    /// Operands rounded to bf16 (7 bits of fraction), sums in `f32`: tensor cores. cuBLAS may be more exact with matrices of `f32`: on an
+    /// H200 cuBLAS 13.1 takes the time of [`Tf32`](Self::Tf32) and gives its bits.
+    ///
+    /// The iterates of the polar factor and of the soft clip with a fixed number of steps, X and all r x r matrices, are stored in bf16,
+    /// each rounded once from a sum in `f32`; the last product is written to `f32`. Weights, momentum, state and everything
+    /// else stay as they are. Not so where a matrix is divided among ranks
+    /// ([`distributed`](crate::distributed)): iterates are then in `f32`.
     Bf16,
+    /// [`Tf32`](Self::Tf32), and the iterates as under [`Bf16`](Self::Bf16), in fp16 (10 bits of fraction): their entries are at most about
+    /// 1, and those below 6e-5 lose digits.
+    Fp16,
+}
+
+impl Precision {
+    /// How iterates are stored.
+    pub(super) fn iterates(self) -> Storage {
+        match self {
+            Self::F32 | Self::Tf32 => Storage::Element,
+            Self::Bf16 => Storage::Bf16,
+            Self::Fp16 => Storage::Fp16,
+        }
+    }
 }
 
 mod sealed {
     pub trait Sealed: Sized {
         /// Whether it is `f64`.
         const DOUBLE: bool;
-        /// To bf16 storage and back; `None` where there is none.
-        fn to_bf16(self) -> Option<half::bf16>;
-        fn of_bf16(value: half::bf16) -> Self;
+        /// For storage in 16 bits, which an `f64` backend has none of.
+        fn to_single(self) -> f32;
+        fn of_single(value: f32) -> Self;
     }
 }
 
@@ -36,12 +55,12 @@ pub trait CudaElement: Element + DeviceRepr + Sealed {}
 impl Sealed for f32 {
     const DOUBLE: bool = false;
 
-    fn to_bf16(self) -> Option<half::bf16> {
-        Some(half::bf16::from_f32(self))
+    fn to_single(self) -> f32 {
+        self
     }
 
-    fn of_bf16(value: half::bf16) -> Self {
-        value.to_f32()
+    fn of_single(value: f32) -> Self {
+        value
     }
 }
 
@@ -50,12 +69,12 @@ impl CudaElement for f32 {}
 impl Sealed for f64 {
     const DOUBLE: bool = true;
 
-    fn to_bf16(self) -> Option<half::bf16> {
-        None
+    fn to_single(self) -> f32 {
+        self as f32
     }
 
-    fn of_bf16(value: half::bf16) -> Self {
-        value.to_f64()
+    fn of_single(value: f32) -> Self {
+        value.into()
     }
 }
 
@@ -65,7 +84,7 @@ impl CudaElement for f64 {}
 pub(super) fn products<E: CudaElement>(operation: &'static str, precision: Precision) -> Result<Products> {
     match (precision, E::DOUBLE) {
         (Precision::F32, false) => Ok(Products::F32),
-        (Precision::Tf32, false) => Ok(Products::Tf32),
+        (Precision::Tf32 | Precision::Fp16, false) => Ok(Products::Tf32),
         (Precision::Bf16, false) => Ok(Products::Bf16),
         (Precision::F32, true) => Ok(Products::F64),
         (_, true) => {

@@ -1,35 +1,14 @@
 //! A matrix in device memory, owned or borrowed.
 
 use super::{CudaElement, check_device};
-use crate::checked::{Buffer, Device, Region, Table};
+use crate::checked::{Buffer, Device, Region, Storage, Table};
 use crate::error::{At, CudaError};
 use cudarc::driver::sys::CUdeviceptr;
-use half::bf16;
+use half::{bf16, f16};
 use spectra_core::backend::{Error, ErrorKind, Result, check_same};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-
-/// How the entries of a matrix are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Storage {
-    /// As the backend's element type.
-    #[default]
-    Element,
-    /// As bf16: widened where it is read, rounded once, to nearest, where it is written. For weights and gradients
-    /// of an `f32` backend; cuBLAS products of such a matrix are refused.
-    Bf16,
-}
-
-impl Storage {
-    /// Bytes of a number where the element type is `E`.
-    pub(crate) fn bytes<E>(self) -> usize {
-        match self {
-            Self::Element => size_of::<E>(),
-            Self::Bf16 => size_of::<half::bf16>(),
-        }
-    }
-}
 
 /// A row-major matrix in device memory: its own, or somebody else's that
 /// [`CudaBackend::matrix_at`](crate::CudaBackend::matrix_at) borrowed.
@@ -54,23 +33,28 @@ impl<E> fmt::Debug for CudaMatrix<E> {
 
 impl<E: CudaElement> CudaMatrix<E> {
     /// Zeros; a stack of `count` if that is more than 1.
-    pub(super) fn zeros(device: &Arc<Device>, rows: usize, cols: usize, count: usize) -> Result<Self> {
+    pub(super) fn zeros(
+        device: &Arc<Device>,
+        (rows, cols): (usize, usize),
+        storage: Storage,
+        count: usize,
+    ) -> Result<Self> {
         const NAME: &str = "zeros";
-        let fits = |count: &usize| {
-            count.checked_mul(size_of::<E>()).is_some_and(|bytes| isize::try_from(bytes).is_ok())
-        };
-        let entries = rows.checked_mul(cols).and_then(|entries| entries.checked_mul(count)).filter(fits);
-        let entries = entries.ok_or(CudaError::MatrixTooLarge { rows, cols }).at(NAME)?;
-        let memory = device.allocate::<E>(entries).at(NAME)?;
+        let part =
+            rows.checked_mul(cols).and_then(|entries| entries.checked_mul(storage.bytes(size_of::<E>())));
+        let fits = |bytes: &(usize, usize)| isize::try_from(bytes.1).is_ok();
+        let bytes = part.and_then(|part| Some((part, part.checked_mul(count)?))).filter(fits);
+        let (part, bytes) = bytes.ok_or(CudaError::MatrixTooLarge { rows, cols }).at(NAME)?;
+        let memory = device.allocate::<u8>(bytes).at(NAME)?;
         let pointer = memory.pointer();
-        let region = Region { pointer, rows, cols, ld: cols, bf16: false, count: 1 };
+        let region = Region { pointer, rows, cols, ld: cols, storage, count: 1 };
         let one =
             Self { device: device.clone(), region, _memory: Some(memory), table: None, element: PhantomData };
         if count == 1 {
             return Ok(one);
         }
-        let part = (rows * cols * size_of::<E>()) as CUdeviceptr;
-        one.stacked((0..count as CUdeviceptr).map(|i| pointer + i * part).collect(), None)
+        let places = (0..count).map(|i| pointer + (i * part) as CUdeviceptr);
+        one.stacked(places.collect(), None)
     }
 
     /// The stack of matrices like this one at these places.
@@ -105,7 +89,7 @@ impl<E: CudaElement> CudaMatrix<E> {
     /// Whether another matrix of this shape is stored alike, and both are single ones.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let (a, b) = (&self.region, &other.region);
-        (a.ld, a.bf16, a.count, b.count) == (b.ld, b.bf16, 1, 1)
+        (a.ld, a.storage, a.count, b.count) == (b.ld, b.storage, 1, 1)
     }
 
     /// Part `i` of a stack; the matrix itself where it is none.
@@ -125,18 +109,22 @@ impl<E: CudaElement> CudaMatrix<E> {
         if ld < cols {
             return Err(CudaError::LeadingDimension { ld, cols }.at(NAME));
         }
-        let bf16 = storage == Storage::Bf16;
-        if bf16 && device.products().is_double() {
-            let what = "bf16 storage in f64 arithmetic";
+        if storage != Storage::Element && device.products().is_double() {
+            let what = "storage in 16 bits in f64 arithmetic";
             return Err(Error::new(NAME, ErrorKind::Unsupported { what }));
         }
-        let region = Region { pointer, rows, cols, ld, bf16, count: 1 };
+        let region = Region { pointer, rows, cols, ld, storage, count: 1 };
         Ok(Self { device: device.clone(), region, _memory: None, table: None, element: PhantomData })
     }
 
     /// Where the first entry is, for the caller's own kernels on the same stream.
     pub fn device_pointer(&self) -> CUdeviceptr {
         self.region.pointer
+    }
+
+    /// How the entries are stored.
+    pub fn storage(&self) -> Storage {
+        self.region.storage
     }
 
     /// Elements from one row to the next.
@@ -149,16 +137,20 @@ impl<E: CudaElement> CudaMatrix<E> {
         if self.region.is_empty() {
             return Ok(());
         }
-        if !self.region.bf16 {
+        if self.region.storage == Storage::Element {
             // SAFETY: `rows` covers the region, and the wait comes before the borrow ends.
             unsafe { self.rows::<E>(out.chunks_exact_mut(self.row_length())) }?;
             return self.device.wait();
         }
-        let mut stored = vec![bf16::ZERO; out.len()];
+        let mut stored = vec![0u16; out.len()];
         // SAFETY: as above.
-        unsafe { self.rows::<bf16>(stored.chunks_exact_mut(self.row_length())) }?;
+        unsafe { self.rows::<u16>(stored.chunks_exact_mut(self.row_length())) }?;
         self.device.wait()?;
-        out.iter_mut().zip(&stored).for_each(|(out, stored)| *out = E::of_bf16(*stored));
+        let widen = |bits| match self.region.storage {
+            Storage::Fp16 => f16::from_bits(bits).to_f32(),
+            Storage::Bf16 | Storage::Element => bf16::from_bits(bits).to_f32(),
+        };
+        out.iter_mut().zip(&stored).for_each(|(out, bits)| *out = E::of_single(widen(*bits)));
         Ok(())
     }
 
@@ -172,13 +164,16 @@ impl<E: CudaElement> CudaMatrix<E> {
             let part = self.part(part);
             // SAFETY: the part holds `row_length` entries from this place on.
             unsafe {
-                if self.region.bf16 {
-                    // An f64 backend has no bf16 storage.
-                    let rounded = values.iter().filter_map(|x| x.to_bf16()).collect();
-                    self.device.upload::<bf16>(row_of::<bf16>(part, row), rounded)?;
-                } else {
-                    self.device.upload(row_of::<E>(part, row), values.to_vec())?;
-                }
+                let narrow: fn(f32) -> u16 = match self.region.storage {
+                    Storage::Element => {
+                        self.device.upload(row_of::<E>(part, row), values.to_vec())?;
+                        continue;
+                    }
+                    Storage::Bf16 => |x| bf16::from_f32(x).to_bits(),
+                    Storage::Fp16 => |x| f16::from_f32(x).to_bits(),
+                };
+                let rounded = values.iter().map(|x| narrow(x.to_single())).collect();
+                self.device.upload::<u16>(row_of::<u16>(part, row), rounded)?;
             }
         }
         Ok(())

@@ -11,16 +11,16 @@ mod scalar;
 mod threads;
 
 pub use element::{CudaElement, Precision};
-pub use matrix::{CudaMatrix, Storage};
+pub use matrix::CudaMatrix;
 pub use scalar::CudaScalar;
 
-use crate::checked::{Device, MOST, Tally};
+use crate::checked::{Device, MOST, Products, Storage, Tally};
 use crate::error::{At, CudaError};
 use cudarc::driver::{CudaContext, CudaStream};
 use spectra_core::backend::{
     Backend, Entrywise, Error, Gradient, Matrix, Result, Scalar, ScalarOp, Stacking, composed,
 };
-use spectra_core::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace};
+use spectra_core::linalg::{Orthonormalization, PowerIteration, SixteenBits, Subspace, Workspace};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub struct CudaBackend<E> {
     device: Arc<Device>,
     /// Parts of its matrices: 1, or those of stacks.
     count: usize,
+    iterates: Storage,
     element: PhantomData<E>,
 }
 
@@ -67,12 +68,19 @@ impl<E: CudaElement> CudaBackend<E> {
         const NAME: &str = "CudaBackend::new";
         let products = element::products::<E>(NAME, precision)?;
         let device = Arc::new(Device::new(stream, products).at(NAME)?);
-        Ok(Self { device, count: 1, element: PhantomData })
+        Ok(Self { device, count: 1, iterates: precision.iterates(), element: PhantomData })
     }
 
     /// The stream.
     pub fn stream(&self) -> &Arc<CudaStream> {
         self.device.stream()
+    }
+
+    /// From the order 6 `least` on, symmetric products in a reduced precision are computed by the blocks, each of this order at least, on
+    /// and above the diagonal, and mirrored (orders that can be cut into equal blocks of a multiple of 8); 512 unless set. For all
+    /// clones.
+    pub fn set_least_block(&self, least: usize) {
+        self.device.least_block.store(least, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// What has been asked of the device so far, by all clones.
@@ -83,7 +91,8 @@ impl<E: CudaElement> CudaBackend<E> {
 
 impl<E> Clone for CudaBackend<E> {
     fn clone(&self) -> Self {
-        Self { device: self.device.clone(), count: self.count, element: PhantomData }
+        let Self { device, count, iterates, .. } = self;
+        Self { device: device.clone(), count: *count, iterates: *iterates, element: PhantomData }
     }
 }
 
@@ -99,11 +108,31 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
     type Matrix = CudaMatrix<E>;
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
-        CudaMatrix::zeros(&self.device, rows, cols, self.count)
+        CudaMatrix::zeros(&self.device, (rows, cols), Storage::Element, self.count)
     }
 
     fn stacking(&self) -> Option<&dyn Stacking<Self>> {
         (self.count == 1).then_some(self)
+    }
+
+    fn iterate_format(&self) -> Option<SixteenBits> {
+        match self.iterates {
+            Storage::Element => None,
+            Storage::Bf16 => Some(SixteenBits::Bf16),
+            Storage::Fp16 => Some(SixteenBits::F16),
+        }
+    }
+
+    fn product_epsilon(&self) -> f64 {
+        match (self.iterates, self.device.products()) {
+            (Storage::Bf16, _) => 1.0 / 128.0,
+            (Storage::Fp16, _) | (_, Products::Tf32) => 1.0 / 1024.0,
+            _ => E::EPSILON,
+        }
+    }
+
+    fn zeros_iterate(&self, rows: usize, cols: usize) -> Result<Self::Matrix> {
+        CudaMatrix::zeros(&self.device, (rows, cols), self.iterates, self.count)
     }
 
     fn scalar(&self, value: f64) -> Result<Self::Scalar> {

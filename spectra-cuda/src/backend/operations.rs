@@ -2,7 +2,7 @@
 
 use super::scalar::{Evaluated, coefficients, of_other_stacks};
 use super::{CudaElement, CudaMatrix, CudaScalar, check_device};
-use crate::checked::{Coefficients, Elementwise, Factorization, Products};
+use crate::checked::{Coefficients, Elementwise, Factorization, Products, Storage};
 use crate::error::At;
 use spectra_core::backend::{
     Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
@@ -98,7 +98,7 @@ impl<E: CudaElement> CudaMatrix<E> {
             return device.gemm(products, self.region, keep, c, (a.region, op_a), (b.region, op_b));
         }
         // A batch of cuBLAS has one pair of factors.
-        if !keep {
+        if !keep && self.region.storage == Storage::Element {
             let one = Coefficients::of([0.0, 1.0, 1.0, 1.0]);
             device.gemm(products, self.region, false, &one, (a.region, op_a), (b.region, op_b))?;
             return device.scale(self.region, true, &c.with_first(1));
@@ -208,13 +208,17 @@ impl<E: CudaElement> Fused for CudaMatrix<E> {
     ) -> Result<()> {
         self.check_operands("gemm_symmetric", &[a, b])?;
         let (c, keep) = (self.pair("gemm_symmetric", beta, alpha)?, !beta.is_zero());
-        check_gemm(self.shape(), a.shape(), op_a, b.shape(), op_b)?;
-        if !self.device.is_triangle(self.region, (a.region, op_a), (b.region, op_b)) {
-            return self.product(self.device.products(), keep, &c, (a, op_a), (b, op_b));
-        }
-        // cuBLAS has no batch of these; there are so many flops in each that it would gain nothing.
-        for i in 0..self.region.count {
-            self.device.triangle(self.part(i), keep, &c.of_part(i), (a.part(i), op_a))?;
+        let half = self.device.half(self.region, (a.region, op_a), (b.region, op_b))?;
+        match half {
+            None => return self.product(self.device.products(), keep, &c, (a, op_a), (b, op_b)),
+            Some(half) if half.is_for_all(self.region) && !c.differ() => {
+                self.device.triangle(half, self.region, keep, &c, (a.region, op_a), (b.region, op_b))?;
+            }
+            // So many flops in each that one call for all would gain nothing.
+            Some(half) => (0..self.region.count).try_for_each(|i| {
+                let (out, a, b) = (self.part(i), (a.part(i), op_a), (b.part(i), op_b));
+                self.device.triangle(half, out, keep, &c.of_part(i), a, b)
+            })?,
         }
         self.device.mirror(self.region)
     }
@@ -246,7 +250,7 @@ impl<E: CudaElement> Fused for CudaMatrix<E> {
         check_same(NAME, self, x)?;
         check_shape(NAME, (m, k), left.shape())?;
         check_shape(NAME, (n, k), right.shape())?;
-        let full = [self.region, x.region, left.region, right.region].iter().all(|region| !region.bf16);
+        let full = [self, x, left, right].iter().all(|matrix| matrix.region.storage == Storage::Element);
         let c = self.pair(NAME, beta, alpha)?;
         if k > FUSED_RANK && full && !c.differ() {
             self.scale_add(beta, alpha, x)?;

@@ -4,6 +4,7 @@ use super::launch::MAX_BLOCKS;
 use super::memory::{Buffer, CHUNK, Slots, Working, zeroed};
 use super::products::{Multiplier, Products};
 use super::source::{Kernels, source};
+use super::symmetric::{LEAST_BLOCK, POINTERS};
 use super::tally::{Counters, Tally};
 use super::watch::Watch;
 use crate::error::CudaError;
@@ -11,6 +12,7 @@ use crate::raw::libraries;
 use cudarc::driver::CudaStream;
 use cudarc::driver::sys::CUdeviceptr;
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, Weak};
 
 /// Parts of a stack, each of which counts its blocks.
@@ -30,6 +32,8 @@ pub(crate) struct Device {
     pub(super) stream: Arc<CudaStream>,
     pub(super) kernels: Kernels,
     pub(super) products: Products,
+    /// The order from which on symmetric products in a reduced precision are cut into blocks.
+    pub(crate) least_block: AtomicUsize,
     pub(super) slots: Mutex<Slots>,
     pub(super) working: Mutex<Working>,
     pub(super) partials: Buffer,
@@ -62,7 +66,7 @@ impl Device {
     ) -> Result<Self, CudaError> {
         libraries::check()?;
         let kernels = Kernels::load(stream.context(), source)?;
-        let multiplier = Multiplier::new(stream)?;
+        let multiplier = Multiplier::new(stream, POINTERS)?;
         let mut slots = Slots::default();
         slots.add(zeroed(stream, 8 * CHUNK)?, 1);
         let device = Self {
@@ -70,6 +74,7 @@ impl Device {
             stream: stream.clone(),
             kernels,
             products,
+            least_block: AtomicUsize::new(LEAST_BLOCK),
             slots: Mutex::new(slots),
             working: Mutex::default(),
             partials: zeroed(stream, 8 * PARTIALS)?,
@@ -77,7 +82,7 @@ impl Device {
             counters: Counters::default(),
             watches: Mutex::default(),
         };
-        Counters::add(&device.counters.allocations, 5);
+        Counters::add(&device.counters.allocations, 6);
         Ok(device)
     }
 

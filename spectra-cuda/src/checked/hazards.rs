@@ -4,7 +4,7 @@
 use super::interleave::{Body, explore};
 use super::memory::lock;
 use super::tests::{device, download, simulator};
-use super::{Buffer, Coefficients, Device, Region};
+use super::{Buffer, Coefficients, Device, Region, Storage};
 use cudarc::driver::sys::CUdeviceptr;
 use std::sync::Mutex;
 
@@ -16,7 +16,7 @@ enum Held {
 }
 
 fn region(pointer: CUdeviceptr) -> Region {
-    Region { pointer, rows: 1, cols: 1, ld: 1, bf16: false, count: 1 }
+    Region { pointer, rows: 1, cols: 1, ld: 1, storage: Storage::Element, count: 1 }
 }
 
 /// Coefficients of which the first is the number at `place`.

@@ -12,6 +12,7 @@ mod memory;
 mod products;
 mod region;
 mod source;
+mod symmetric;
 mod tally;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,5 +25,6 @@ pub(crate) use launch::{Coefficients, Instruction, LOAD};
 pub(crate) use memory::{Buffer, Slot, Table};
 pub(crate) use products::Products;
 pub(crate) use region::Region;
+pub use region::Storage;
 pub use tally::Tally;
 pub(crate) use watch::Watch;

@@ -2,13 +2,13 @@
 
 use super::memory::{Buffer, lock, zeroed};
 use super::tally::Counters;
-use super::{Coefficients, Device, Region};
+use super::{Coefficients, Device, Region, Storage};
 use crate::error::{At, CudaError};
 use crate::raw::Place;
-use crate::raw::blas::{Blas, Factors, Operand};
-use cudarc::cublas::sys::cublasComputeType_t as Compute;
+use crate::raw::blas::{Blas, Factors, Kinds, Operand};
+use cudarc::cublas::sys::{cublasComputeType_t as Compute, cudaDataType_t as DataType};
 use cudarc::driver::CudaStream;
-use spectra_core::backend::{Op, Result, check_gemm, check_shape};
+use spectra_core::backend::{Error, ErrorKind, Op, Result, check_gemm};
 use std::sync::Arc;
 
 /// The element type and how its products are computed.
@@ -52,6 +52,30 @@ impl Products {
             Self::F64 => Compute::CUBLAS_COMPUTE_64F,
         }
     }
+
+    fn data(self, storage: Storage) -> DataType {
+        match storage {
+            Storage::Element if self.is_double() => DataType::CUDA_R_64F,
+            Storage::Element => DataType::CUDA_R_32F,
+            Storage::Bf16 => DataType::CUDA_R_16BF,
+            Storage::Fp16 => DataType::CUDA_R_16F,
+        }
+    }
+
+    /// What cuBLAS multiplies: operands of one storage; elements into elements, 16 bits into their own kind or elements, with sums
+    /// in `f32`.
+    pub(super) fn kinds(self, operation: &'static str, out: Region, a: Region, b: Region) -> Result<Kinds> {
+        let unsupported = |what| Err(Error::new(operation, ErrorKind::Unsupported { what }));
+        if a.storage != b.storage {
+            return unsupported("a product of matrices in different storage");
+        }
+        if out.storage != a.storage && out.storage != Storage::Element {
+            return unsupported("a product rounded to another type than its operands'");
+        }
+        let in_full = a.storage == Storage::Element;
+        let compute = if in_full { self.compute() } else { Compute::CUBLAS_COMPUTE_32F };
+        Ok(Kinds { operands: self.data(a.storage), result: self.data(out.storage), compute })
+    }
 }
 
 /// cuBLAS's own working memory: what NVIDIA recommends for Hopper; less makes some products slower.
@@ -61,23 +85,23 @@ const BLAS_WORKSPACE: usize = 32 << 20;
 #[derive(Debug)]
 pub(super) struct Multiplier {
     // Fields are dropped in this order: cuBLAS before its working memory.
-    blas: Blas,
+    pub(super) blas: Blas,
     /// Factors that the host does not know, until the product that is queued next has read them.
     factors: Buffer,
+    /// The pointers of a batch, likewise.
+    pub(super) pointers: Buffer,
     _workspace: Buffer,
 }
 
 impl Multiplier {
-    pub(super) fn new(stream: &Arc<CudaStream>) -> std::result::Result<Self, CudaError> {
+    pub(super) fn new(stream: &Arc<CudaStream>, pointers: usize) -> std::result::Result<Self, CudaError> {
         let workspace = zeroed(stream, BLAS_WORKSPACE)?;
         // SAFETY: the handle is dropped before the memory: it is the first field.
         let blas = unsafe { Blas::new(stream, (workspace.pointer(), BLAS_WORKSPACE)) }?;
-        Ok(Self { blas, factors: zeroed(stream, 2 * size_of::<f64>())?, _workspace: workspace })
+        let (factors, pointers) = (zeroed(stream, 2 * size_of::<f64>())?, zeroed(stream, 8 * pointers)?);
+        Ok(Self { blas, factors, pointers, _workspace: workspace })
     }
 }
-
-/// From this order on half the flops of a triangle are worth a second launch to mirror it.
-const TRIANGLE: usize = 512;
 
 impl Device {
     /// `out = beta out + alpha op(A) op(B)` as `products` says; coefficients 0 and 1 are beta and alpha.
@@ -92,7 +116,7 @@ impl Device {
     ) -> Result<()> {
         const NAME: &str = "gemm";
         let inner = check_gemm(out.shape(), a.shape(), op_a, b.shape(), op_b)?;
-        self.check_elements(NAME, [out, a, b])?;
+        let kinds = products.kinds(NAME, out, a, b)?;
         if (a.count, b.count) != (out.count, out.count) || c.differ() {
             self.refuse_stacks(NAME, [out, a, b])?;
         }
@@ -104,68 +128,42 @@ impl Device {
         }
         let sizes = (int(out.rows).at(NAME)?, int(out.cols).at(NAME)?, int(inner).at(NAME)?);
         let (a_operand, b_operand) = (operand(a, op_a).at(NAME)?, operand(b, op_b).at(NAME)?);
-        let (compute, out_place) = (products.compute(), (out.pointer, int(out.ld).at(NAME)?));
-        self.multiply(keep, c, |blas, factors| {
-            // SAFETY: regions are live, of this device's element type, and have as many parts; shapes were checked.
-            unsafe { blas.gemm(compute, sizes, factors, a_operand, b_operand, out_place, out.count) }
+        let out_place = (out.pointer, int(out.ld).at(NAME)?);
+        self.multiply(keep, c, |multiplier, factors| {
+            let blas = &multiplier.blas;
+            // SAFETY: regions are live, of the types of `kinds`, and have as many parts; shapes were checked.
+            unsafe {
+                match out.count {
+                    1 => blas.gemm(kinds, sizes, factors, a_operand, b_operand, out_place),
+                    parts => {
+                        blas.gemm_batch(kinds, sizes, int(parts)?, factors, a_operand, b_operand, out_place)
+                    }
+                }
+            }
         })
         .at(NAME)?;
-        self.count_product(out, keep, &[a, b]);
+        self.count_product(2 * out.count * out.rows * out.cols * inner, out, keep, (a, b));
         Ok(())
     }
 
-    /// Whether a product that is known to be symmetric is one of `A A^T` or `A^T A` which is worth computing as a triangle that is
-    /// mirrored: of a large order, in full precision.
-    pub(crate) fn is_triangle(&self, out: Region, (a, op_a): (Region, Op), (b, op_b): (Region, Op)) -> bool {
-        let one_matrix = a.pointer == b.pointer && a.ld == b.ld && a.shape() == b.shape() && op_a != op_b;
-        let full = matches!(self.products, Products::F32 | Products::F64);
-        one_matrix && full && out.rows == out.cols && out.rows >= TRIANGLE && !a.is_empty()
-    }
-
-    /// The upper triangle of `out = beta out + alpha op(A) op(A)^T`, for [`mirror`](Self::mirror).
-    pub(crate) fn triangle(
-        &self,
-        out: Region,
-        keep: bool,
-        c: &Coefficients,
-        (a, op_a): (Region, Op),
-    ) -> Result<()> {
-        const NAME: &str = "gemm_symmetric";
-        let (rows, inner) = op_a.shape(a.shape());
-        check_shape(NAME, (rows, rows), out.shape())?;
-        self.check_elements(NAME, [out, a])?;
-        self.refuse_stacks(NAME, [out, a])?;
-        let sizes = (int(out.rows).at(NAME)?, int(inner).at(NAME)?);
-        let (a_operand, out_place) = (operand(a, op_a).at(NAME)?, (out.pointer, int(out.ld).at(NAME)?));
-        self.multiply(keep, c, |blas, factors| {
-            // SAFETY: as in `gemm`.
-            unsafe { blas.syrk(self.products.is_double(), sizes, factors, a_operand, out_place) }
-        })
-        .at(NAME)?;
-        self.count_product(out, keep, &[a]);
-        Ok(())
-    }
-
-    /// cuBLAS takes what has the element type.
+    /// An error if one is in 16 bits: where products mix them with others.
     pub(crate) fn check_elements<const N: usize>(
         &self,
         operation: &'static str,
         regions: [Region; N],
     ) -> Result<()> {
-        use spectra_core::backend::{Error, ErrorKind};
-        if regions.iter().any(|region| region.bf16) {
-            let what = "a product of a matrix in bf16 storage";
-            return Err(Error::new(operation, ErrorKind::Unsupported { what }));
+        if regions.iter().all(|region| region.storage == Storage::Element) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::new(operation, ErrorKind::Unsupported { what: "a matrix in 16-bit storage" }))
     }
 
     /// Calls `queue` with cuBLAS and the factors, which are nobody else's before it returns.
-    fn multiply(
+    pub(super) fn multiply(
         &self,
         keep: bool,
         c: &Coefficients,
-        queue: impl FnOnce(&Blas, &Factors<'_>) -> std::result::Result<(), CudaError>,
+        queue: impl FnOnce(&Multiplier, &Factors<'_>) -> std::result::Result<(), CudaError>,
     ) -> std::result::Result<(), CudaError> {
         let multiplier = lock(&self.multiplier);
         let beta = if keep { c.factor[0] } else { 0.0 };
@@ -179,23 +177,26 @@ impl Device {
         } else {
             Factors::Single { beta: beta as f32, alpha: c.factor[1] as f32 }
         };
-        queue(&multiplier.blas, &factors)
+        queue(&multiplier, &factors)
     }
 
-    fn count_product(&self, out: Region, keep: bool, operands: &[Region]) {
+    /// One matrix that is both operands is read once.
+    pub(super) fn count_product(&self, flops: usize, out: Region, keep: bool, (a, b): (Region, Region)) {
         Counters::add(&self.counters.launches, 1);
         Counters::add(&self.counters.products, 1);
+        Counters::add(&self.counters.flops, flops);
         let width = self.products.width();
-        let read: usize = operands.iter().map(|region| region.bytes(width)).sum();
+        let one = a.pointer == b.pointer && a.ld == b.ld && a.shape() == b.shape();
+        let read = a.bytes(width) + if one { 0 } else { b.bytes(width) };
         Counters::add(&self.counters.bytes, read + out.bytes(width) * if keep { 2 } else { 1 });
     }
 }
 
-fn int(size: usize) -> std::result::Result<i32, CudaError> {
+pub(super) fn int(size: usize) -> std::result::Result<i32, CudaError> {
     i32::try_from(size).map_err(|_| CudaError::TooLarge { what: "an extent of a product", size })
 }
 
-fn operand(region: Region, op: Op) -> std::result::Result<Operand, CudaError> {
+pub(super) fn operand(region: Region, op: Op) -> std::result::Result<Operand, CudaError> {
     let transposed = op == Op::Transposed;
     Ok(Operand { pointer: region.pointer, ld: int(region.ld.max(1))?, transposed })
 }

@@ -3,6 +3,27 @@
 use cudarc::driver::DeviceRepr;
 use cudarc::driver::sys::CUdeviceptr;
 
+/// How the entries of a matrix are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// As the backend's element type.
+    #[default]
+    Element,
+    /// As bf16: widened where it is read, rounded once, to nearest, where it is written. For weights and gradients
+    /// of an `f32` backend, and the iterates of [`Precision::Bf16`](crate::Precision::Bf16). Both operands of a cuBLAS product have one
+    /// storage.
+    Bf16,
+    /// As fp16, likewise; beyond 65504 infinite.
+    Fp16,
+}
+
+impl Storage {
+    /// Bytes of a number where the element type has `width`.
+    pub(crate) fn bytes(self, width: usize) -> usize {
+        if self == Self::Element { width } else { 2 }
+    }
+}
+
 /// Where a matrix lies. Whoever makes one promises that the memory is live while work that was queued with it runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Region {
@@ -10,15 +31,15 @@ pub(crate) struct Region {
     pub(crate) rows: usize,
     pub(crate) cols: usize,
     pub(crate) ld: usize,
-    /// bf16 storage instead of the element type's.
-    pub(crate) bf16: bool,
+    pub(crate) storage: Storage,
     /// 1, or the parts of a stack: `pointer` is then the place of a table of their places.
     pub(crate) count: usize,
 }
 
 impl Region {
     /// For an operand that a kernel does not use.
-    pub(super) const NONE: Self = Self { pointer: 0, rows: 0, cols: 0, ld: 0, bf16: false, count: 1 };
+    pub(super) const NONE: Self =
+        Self { pointer: 0, rows: 0, cols: 0, ld: 0, storage: Storage::Element, count: 1 };
 
     pub(crate) fn shape(&self) -> (usize, usize) {
         (self.rows, self.cols)
@@ -42,17 +63,13 @@ impl Region {
     }
 
     pub(super) fn view(&self) -> View {
-        View {
-            data: self.pointer,
-            ld: self.ld as i64,
-            bf16: i32::from(self.bf16),
-            pointers: if self.count > 1 { self.count as i32 } else { 0 },
-        }
+        let pointers = if self.count > 1 { self.count as i32 } else { 0 };
+        View { data: self.pointer, ld: self.ld as i64, storage: self.storage as i32, pointers }
     }
 
     /// Bytes of the entries of all parts, for an element type of `width` bytes.
     pub(crate) fn bytes(&self, width: usize) -> usize {
-        self.count * self.rows * self.cols * if self.bf16 { 2 } else { width }
+        self.count * self.rows * self.cols * self.storage.bytes(width)
     }
 }
 
@@ -62,7 +79,7 @@ impl Region {
 pub(super) struct View {
     data: CUdeviceptr,
     ld: i64,
-    bf16: i32,
+    storage: i32,
     pointers: i32,
 }
 

@@ -60,6 +60,7 @@ macro_rules! kernels {
 kernels! {
     scalar_evaluate,
     scalar_pair,
+    block_pointers,
     scale_add,
     product_add,
     quotient_add,

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct Tally {
     /// Kernel launches, cuBLAS products included (of which cuBLAS may make more than one kernel).
     pub launches: u64,
-    /// cuBLAS products among them.
+    /// cuBLAS products among them; a batch counts once.
     pub products: u64,
+    /// Floating-point operations of the products: `2 m n l` of m x n sums of l terms, `n (n + 1) l` of a triangle.
+    pub flops: u64,
     /// Allocations of device memory.
     pub allocations: u64,
     /// Bytes that kernels and products must move: each operand once for each launch that reads or writes it, as if
@@ -27,6 +29,7 @@ impl Sub for Tally {
         Self {
             launches: self.launches - earlier.launches,
             products: self.products - earlier.products,
+            flops: self.flops - earlier.flops,
             allocations: self.allocations - earlier.allocations,
             bytes: self.bytes - earlier.bytes,
             waits: self.waits - earlier.waits,
@@ -39,6 +42,7 @@ impl Sub for Tally {
 pub(super) struct Counters {
     pub(super) launches: AtomicU64,
     pub(super) products: AtomicU64,
+    pub(super) flops: AtomicU64,
     pub(super) allocations: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) waits: AtomicU64,
@@ -49,6 +53,7 @@ impl Counters {
         Tally {
             launches: self.launches.load(Relaxed),
             products: self.products.load(Relaxed),
+            flops: self.flops.load(Relaxed),
             allocations: self.allocations.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             waits: self.waits.load(Relaxed),

@@ -1,7 +1,7 @@
 //! What the simulated device finds in kernels that are wrong, and each kernel in both orders of its threads.
 
 use super::source::source;
-use super::{Buffer, Coefficients, Device, Elementwise, Products, Region};
+use super::{Buffer, Coefficients, Device, Elementwise, Products, Region, Storage};
 use crate::error::CudaError;
 use spectra_core::backend::Result;
 use spectra_cuda_simulator::{Selection, Simulator, ThreadOrder, select};
@@ -37,7 +37,8 @@ fn numbers(device: &Device, rows: usize, cols: usize) -> std::result::Result<(Bu
     let values = (0..rows * cols).map(|i| (i + 1) as f64).collect::<Vec<_>>();
     // SAFETY: the buffer has just been made for them.
     unsafe { device.upload(buffer.pointer(), values) }?;
-    let region = Region { pointer: buffer.pointer(), rows, cols, ld: cols, bf16: false, count: 1 };
+    let region =
+        Region { pointer: buffer.pointer(), rows, cols, ld: cols, storage: Storage::Element, count: 1 };
     Ok((buffer, region))
 }
 
@@ -73,7 +74,14 @@ fn a_missing_barrier_is_caught() {
         let device = device(edit).unwrap();
         let (_x, x) = numbers(&device, 1, 700).unwrap();
         let result = device.allocate::<f64>(1).unwrap();
-        let place = Region { pointer: result.pointer(), rows: 1, cols: 1, ld: 1, bf16: false, count: 1 };
+        let place = Region {
+            pointer: result.pointer(),
+            rows: 1,
+            cols: 1,
+            ld: 1,
+            storage: Storage::Element,
+            count: 1,
+        };
         [ThreadOrder::Forward, ThreadOrder::Reverse].map(|order| {
             simulator.set_thread_order(order);
             device.dot(x, x, result.pointer()).unwrap();

@@ -1,7 +1,8 @@
 //! One step.
 
 use super::{Optimizer, Parameter};
-use crate::backend::{CudaBackend, CudaElement, CudaMatrix, Storage};
+use crate::backend::{CudaBackend, CudaElement, CudaMatrix};
+use crate::checked::Storage;
 use crate::error::At;
 use cudarc::driver::SyncOnDrop;
 use cudarc::driver::sys::CUdeviceptr;
@@ -65,7 +66,7 @@ impl<E: CudaElement> Optimizer<E> {
                 let ld = ld.unwrap_or(cols);
                 let start = place.start / cols * ld + place.start % cols;
                 let stride = if place.stride == cols { ld } else { place.stride };
-                let pointer = pointer + (start * storage.bytes::<E>()) as CUdeviceptr;
+                let pointer = pointer + (start * storage.bytes(size_of::<E>())) as CUdeviceptr;
                 // SAFETY: the buffer is of this context and large enough, as checked above, and borrowed until the step has
                 // been queued; events or the common stream order it with other work. The core keeps neither weights nor
                 // gradients.

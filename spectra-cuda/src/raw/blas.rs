@@ -32,6 +32,14 @@ pub(crate) enum Factors<'a> {
     Device { beta: Place<'a>, alpha: Place<'a> },
 }
 
+/// The types of a product: of both operands, of the result, and of the arithmetic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kinds {
+    pub(crate) operands: DataType,
+    pub(crate) result: DataType,
+    pub(crate) compute: Compute,
+}
+
 /// A row-major operand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operand {
@@ -93,53 +101,21 @@ impl Blas {
         Ok(unsafe { sys::cublasSetPointerMode_v2(self.handle, mode) }.result()?)
     }
 
-    /// `C = beta C + alpha op(A) op(B)`, C rows x cols with leading dimension `ld`, inner dimension `inner`; where `count` is more
-    /// than 1, so many products, and the pointers are those of tables of pointers.
+    /// `C = beta C + alpha op(A) op(B)`, C rows x cols with leading dimension `ld`, inner dimension `inner`.
     ///
     /// # Safety
-    /// Pointers, leading dimensions and sizes must describe live device memory of the type of `compute`.
+    /// Pointers, leading dimensions and sizes must describe live device memory of the types of `kinds`.
     pub(crate) unsafe fn gemm(
         &self,
-        compute: Compute,
+        kinds: Kinds,
         (rows, cols, inner): (i32, i32, i32),
         factors: &Factors<'_>,
         a: Operand,
         b: Operand,
         (c, ld): (CUdeviceptr, i32),
-        count: usize,
     ) -> Result<(), CudaError> {
-        let double = compute == Compute::CUBLAS_COMPUTE_64F;
-        let data = if double { DataType::CUDA_R_64F } else { DataType::CUDA_R_32F };
         self.with_factors(factors, |beta, alpha| {
-            if count > 1 {
-                // SAFETY: the caller's promise; the factors have the type of `compute`.
-                let status = unsafe {
-                    sys::cublasGemmBatchedEx(
-                        self.handle,
-                        b.operation(),
-                        a.operation(),
-                        cols,
-                        rows,
-                        inner,
-                        alpha,
-                        b.pointer as *const *const c_void,
-                        data,
-                        b.ld,
-                        a.pointer as *const *const c_void,
-                        data,
-                        a.ld,
-                        beta,
-                        c as *const *mut c_void,
-                        data,
-                        ld,
-                        count as i32,
-                        compute,
-                        cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
-                    )
-                };
-                return Ok(status.result()?);
-            }
-            // SAFETY: as above.
+            // SAFETY: the caller's promise; the factors have the type that `compute` wants.
             unsafe {
                 result::gemm_ex(
                     self.handle,
@@ -150,16 +126,16 @@ impl Blas {
                     inner,
                     alpha,
                     b.pointer as *const c_void,
-                    data,
+                    kinds.operands,
                     b.ld,
                     a.pointer as *const c_void,
-                    data,
+                    kinds.operands,
                     a.ld,
                     beta,
                     c as *mut c_void,
-                    data,
+                    kinds.result,
                     ld,
-                    compute,
+                    kinds.compute,
                     cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
                 )?;
             }
@@ -167,56 +143,86 @@ impl Blas {
         })
     }
 
-    /// The upper triangle (row <= col, row-major) of `C = beta C + alpha op(A) op(A)^T`, C n x n.
+    /// The same for `count` products of equal sizes; the pointers of `a`, `b` and `c` are to tables of pointers in device memory.
+    ///
+    /// # Safety
+    /// As [`gemm`](Self::gemm) for each; no result may touch another or an operand.
+    pub(crate) unsafe fn gemm_batch(
+        &self,
+        kinds: Kinds,
+        (rows, cols, inner): (i32, i32, i32),
+        count: i32,
+        factors: &Factors<'_>,
+        a: Operand,
+        b: Operand,
+        (c, ld): (CUdeviceptr, i32),
+    ) -> Result<(), CudaError> {
+        self.with_factors(factors, |beta, alpha| {
+            // SAFETY: the caller's promise; the factors have the type that `compute` wants.
+            let status = unsafe {
+                sys::cublasGemmBatchedEx(
+                    self.handle,
+                    b.operation(),
+                    a.operation(),
+                    cols,
+                    rows,
+                    inner,
+                    alpha,
+                    b.pointer as *const *const c_void,
+                    kinds.operands,
+                    b.ld,
+                    a.pointer as *const *const c_void,
+                    kinds.operands,
+                    a.ld,
+                    beta,
+                    c as *const *mut c_void,
+                    kinds.result,
+                    ld,
+                    count,
+                    kinds.compute,
+                    cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+                )
+            };
+            Ok(status.result()?)
+        })
+    }
+
+    /// The upper triangle (row <= col, row-major) of the symmetric `C = beta C + alpha op(A) op(B)^T`, C n x n.
     ///
     /// # Safety
     /// As [`gemm`](Self::gemm); `f64` if `double`.
-    pub(crate) unsafe fn syrk(
+    pub(crate) unsafe fn syrkx(
         &self,
         double: bool,
         (n, inner): (i32, i32),
         factors: &Factors<'_>,
         a: Operand,
+        b: CUdeviceptr,
+        b_ld: i32,
         (c, ld): (CUdeviceptr, i32),
     ) -> Result<(), CudaError> {
-        // Row-major upper is column-major lower; A is column-major A^T.
+        // Row-major upper is column-major lower; A and B are column-major A^T and B^T.
         let (fill, op) = (cublasFillMode_t::CUBLAS_FILL_MODE_LOWER, !a.transposed);
         let op = if op { Operation::CUBLAS_OP_T } else { Operation::CUBLAS_OP_N };
+        let (handle, one) = (self.handle, a.pointer == b && a.ld == b_ld);
+        macro_rules! of_type {
+            ($real:ty, $syrk:ident, $syrkx:ident, $alpha:ident, $beta:ident) => {{
+                let (alpha, beta, c) = ($alpha.cast(), $beta.cast(), c as *mut $real);
+                let (a_at, b_at) = (a.pointer as *const $real, b as *const $real);
+                if one {
+                    sys::$syrk(handle, fill, op, n, inner, alpha, a_at, a.ld, beta, c, ld)
+                } else {
+                    sys::$syrkx(handle, fill, op, n, inner, alpha, b_at, b_ld, a_at, a.ld, beta, c, ld)
+                }
+            }};
+        }
         self.with_factors(factors, |beta, alpha| {
             // SAFETY: the caller's promise; the factors have the element's type.
             let status = unsafe {
                 if double {
-                    let (alpha, beta) = (alpha.cast(), beta.cast());
-                    let a_pointer = a.pointer as *const f64;
-                    sys::cublasDsyrk_v2(
-                        self.handle,
-                        fill,
-                        op,
-                        n,
-                        inner,
-                        alpha,
-                        a_pointer,
-                        a.ld,
-                        beta,
-                        c as *mut f64,
-                        ld,
-                    )
+                    of_type!(f64, cublasDsyrk_v2, cublasDsyrkx, alpha, beta)
                 } else {
-                    let (alpha, beta) = (alpha.cast(), beta.cast());
-                    let a_pointer = a.pointer as *const f32;
-                    sys::cublasSsyrk_v2(
-                        self.handle,
-                        fill,
-                        op,
-                        n,
-                        inner,
-                        alpha,
-                        a_pointer,
-                        a.ld,
-                        beta,
-                        c as *mut f32,
-                        ld,
-                    )
+                    of_type!(f32, cublasSsyrk_v2, cublasSsyrkx, alpha, beta)
                 }
             };
             Ok(status.result()?)

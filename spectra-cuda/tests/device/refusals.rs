@@ -254,7 +254,7 @@ pub(crate) fn operations_change_nothing() -> Outcome {
     let (mut m, mut v) = (half(4, 5)?, upload(5, 2, 1.0)?);
     let iterated =
         PowerIteration::PAPER.iterate(&mut m, Some((0.5, &Gradient::new(&gradient))), &mut v, &mut workspace);
-    refused(iterated, &["power_iteration", "bf16 storage"])?;
+    refused(iterated, &["power_iteration", "16-bit storage"])?;
     let mut v16 = half(5, 2)?;
     let iterated = PowerIteration::PAPER.iterate(
         &mut state[0],
@@ -262,7 +262,7 @@ pub(crate) fn operations_change_nothing() -> Outcome {
         &mut v16,
         &mut workspace,
     );
-    refused(iterated, &["power_iteration", "bf16 storage"])?;
+    refused(iterated, &["power_iteration", "16-bit storage"])?;
 
     // Each operand in turn has another shape.
     for at in 0..4 {

@@ -117,6 +117,11 @@ impl Course {
         count
     }
 
+    /// Whether all ends with the next segment.
+    pub(super) fn ends_next(&self) -> bool {
+        self.measured.is_none() && self.segments() == 1
+    }
+
     fn length(&self, rest: &Polynomials) -> usize {
         match self.length {
             Length::Fixed(length) => length,

@@ -189,30 +189,47 @@ impl Polar {
             return Ok(Info { accuracy: Some(0.0), ..Info::default() });
         }
         let mut course = Course::new(self, (m, n), workspace)?;
-        let mut other = workspace.take_like(x, n)?;
+        let narrow = workspace.backend().iterate_format().is_some();
+        let mut other = workspace.take_iterate_like(x)?;
+        let mut own = if narrow { Some(workspace.take_iterate_like(x)?) } else { None };
         let mut iteration = OnShortSide::new(x, workspace)?;
         // X moves to the other matrix with every segment, and ends in `out`: a handle of the caller's must not be exchanged
-        // for one of the pool.
-        let mut in_out = course.segments().is_multiple_of(2);
-        let (mut x_now, mut x_next) = if in_out { (out, &mut other) } else { (&mut other, out) };
-        self.normalize(x, x_now, workspace)?;
+        // for one of the pool. That is no iterate in 16 bits: only the last product is formed in it, unrounded.
+        let mut in_out = !narrow && course.segments().is_multiple_of(2);
+        let (mut x_now, mut x_next, mut full) = match &mut own {
+            Some(own) => (&mut other, own, Some(out)),
+            None if in_out => (out, &mut other, None),
+            None => (&mut other, out, None),
+        };
+        self.normalize(x, full.as_deref_mut().unwrap_or(x_next), x_now, workspace)?;
         let mut first = true;
         while !course.is_over() {
-            iteration.form(x_now)?;
+            if first && self.normalization == Normalization::Gram {
+                iteration.form_bounded(x_now, workspace)?;
+            } else {
+                iteration.form(x_now)?;
+            }
             if course.measures() && !course.learn(iteration.residual(workspace)?) {
                 break;
             }
-            if first && self.normalization == Normalization::Gram {
-                iteration.bound(workspace)?;
+            first = false;
+            match full.as_deref_mut() {
+                Some(out) if course.ends_next() => {
+                    iteration.advance(x_now, out, course.segment(), workspace)?;
+                    in_out = true;
+                }
+                _ => {
+                    iteration.advance(x_now, x_next, course.segment(), workspace)?;
+                    core::mem::swap(&mut x_now, &mut x_next);
+                    in_out = !narrow && !in_out;
+                }
             }
-            iteration.advance(x_now, x_next, course.segment(), workspace)?;
-            core::mem::swap(&mut x_now, &mut x_next);
-            (first, in_out) = (false, !in_out);
         }
         if !in_out {
-            x_next.copy_from(x_now)?;
+            full.unwrap_or(x_next).copy_from(x_now)?;
         }
-        workspace.give(other);
+        workspace.give_iterate(other);
+        own.into_iter().for_each(|own| workspace.give_iterate(own));
         let products = iteration.products();
         iteration.release(workspace);
         Ok(Info { products, ..course.info() })

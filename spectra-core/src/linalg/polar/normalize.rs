@@ -70,12 +70,14 @@ pub(crate) fn coefficients<'a, S>(
 }
 
 impl Polar {
-    /// `out = X / divisor`; with [`Normalization::Gram`] `X / ||X||_F`, the rest being left to the first polynomial.
+    /// `out = X / divisor`, rounded once; with [`Normalization::Gram`] `X / ||X||_F`, the rest being left to the first polynomial. `scaled`, in
+    /// the element type, becomes `X / max |x_ij|`.
     pub(super) fn normalize<B: Backend>(
         &self,
         x: &B::Matrix,
+        scaled: &mut B::Matrix,
         out: &mut B::Matrix,
-        workspace: &mut Workspace<B>,
+        workspace: &Workspace<B>,
     ) -> Result<()> {
         let backend = workspace.backend();
         let largest = x.max_abs()?;
@@ -87,8 +89,8 @@ impl Polar {
         let s = B::Scalar::combine(ScalarOp::Max, &largest, &backend.scalar(tiny::<B::Element>())?)?;
         let one = backend.scalar(1.0)?;
         let inverse = B::Scalar::combine(ScalarOp::Div, &one, &s)?;
-        out.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), x)?;
-        let f = out.dot(out)?.sqrt()?;
+        scaled.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), x)?;
+        let f = scaled.dot(scaled)?.sqrt()?;
         let over_s = |eps: f64| B::Scalar::combine(ScalarOp::Div, &backend.scalar(eps)?, &s);
         let divisor = match self.normalization {
             Normalization::Frobenius | Normalization::Gram => f,
@@ -109,11 +111,7 @@ impl Polar {
             }
             _ => {
                 let inverse = B::Scalar::combine(ScalarOp::Div, &one, &divisor)?;
-                let mut scaled = workspace.take_like(out, out.shape().1)?;
-                scaled.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), out)?;
-                out.copy_from(&scaled)?;
-                workspace.give(scaled);
-                Ok(())
+                out.scale_add(Coefficient::ZERO, Coefficient::device(1.0, &inverse), scaled)
             }
         }
     }

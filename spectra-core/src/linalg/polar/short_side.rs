@@ -17,7 +17,12 @@ pub(super) struct OnShortSide<B: Backend> {
 impl<B: Backend> OnShortSide<B> {
     pub(super) fn new(x: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Self> {
         let (m, n) = x.shape();
-        Ok(Self { wide: m <= n, side: Coupled::new(m.min(n), workspace)?, stretch: None, multiplications: 0 })
+        Ok(Self {
+            wide: m <= n,
+            side: Coupled::of_iterates(m.min(n), workspace)?,
+            stretch: None,
+            multiplications: 0,
+        })
     }
 
     /// Matrix products so far.
@@ -31,15 +36,28 @@ impl<B: Backend> OnShortSide<B> {
 
     /// `R = X X^T` or `X^T X`.
     pub(super) fn form(&mut self, x: &B::Matrix) -> Result<()> {
-        let (one, zero) = (Coefficient::ONE, Coefficient::ZERO);
-        let (left, right) = if self.wide { (Op::Plain, Op::Transposed) } else { (Op::Transposed, Op::Plain) };
         self.multiplications += 1;
-        self.side.r.gemm_symmetric(zero, one, x, left, x, right)
+        gram(self.wide, x, &mut self.side.r)
     }
 
-    /// The Gram bound of the X whose Gram matrix was [formed](Self::form), to divide by in the step that follows.
-    pub(super) fn bound(&mut self, workspace: &Workspace<B>) -> Result<()> {
-        self.stretch = Some(Stretch::of_gram_bound(self.side.square()?, workspace.backend())?);
+    /// The same, and the Gram bound of X, to divide by in the step that follows. Entries of `R^2`, about `1 / r^2`, are too small for
+    /// 16 bits: both are formed in the element type then, at the price of forming `R^2` twice.
+    pub(super) fn form_bounded(&mut self, x: &B::Matrix, workspace: &mut Workspace<B>) -> Result<()> {
+        if workspace.backend().iterate_format().is_none() {
+            self.form(x)?;
+            self.stretch = Some(Stretch::of_gram_bound(self.side.square()?, workspace.backend())?);
+            return Ok(());
+        }
+        let (one, zero, plain) = (Coefficient::ONE, Coefficient::ZERO, Op::Plain);
+        let n = self.side.r.shape().0;
+        let (mut r, mut square) = (workspace.take(n, n)?, workspace.take(n, n)?);
+        gram(self.wide, x, &mut r)?;
+        square.gemm_symmetric(zero, one, &r, plain, &r, plain)?;
+        self.stretch = Some(Stretch::of_gram_bound(&square, workspace.backend())?);
+        self.side.r.copy_from(&r)?;
+        workspace.give(r);
+        workspace.give(square);
+        self.multiplications += 2;
         Ok(())
     }
 
@@ -68,6 +86,12 @@ impl<B: Backend> OnShortSide<B> {
         self.side.run(core::iter::once(first).chain(rest), stretch.as_ref(), workspace)?;
         multiply(self.wide, Coefficient::ZERO, &self.side.q, x, next, &mut self.multiplications)
     }
+}
+
+/// `r = X X^T` or `X^T X`.
+fn gram<M: Fused>(wide: bool, x: &M, r: &mut M) -> Result<()> {
+    let (left, right) = if wide { (Op::Plain, Op::Transposed) } else { (Op::Transposed, Op::Plain) };
+    r.gemm_symmetric(Coefficient::ZERO, Coefficient::ONE, x, left, x, right)
 }
 
 /// `next = a X + F X` or `a X + X F`.

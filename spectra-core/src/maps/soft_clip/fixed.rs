@@ -35,7 +35,7 @@ pub(super) fn clip<B: Backend>(
     let s = combine(ScalarOp::Max, &x.max_abs()?, &number(tiny::<B::Element>())?)?;
     let ratio = combine(ScalarOp::Min, &combine(ScalarOp::Div, &s, &number(c)?)?, &number(1e18)?)?;
     let inverse = combine(ScalarOp::Div, &unit, &s)?;
-    let mut scaled = workspace.take_like(x, n)?;
+    let mut scaled = workspace.take_iterate_like(x)?;
     scaled.scale_add(zero, Coefficient::device(1.0, &inverse), x)?;
     let mut gram = workspace.take(r, r)?;
     gram.gemm_symmetric(zero, one, &scaled, left, &scaled, right)?;
@@ -51,6 +51,13 @@ pub(super) fn clip<B: Backend>(
     // Below the rounding errors of G an eigenvalue may be negative, and the steps would drive it to minus infinity. Values of X
     // that are so small beside the largest are clipped less than they should be.
     let noise = 4.0 * B::Element::EPSILON * libm::sqrt(m.max(n) as f64);
+    // A itself, of norm 1, is stored: in 16 bits with errors of random signs, a fraction of a rounding in each direction.
+    let stored = if workspace.backend().iterate_format().is_some() {
+        workspace.backend().product_epsilon() / 4.0
+    } else {
+        0.0
+    };
+    let noise = noise.max(stored);
     let i = combine(ScalarOp::Max, &i, &workspace.backend().scalar(noise)?)?;
     let identity = workspace.identity(r)?;
     let mut a = workspace.take(r, r)?;
@@ -71,7 +78,7 @@ pub(super) fn clip<B: Backend>(
     let products = state.products + 2;
     state.release(workspace);
     workspace.give(gram);
-    workspace.give(scaled);
+    workspace.give_iterate(scaled);
     Ok(Info { steps, products, ..Info::default() })
 }
 

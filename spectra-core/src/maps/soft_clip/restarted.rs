@@ -29,23 +29,34 @@ pub(super) fn clip<B: Backend>(
     let next_length = |plan: &_| segment(plan, eps, tolerance);
     let mut state = gram.coupled(kappa, alpha, workspace)?;
     let mut products = 2;
+    // `X_0` as an iterate in 16 bits, where that is another matrix; else X and what turns it into `X_0`.
+    let narrow = workspace.backend().iterate_format().is_some();
+    let mut own =
+        if narrow { Some((workspace.take_iterate_like(x)?, workspace.take_iterate_like(x)?)) } else { None };
+    if let Some((start, _)) = &mut own {
+        start.scale_add(Coefficient::ZERO, (lower / c).into(), x)?;
+    }
     let first = next_length(&plan);
     let mut rest = plan.clone();
     state.run(rest.by_ref().take(first), None, workspace)?;
     if rest.left() == 0 {
-        gram.multiply(lower, &state.q, x, out)?;
+        match &own {
+            Some((start, _)) => gram.multiply(c, &state.q, start, out)?,
+            None => gram.multiply(lower, &state.q, x, out)?,
+        }
         products += state.products + 1;
         state.release(workspace);
+        own.into_iter().flat_map(<[_; 2]>::from).for_each(|own| workspace.give_iterate(own));
         let accuracy = Some(error + eps * (2.0 + 0.2 * alpha));
         return Ok(Info { steps, products, accuracy, ..Info::default() });
     }
 
     let (one, zero) = (Coefficient::ONE, Coefficient::ZERO);
     let (left, right) = if gram.wide { (Op::Plain, Op::Transposed) } else { (Op::Transposed, Op::Plain) };
-    let mut other = workspace.take_like(x, x.shape().1)?;
+    let mut other = workspace.take_iterate_like(x)?;
     let r = state.q.shape().0;
-    let mut w = workspace.take(r, r)?;
-    let mut w_next = workspace.take(r, r)?;
+    let mut w = workspace.take_iterate(r, r)?;
+    let mut w_next = workspace.take_iterate(r, r)?;
     // X moves to the other matrix with every restart, and ends in the caller's.
     let (mut counted, mut restarts) = (rest.clone(), 0_usize);
     while counted.left() > 0 {
@@ -53,32 +64,40 @@ pub(super) fn clip<B: Backend>(
         counted.by_ref().take(length).for_each(drop);
         restarts += 1;
     }
-    let (mut now, mut next) =
-        if restarts.is_multiple_of(2) { (&mut *out, &mut other) } else { (&mut other, &mut *out) };
-    gram.multiply(lower / c, &state.q, x, now)?;
+    let (mut now, mut next, full) = match &mut own {
+        Some((start, own)) => {
+            gram.multiply(1.0, &state.q, start, own)?;
+            (own, &mut other, Some(&mut *out))
+        }
+        None => {
+            let even = restarts.is_multiple_of(2);
+            let (now, next) = if even { (&mut *out, &mut other) } else { (&mut other, &mut *out) };
+            gram.multiply(lower / c, &state.q, x, now)?;
+            (now, next, None)
+        }
+    };
     w.scale_add(zero, lower.into(), &state.q)?;
     products += 1;
-    while rest.left() > 0 {
+    loop {
         state.r.gemm_symmetric(zero, one, now, left, now, right)?;
         state.r.gemm_symmetric(one, one, &w, Op::Plain, &w, Op::Plain)?;
         let length = next_length(&rest);
         state.run(rest.by_ref().take(length), None, workspace)?;
         products += 3;
-        if rest.left() > 0 {
-            gram.multiply(1.0, &state.q, now, next)?;
-            w_next.gemm_symmetric(zero, one, &state.q, Op::Plain, &w, Op::Plain)?;
-            core::mem::swap(&mut w, &mut w_next);
-            products += 1;
-        } else {
-            gram.multiply(c, &state.q, now, next)?;
+        if rest.left() == 0 {
+            gram.multiply(c, &state.q, now, full.unwrap_or(next))?;
+            break;
         }
+        gram.multiply(1.0, &state.q, now, next)?;
+        w_next.gemm_symmetric(zero, one, &state.q, Op::Plain, &w, Op::Plain)?;
+        core::mem::swap(&mut w, &mut w_next);
+        products += 1;
         core::mem::swap(&mut now, &mut next);
     }
     products += state.products;
     state.release(workspace);
-    for matrix in [w, w_next, other] {
-        workspace.give(matrix);
-    }
+    let own = own.into_iter().flat_map(<[_; 2]>::from);
+    own.chain([w, w_next, other]).for_each(|matrix| workspace.give_iterate(matrix));
     let accuracy = Some(error + tolerance.min(eps * 0.2 * alpha) + eps * (2.0 + 0.3 * libm::sqrt(alpha)));
     Ok(Info { steps, products, accuracy, ..Info::default() })
 }

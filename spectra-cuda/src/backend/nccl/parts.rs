@@ -4,7 +4,7 @@ use super::Nccl;
 use super::scratch::Layout;
 use crate::CudaBackend;
 use crate::backend::CudaElement;
-use crate::checked::Region;
+use crate::checked::{Region, Storage};
 use crate::error::At;
 use crate::raw::nccl::Message;
 use cudarc::driver::sys::CUdeviceptr;
@@ -15,13 +15,13 @@ use spectra_core::distributed::{Axis, Division, Gather, Reduce, Reduction};
 pub(super) fn view(whole: Region, division: &Division, rank: usize, width: usize) -> Region {
     let ((rows, cols), start) = (division.part(rank), division.range(rank).start);
     let before = if division.axis() == Axis::Rows { start * whole.ld } else { start };
-    let width = if whole.bf16 { 2 } else { width };
+    let width = whole.storage.bytes(width);
     Region { pointer: whole.pointer + (before * width) as u64, rows, cols, ..whole }
 }
 
 /// Whether a matrix consists of the ranks' parts, one after the other.
 fn is_divided(whole: &Region, division: &Division) -> bool {
-    division.axis() == Axis::Rows && whole.is_contiguous() && !whole.bf16
+    division.axis() == Axis::Rows && whole.is_contiguous() && whole.storage == Storage::Element
 }
 
 /// The parts of a matrix, one after the other without gaps.

@@ -2,7 +2,7 @@
 
 use super::Nccl;
 use crate::backend::CudaElement;
-use crate::checked::{Buffer, Coefficients, Elementwise, Region};
+use crate::checked::{Buffer, Coefficients, Elementwise, Region, Storage};
 use crate::error::At;
 use crate::raw::nccl::Message;
 use cudarc::driver::sys::CUdeviceptr;
@@ -48,7 +48,7 @@ impl<E: CudaElement> Nccl<E> {
 
     /// A matrix without gaps, in the element type.
     pub(super) fn packed(pointer: CUdeviceptr, (rows, cols): (usize, usize)) -> Region {
-        Region { pointer, rows, cols, ld: cols, bf16: false, count: 1 }
+        Region { pointer, rows, cols, ld: cols, storage: Storage::Element, count: 1 }
     }
 
     pub(super) fn copy(&self, out: Region, x: Region) -> Result<()> {

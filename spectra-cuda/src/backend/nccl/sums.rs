@@ -4,7 +4,7 @@ use super::super::scalar::coefficients;
 use super::Nccl;
 use super::scratch::Layout;
 use crate::backend::CudaElement;
-use crate::checked::{Join, Region, Summands};
+use crate::checked::{Join, Region, Storage, Summands};
 use crate::error::At;
 use crate::{CudaMatrix, CudaScalar};
 use cudarc::driver::sys::CUdeviceptr;
@@ -191,7 +191,7 @@ impl<E: CudaElement> Nccl<E> {
         const NAME: &str = "sum";
         let mut layout = Layout::default();
         let numbers_at = layout.take(8 * numbers.len());
-        let in_place = |region: &Region| region.is_contiguous() && !region.bf16;
+        let in_place = |region: &Region| region.is_contiguous() && region.storage == Storage::Element;
         let places: Vec<_> = matrices
             .iter()
             .map(|matrix| matrix.region)

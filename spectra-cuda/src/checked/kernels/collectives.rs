@@ -2,7 +2,7 @@
 
 use super::{flat, launch};
 use crate::checked::launch::{config, grid};
-use crate::checked::{Device, Region};
+use crate::checked::{Device, Region, Storage};
 use crate::error::{At, CudaError};
 use cudarc::driver::sys::CUdeviceptr;
 use spectra_core::backend::Result;
@@ -46,7 +46,7 @@ impl Device {
             (out.view(), x.pointer, x.own, stride, ranks, rank, m, n, factor)
         )
         .at(NAME)?;
-        self.count_bytes(&vec![Region { bf16: false, ..out }; x.ranks], &[out]);
+        self.count_bytes(&vec![Region { storage: Storage::Element, ..out }; x.ranks], &[out]);
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl Device {
             (whole.view(), parts, m, n, ranks, i32::from(to_whole))
         )
         .at(NAME)?;
-        let packed = Region { bf16: false, ..whole };
+        let packed = Region { storage: Storage::Element, ..whole };
         if to_whole {
             self.count_bytes(&[packed], &[whole]);
         } else {
