@@ -33,22 +33,38 @@ impl<B: Backend> Coupled<B> {
     /// For n x n matrices in the element type; R is to be written.
     pub(crate) fn new(n: usize, workspace: &mut Workspace<B>) -> Result<Self> {
         let mut take = || workspace.take(n, n);
-        Ok(Self { r: take()?, q: take()?, w: take()?, t: take()?, squared: false, iterates: false, products: 0 })
+        Ok(Self {
+            r: take()?,
+            q: take()?,
+            w: take()?,
+            t: take()?,
+            squared: false,
+            iterates: false,
+            products: 0,
+        })
     }
 
     /// For n x n [iterates](Backend::iterate_format); R is to be written.
     pub(crate) fn of_iterates(n: usize, workspace: &mut Workspace<B>) -> Result<Self> {
         let mut take = || workspace.take_iterate(n, n);
-        Ok(Self { r: take()?, q: take()?, w: take()?, t: take()?, squared: false, iterates: true, products: 0 })
+        Ok(Self {
+            r: take()?,
+            q: take()?,
+            w: take()?,
+            t: take()?,
+            squared: false,
+            iterates: true,
+            products: 0,
+        })
     }
 
     /// The same of this R, and its square where the caller has it, both in the element type.
     pub(crate) fn of(r: B::Matrix, square: Option<B::Matrix>, workspace: &mut Workspace<B>) -> Result<Self> {
         let n = r.shape().0;
         let squared = square.is_some();
-        let r = workspace.to_iterate(r)?;
+        let r = workspace.iterate_of(r)?;
         let w = match square {
-            Some(square) => workspace.to_iterate(square)?,
+            Some(square) => workspace.iterate_of(square)?,
             None => workspace.take_iterate(n, n)?,
         };
         let (q, t) = (workspace.take_iterate(n, n)?, workspace.take_iterate(n, n)?);

@@ -30,7 +30,11 @@ impl<E> fmt::Debug for CudaMatrix<E> {
 }
 
 impl<E: CudaElement> CudaMatrix<E> {
-    pub(super) fn zeros(device: &Arc<Device>, (rows, cols): (usize, usize), storage: Storage) -> Result<Self> {
+    pub(super) fn zeros(
+        device: &Arc<Device>,
+        (rows, cols): (usize, usize),
+        storage: Storage,
+    ) -> Result<Self> {
         const NAME: &str = "zeros";
         let count = rows.checked_mul(cols).and_then(|count| count.checked_mul(storage.bytes(size_of::<E>())));
         let bytes = count.filter(|bytes| isize::try_from(*bytes).is_ok());

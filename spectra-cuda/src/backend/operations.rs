@@ -199,7 +199,9 @@ impl<E: CudaElement> Fused for CudaMatrix<E> {
         check_same(NAME, self, x)?;
         check_shape(NAME, (m, k), left.shape())?;
         check_shape(NAME, (n, k), right.shape())?;
-        let full = [self.region, x.region, left.region, right.region].iter().all(|region| region.storage == Storage::Element);
+        let full = [self.region, x.region, left.region, right.region]
+            .iter()
+            .all(|region| region.storage == Storage::Element);
         if k > FUSED_RANK && full {
             self.scale_add(beta, alpha, x)?;
             return self.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed);

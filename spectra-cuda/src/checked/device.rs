@@ -3,8 +3,8 @@
 use super::launch::MAX_BLOCKS;
 use super::memory::{Buffer, CHUNK, Slots, Working, zeroed};
 use super::products::{Multiplier, Products};
-use super::symmetric::{LEAST_BLOCK, POINTERS};
 use super::source::{Kernels, source};
+use super::symmetric::{LEAST_BLOCK, POINTERS};
 use super::tally::{Counters, Tally};
 use super::watch::Watch;
 use crate::error::CudaError;

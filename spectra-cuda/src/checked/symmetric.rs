@@ -71,12 +71,21 @@ impl Device {
                     let table = multiplier.pointers.pointer();
                     self.block_pointers(table, (out, a, op_a, b, op_b), (block, side))?;
                     let list = |i: usize| table + (8 * i * count) as u64;
-                    let (a_list, b_list) = (Operand { pointer: list(0), ..a_at }, Operand { pointer: list(1), ..b_at });
+                    let (a_list, b_list) =
+                        (Operand { pointer: list(0), ..a_at }, Operand { pointer: list(1), ..b_at });
                     // SAFETY: the kernel queued before leaves pointers to blocks of the regions, whose shapes were checked; those of the result
                     // are apart, and the table holds the most that there are.
                     unsafe {
                         let place = (list(2), ld);
-                        multiplier.blas.gemm_batch(kinds, (m, m, k), count as i32, factors, a_list, b_list, place)
+                        multiplier.blas.gemm_batch(
+                            kinds,
+                            (m, m, k),
+                            count as i32,
+                            factors,
+                            a_list,
+                            b_list,
+                            place,
+                        )
                     }
                 })
                 .at(NAME)?;
@@ -120,9 +129,16 @@ mod tests {
     #[test]
     fn sides_are_cut_into_equal_blocks() {
         // d_model and d_ff of common models, by the default.
-        for (order, expected) in
-            [(768, None), (2048, None), (3072, Some(6)), (3584, Some(7)), (4096, Some(8)), (5120, Some(10)), (11008, Some(16)), (4099, None)]
-        {
+        for (order, expected) in [
+            (768, None),
+            (2048, None),
+            (3072, Some(6)),
+            (3584, Some(7)),
+            (4096, Some(8)),
+            (5120, Some(10)),
+            (11008, Some(16)),
+            (4099, None),
+        ] {
             assert_eq!(side(order, LEAST_BLOCK), expected, "{order}");
         }
         assert_eq!((side(48, 8), side(56, 8), side(1 << 20, 512)), (Some(6), Some(7), Some(32)));

@@ -1,8 +1,8 @@
 //! A parameter's buffers, borrowed for one step.
 
 use crate::backend::CudaElement;
-use crate::checked::Storage;
 use crate::checked::Region;
+use crate::checked::Storage;
 use crate::error::CudaError;
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{

@@ -10,7 +10,8 @@ use spectra_cuda::cudarc::driver::DevicePtr;
 use spectra_cuda::{CudaBackend, CudaMatrix, Error, Precision, Storage};
 
 /// Each format and half a unit in the last place of 1.
-pub(crate) const FORMATS: [(Precision, f64); 2] = [(Precision::Bf16, 1.0 / 256.0), (Precision::Fp16, 1.0 / 2048.0)];
+pub(crate) const FORMATS: [(Precision, f64); 2] =
+    [(Precision::Bf16, 1.0 / 256.0), (Precision::Fp16, 1.0 / 2048.0)];
 
 pub(crate) fn read(matrix: &CudaMatrix<f32>) -> Result<Vec<f32>, Error> {
     let mut values = vec![0.0; matrix.shape().0 * matrix.shape().1];
@@ -47,9 +48,14 @@ pub(crate) fn every_fp16() -> Outcome {
     let mut numbers = Vec::with_capacity(3 << 16);
     for x in &all {
         let next = f16::from_bits(x.to_bits().wrapping_add(1));
-        let next = if x.is_finite() && next.is_infinite() { 65536f32.copysign(x.to_f32()) } else { next.to_f32() };
+        let next =
+            if x.is_finite() && next.is_infinite() { 65536f32.copysign(x.to_f32()) } else { next.to_f32() };
         let half = x.to_f32() + (next - x.to_f32()) / 2.0;
-        numbers.extend([half, f32::from_bits(half.to_bits() + 1), f32::from_bits(half.to_bits().wrapping_sub(1))]);
+        numbers.extend([
+            half,
+            f32::from_bits(half.to_bits() + 1),
+            f32::from_bits(half.to_bits().wrapping_sub(1)),
+        ]);
     }
     let mut rounded = backend.zeros_iterate(768, 256)?;
     ensure(rounded.storage() == Storage::Fp16, "an iterate is not in fp16")?;
@@ -68,7 +74,9 @@ pub(crate) fn products() -> Outcome {
     let values = |seed: u64, count: usize| (0..count).map(|i| uniform(seed, i, 1) as f32).collect::<Vec<_>>();
     for (precision, u) in FORMATS {
         let backend = CudaBackend::<f32>::new(&stream()?, precision)?;
-        for (op_a, op_b) in [Op::Plain, Op::Transposed].into_iter().flat_map(|a| [(a, Op::Plain), (a, Op::Transposed)]) {
+        for (op_a, op_b) in
+            [Op::Plain, Op::Transposed].into_iter().flat_map(|a| [(a, Op::Plain), (a, Op::Transposed)])
+        {
             let (a, b) = (
                 iterate(&backend, op_a.shape((m, inner)), &values(1, m * inner))?,
                 iterate(&backend, op_b.shape((inner, n)), &values(2, inner * n))?,
@@ -79,18 +87,27 @@ pub(crate) fn products() -> Outcome {
             };
             for (narrow, beta) in [(false, 0.0), (false, 0.5), (true, 0.0), (true, 0.5)] {
                 let start = values(3, m * n);
-                let mut out = if narrow { iterate(&backend, (m, n), &start)? } else { backend.upload(m, n, &start)? };
+                let mut out =
+                    if narrow { iterate(&backend, (m, n), &start)? } else { backend.upload(m, n, &start)? };
                 let old = read(&out)?;
                 out.gemm(beta.into(), 1.25.into(), &a, op_a, &b, op_b)?;
                 for (k, found) in read(&out)?.into_iter().enumerate() {
                     let (i, j) = (k / n, k % n);
-                    let terms = (0..inner).map(|p| at(&left, a.shape(), op_a, i, p) * at(&right, b.shape(), op_b, p, j));
+                    let terms = (0..inner)
+                        .map(|p| at(&left, a.shape(), op_a, i, p) * at(&right, b.shape(), op_b, p, j));
                     let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
-                    let (exact, size) = (beta * f64::from(old[k]) + 1.25 * sum, beta * f64::from(old[k].abs()) + 1.25 * size);
+                    let (exact, size) =
+                        (beta * f64::from(old[k]) + 1.25 * sum, beta * f64::from(old[k].abs()) + 1.25 * size);
                     // The sum in f32, two factors, and one rounding where the result is an iterate.
-                    let allowed = (inner as f64 + 3.0) * 2f64.powi(-24) * size + if narrow { u * exact.abs() * 1.01 } else { 0.0 };
+                    let allowed = (inner as f64 + 3.0) * 2f64.powi(-24) * size
+                        + if narrow { u * exact.abs() * 1.01 } else { 0.0 };
                     let error = (f64::from(found) - exact).abs();
-                    ensure(error <= allowed, format!("{precision:?} {op_a:?} {op_b:?}: {error:e} at {i}, {j}, allowed {allowed:e}"))?;
+                    ensure(
+                        error <= allowed,
+                        format!(
+                            "{precision:?} {op_a:?} {op_b:?}: {error:e} at {i}, {j}, allowed {allowed:e}"
+                        ),
+                    )?;
                 }
             }
         }
@@ -100,15 +117,22 @@ pub(crate) fn products() -> Outcome {
         ensure(read(&nothing)?.iter().all(|x| *x == 0.0), "a product of zeros is not zero")?;
         // Two storages do not mix, and nothing has changed then.
         let (a, b) = (iterate(&backend, (3, 3), &values(1, 9))?, backend.upload(3, 3, &values(2, 9))?);
-        let (one, mut narrow, mut full) = (Coefficient::ONE, iterate(&backend, (3, 3), &[2.0; 9])?, backend.upload(3, 3, &[2.0; 9])?);
+        let (one, mut narrow, mut full) =
+            (Coefficient::ONE, iterate(&backend, (3, 3), &[2.0; 9])?, backend.upload(3, 3, &[2.0; 9])?);
         for refused in [
             full.gemm(one, one, &a, Op::Plain, &b, Op::Plain),
             full.gemm_symmetric(one, one, &a, Op::Plain, &b, Op::Plain),
             narrow.gemm(one, one, &b, Op::Plain, &b, Op::Plain),
         ] {
-            ensure(refused.is_err_and(|e| e.to_string().contains("is not supported")), "a mixed product was accepted")?;
+            ensure(
+                refused.is_err_and(|e| e.to_string().contains("is not supported")),
+                "a mixed product was accepted",
+            )?;
         }
-        ensure([read(&narrow)?, read(&full)?].concat().iter().all(|x| *x == 2.0), "a refused product has changed its result")?;
+        ensure(
+            [read(&narrow)?, read(&full)?].concat().iter().all(|x| *x == 2.0),
+            "a refused product has changed its result",
+        )?;
     }
     check_violations()
 }

@@ -1,15 +1,16 @@
 //! Symmetric products: by blocks in a reduced precision, by `syrkx` in a full one, against the plain product, with what they cost.
 
 use crate::device::{Outcome, check_violations, simulator, stream};
-use crate::storage::read;
 use crate::ensure;
+use crate::storage::read;
 use spectra_core::backend::{Backend, Coefficient, Element, Fused, Matrix, Op, Scalar, ScalarOp};
 use spectra_core::linalg::uniform;
 use spectra_cuda::{CudaBackend, CudaElement, CudaMatrix, Error, Precision, Tally};
 
 /// Numbers in [-1, 1), symmetric if the matrix is square and `symmetric`.
 fn values<E: Element>(seed: u64, (rows, cols): (usize, usize), symmetric: bool) -> Vec<E> {
-    let at = |i: usize, j: usize| if symmetric { uniform(seed, i.min(j), i.max(j)) } else { uniform(seed, i, j) };
+    let at =
+        |i: usize, j: usize| if symmetric { uniform(seed, i.min(j), i.max(j)) } else { uniform(seed, i, j) };
     (0..rows * cols).map(|k| E::narrow(at(k / cols, k % cols))).collect()
 }
 
@@ -39,44 +40,68 @@ fn cost<E: CudaElement>(
 /// Blocks of 8 in TF32, bf16 and fp16: of f32 matrices, of iterates into iterates, and of iterates into f32; `A A^T`, `A^T A`, two symmetric
 /// factors; with an old value, and factors that the device knows.
 pub(crate) fn by_blocks() -> Outcome {
-    for (precision, u) in [(Precision::Tf32, 2f64.powi(-11)), (Precision::Bf16, 2f64.powi(-8)), (Precision::Fp16, 2f64.powi(-11))] {
+    for (precision, u) in [
+        (Precision::Tf32, 2f64.powi(-11)),
+        (Precision::Bf16, 2f64.powi(-8)),
+        (Precision::Fp16, 2f64.powi(-11)),
+    ] {
         let backend = CudaBackend::<f32>::new(&stream()?, precision)?;
         backend.set_least_block(8);
         // Six and seven blocks along a side; one that cannot be cut; too few.
         for (n, side) in [(48, Some(6)), (56, Some(7)), (50, None), (40, None)] {
-            for (op_a, op_b, inner) in [(Op::Plain, Op::Transposed, 20), (Op::Transposed, Op::Plain, 70), (Op::Plain, Op::Plain, n)] {
+            for (op_a, op_b, inner) in
+                [(Op::Plain, Op::Transposed, 20), (Op::Transposed, Op::Plain, 70), (Op::Plain, Op::Plain, n)]
+            {
                 for (operands, result) in [(false, false), (true, true), (true, false)] {
                     if operands && backend.iterate_format().is_none() {
                         continue;
                     }
                     let upload = |narrow: bool, shape: (usize, usize), values: &[f32]| {
-                        let mut matrix = if narrow { backend.zeros_iterate(shape.0, shape.1) } else { backend.zeros(shape.0, shape.1, None) }?;
+                        let mut matrix = if narrow {
+                            backend.zeros_iterate(shape.0, shape.1)
+                        } else {
+                            backend.zeros(shape.0, shape.1, None)
+                        }?;
                         matrix.write(values).map(|()| matrix)
                     };
                     let two = op_a == op_b;
-                    let a = upload(operands, op_a.shape((n, inner)), &values(1, op_a.shape((n, inner)), two))?;
+                    let a =
+                        upload(operands, op_a.shape((n, inner)), &values(1, op_a.shape((n, inner)), two))?;
                     // Commutes with A, and is exact in 16 bits if A is: its double.
                     let twice: Vec<f32> = read(&a)?.iter().map(|x| 2.0 * x).collect();
                     let second = upload(operands, a.shape(), &twice)?;
                     let b = if two { &second } else { &a };
                     let one = b.dot(b)?;
-                    let half = Scalar::combine(ScalarOp::Div, &one, &Scalar::combine(ScalarOp::Add, &one, &one)?)?;
-                    for (beta, alpha, pair) in [(Coefficient::ZERO, Coefficient::ONE, 0), (0.5.into(), Coefficient::device(1.0, &half), 1)] {
+                    let half =
+                        Scalar::combine(ScalarOp::Div, &one, &Scalar::combine(ScalarOp::Add, &one, &one)?)?;
+                    for (beta, alpha, pair) in [
+                        (Coefficient::ZERO, Coefficient::ONE, 0),
+                        (0.5.into(), Coefficient::device(1.0, &half), 1),
+                    ] {
                         let start = values(3, (n, n), true);
-                        let (mut own, mut plain) = (upload(result, (n, n), &start)?, upload(result, (n, n), &start)?);
+                        let (mut own, mut plain) =
+                            (upload(result, (n, n), &start)?, upload(result, (n, n), &start)?);
                         let tally = cost(&backend, || own.gemm_symmetric(beta, alpha, &a, op_a, b, op_b))?;
                         plain.gemm(beta, alpha, &a, op_a, b, op_b)?;
-                        let what = format!("{precision:?}, {n}, {op_a:?} {op_b:?}, 16 bits {operands} {result}, {beta:?}");
+                        let what = format!(
+                            "{precision:?}, {n}, {op_a:?} {op_b:?}, 16 bits {operands} {result}, {beta:?}"
+                        );
                         // Entries are sums of `inner` products of at most 2, and 1 more, in another order: operands rounded by what is allowed
                         // of f32 ones, sums in f32, and a result that may be rounded to the other of two neighbours.
                         let size = 2.0 * inner as f64 + 1.0;
-                        let rounding = inner as f64 * 2f64.powi(-24) + if result || !operands { 2.0 * u } else { 0.0 };
+                        let rounding =
+                            inner as f64 * 2f64.powi(-24) + if result || !operands { 2.0 * u } else { 0.0 };
                         compare(n, &read(&own)?, &read(&plain)?, 2.0 * rounding * size, &what)?;
                         let expected = match side {
-                            Some(side) => (3 + pair, (side * (side + 1) / 2 * 2 * (n / side).pow(2) * inner) as u64),
+                            Some(side) => {
+                                (3 + pair, (side * (side + 1) / 2 * 2 * (n / side).pow(2) * inner) as u64)
+                            }
                             None => (1 + pair, (2 * n * n * inner) as u64),
                         };
-                        ensure((tally.launches, tally.flops) == expected && tally.products == 1, format!("{what}: {tally:?}, {expected:?}"))?;
+                        ensure(
+                            (tally.launches, tally.flops) == expected && tally.products == 1,
+                            format!("{what}: {tally:?}, {expected:?}"),
+                        )?;
                     }
                 }
             }
@@ -109,7 +134,10 @@ fn triangles<E: CudaElement>() -> Outcome {
         let tolerance = 8.0 * (n as f64).sqrt() * E::EPSILON * 2.0;
         compare(n, &all(&own)?, &all(&plain)?, tolerance, &format!("{n}, {op:?}"))?;
         let expected = (2, 1, (n * (n + 1) * n) as u64);
-        ensure((tally.launches, tally.products, tally.flops) == expected, format!("{tally:?}, {expected:?}"))?;
+        ensure(
+            (tally.launches, tally.products, tally.flops) == expected,
+            format!("{tally:?}, {expected:?}"),
+        )?;
     }
     check_violations()
 }

@@ -17,7 +17,12 @@ pub(super) struct OnShortSide<B: Backend> {
 impl<B: Backend> OnShortSide<B> {
     pub(super) fn new(x: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Self> {
         let (m, n) = x.shape();
-        Ok(Self { wide: m <= n, side: Coupled::of_iterates(m.min(n), workspace)?, stretch: None, multiplications: 0 })
+        Ok(Self {
+            wide: m <= n,
+            side: Coupled::of_iterates(m.min(n), workspace)?,
+            stretch: None,
+            multiplications: 0,
+        })
     }
 
     /// Matrix products so far.

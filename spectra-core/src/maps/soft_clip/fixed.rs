@@ -52,7 +52,11 @@ pub(super) fn clip<B: Backend>(
     // that are so small beside the largest are clipped less than they should be.
     let noise = 4.0 * B::Element::EPSILON * libm::sqrt(m.max(n) as f64);
     // A itself, of norm 1, is stored: in 16 bits with errors of random signs, a fraction of a rounding in each direction.
-    let stored = if workspace.backend().iterate_format().is_some() { workspace.backend().product_epsilon() / 4.0 } else { 0.0 };
+    let stored = if workspace.backend().iterate_format().is_some() {
+        workspace.backend().product_epsilon() / 4.0
+    } else {
+        0.0
+    };
     let noise = noise.max(stored);
     let i = combine(ScalarOp::Max, &i, &workspace.backend().scalar(noise)?)?;
     let identity = workspace.identity(r)?;

@@ -31,7 +31,8 @@ pub(super) fn clip<B: Backend>(
     let mut products = 2;
     // `X_0` as an iterate in 16 bits, where that is another matrix; else X and what turns it into `X_0`.
     let narrow = workspace.backend().iterate_format().is_some();
-    let mut own = if narrow { Some((workspace.take_iterate_like(x)?, workspace.take_iterate_like(x)?)) } else { None };
+    let mut own =
+        if narrow { Some((workspace.take_iterate_like(x)?, workspace.take_iterate_like(x)?)) } else { None };
     if let Some((start, _)) = &mut own {
         start.scale_add(Coefficient::ZERO, (lower / c).into(), x)?;
     }
