@@ -100,7 +100,8 @@
 //!
 //! # Precision
 //!
-//! Matrix products are computed as [`Precision`] allows; everything else is in the element type, norms and small factorisations in
+//! Matrix products are computed as [`Precision`] allows, which also says how the iterates of the polar factor and the soft clip are stored; everything
+//! else is in the element type, norms and small factorisations in
 //! `f64`. Reductions have one order, on every device, and use no atomic addition of numbers: the same step on the same machine
 //! gives the same bits as far as cuBLAS does. Weights in `bf16` are the nearest to a master in `f32`
 //! that the state keeps from the first step on; with [`Rounding::Nearest`](rules::Rounding) there is none, and they are widened where they are
@@ -111,6 +112,8 @@
 //! scale them, does not know the norms.
 //!
 //! # What has been tested, and what has not
+//!
+//! [`Precision::Bf16`]'s and [`Fp16`](Precision::Fp16)'s iterates, symmetric products by blocks and those of two factors have never run on a GPU.
 //!
 //! On an NVIDIA H200 (driver 580.159.04, CUDA 13.0, cuBLAS 13.1; 26 November 2026) passed: the conformance suite in `f32`, 77 of its
 //! 112 checks in `f64` (then the machine's time was over), golden data, graph capture, bf16 storage, refusals. The README says what

@@ -62,9 +62,9 @@ impl<B: Backend> Coupled<B> {
     pub(crate) fn of(r: B::Matrix, square: Option<B::Matrix>, workspace: &mut Workspace<B>) -> Result<Self> {
         let n = r.shape().0;
         let squared = square.is_some();
-        let r = workspace.to_iterate(r)?;
+        let r = workspace.iterate_of(r)?;
         let w = match square {
-            Some(square) => workspace.to_iterate(square)?,
+            Some(square) => workspace.iterate_of(square)?,
             None => workspace.take_iterate(n, n)?,
         };
         let (q, t) = (workspace.take_iterate(n, n)?, workspace.take_iterate(n, n)?);

@@ -122,7 +122,7 @@ impl<B: Backend> Workspace<B> {
     }
 
     /// A matrix of the pool as an iterate: itself, or its entries rounded.
-    pub(crate) fn to_iterate(&mut self, matrix: B::Matrix) -> Result<B::Matrix> {
+    pub(crate) fn iterate_of(&mut self, matrix: B::Matrix) -> Result<B::Matrix> {
         if self.backend.iterate_format().is_none() {
             return Ok(matrix);
         }

@@ -4,7 +4,7 @@ use crate::device::{Outcome, check_violations, simulator, stream};
 use crate::ensure;
 use crate::storage::{FORMATS, read};
 use spectra_core::backend::Backend;
-use spectra_core::linalg::{GramForm, Info, Polar, Schedule, Steps, Workspace, uniform};
+use spectra_core::linalg::{GramForm, Info, Normalization, Polar, Schedule, Steps, Workspace, uniform};
 use spectra_core::maps::{AlphaBound, SoftClip, SoftClipMethod};
 use spectra_cuda::{CudaBackend, Error, Precision, Tally};
 
@@ -187,23 +187,30 @@ fn expected(polynomials: &[Polynomial], sigma: &[f64], u: f64) -> f64 {
 pub(crate) fn errors() -> Outcome {
     let (r, n) = SHAPE;
     println!("relative Frobenius error to the exact polynomial / to the polar factor; allowed");
-    for (name, lower, schedule, steps) in [
-        ("Muon", 1e-2, Schedule::Muon, 5),
-        ("Polar Express", 1e-2, Schedule::POLAR_EXPRESS, 5),
-        ("guarded", 1e-1, Schedule::Guarded { safety: 1.05, cushion: 0.02 }, 5),
-        ("guarded", 1e-2, Schedule::Guarded { safety: 1.05, cushion: 0.02 }, 7),
+    let guarded = Schedule::Guarded { safety: 1.05, cushion: 0.02 };
+    let frobenius = Normalization::Frobenius;
+    for (name, lower, schedule, steps, normalization) in [
+        ("Muon", 1e-2, Schedule::Muon, 5, frobenius),
+        ("Polar Express", 1e-2, Schedule::POLAR_EXPRESS, 5, frobenius),
+        ("guarded", 1e-1, guarded, 5, frobenius),
+        ("guarded", 1e-2, guarded, 7, frobenius),
+        ("Gram bound", 1e-1, guarded, 3, Normalization::Gram),
     ] {
         let sigma: Vec<f64> = (0..r).map(|k| f64::powf(lower, k as f64 / (r - 1) as f64)).collect();
-        let start: Vec<f64> = sigma.iter().map(|x| x / norm(&sigma)).collect();
-        let polar =
-            Polar { schedule, steps: Steps::Fixed(steps), lower: lower / norm(&sigma), ..Polar::EXACT };
+        let divisor = match normalization {
+            Normalization::Gram => 1.01 * sigma.iter().map(|x| x.powi(8)).sum::<f64>().powf(0.125),
+            _ => norm(&sigma),
+        };
+        let start: Vec<f64> = sigma.iter().map(|x| x / divisor).collect();
+        let (lower_end, steps_of) = (lower / divisor, Steps::Fixed(steps));
+        let polar = Polar { schedule, steps: steps_of, lower: lower_end, normalization, ..Polar::EXACT };
         let polynomials: Vec<_> = schedule.polynomials(polar.lower, steps).map(|p| (p.a, p.b, p.c)).collect();
         let values: Vec<f64> = start.iter().map(|x| apply(&polynomials, *x)).collect();
         let (exact, factor) = (with_values(&values), with_values(&vec![1.0; r]));
         let x: Vec<f32> = with_values(&sigma).iter().map(|x| *x as f32).collect();
         for gram in [GramForm::Never, GramForm::Always] {
             let run = |precision: Precision| -> Result<(f64, f64), Error> {
-                let backend = CudaBackend::<f32>::new(&stream().map_err(Error::from)?, precision)?;
+                let backend = CudaBackend::<f32>::new(&stream()?, precision)?;
                 let mut out = backend.zeros(r, n, None)?;
                 let polar = Polar { gram, ..polar };
                 polar.apply(&backend.upload(r, n, &x)?, &mut out, &mut Workspace::new(backend.clone()))?;
