@@ -40,10 +40,10 @@ struct Places {
 };
 
 // The sum of the squares of all entries of gridDim.z matrices.
-extern "C" __global__ void squares(PARAMETER struct Places places, Index ld, int bf16, Index rows, Index cols, double *partial,
+extern "C" __global__ void squares(PARAMETER struct Places places, Index ld, int storage, Index rows, Index cols, double *partial,
                                    unsigned int *counter, double *result) {
     __shared__ double shared[THREADS];
-    struct View x = {places.data[blockIdx.z], ld, bf16, 0};
+    struct View x = {places.data[blockIdx.z], ld, storage, 0};
     double sum = 0.0;
     REAL a[BATCH];
     FOR_EACH_BATCH(rows, cols) {

@@ -5,8 +5,7 @@ use super::{CudaElement, CudaMatrix, CudaScalar, check_device};
 use crate::checked::{Coefficients, Elementwise, Factorization, Products, Storage};
 use crate::error::At;
 use spectra_core::backend::{
-    Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
-    composed,
+    Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_same, check_shape, composed,
 };
 use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo};
 

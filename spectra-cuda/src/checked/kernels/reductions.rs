@@ -52,10 +52,10 @@ impl Device {
         let (rows, cols) = flat(&[*first]);
         let stack = Region { count: all.len().min(MOST), ..*first };
         let (kernel, config) = (&self.kernels.squares, each(config(grid(rows, cols)), stack));
-        let (ld, bf16, m, n) = (first.ld as i64, i32::from(first.bf16), rows as i64, cols as i64);
+        let (ld, storage, m, n) = (first.ld as i64, first.storage as i32, rows as i64, cols as i64);
         let counter = self.counter.pointer();
         self.with_partials(blocks(&config), |partials| {
-            launch!(self, kernel, config, (places, ld, bf16, m, n, partials, counter, result))
+            launch!(self, kernel, config, (places, ld, storage, m, n, partials, counter, result))
         })
         .at(NAME)?;
         self.count_bytes(all, &[]);
