@@ -200,6 +200,13 @@ impl<B: Backend> UpdateRule<B> for Dion {
     }
 
     fn step_batch(&self, blocks: &mut [BatchItem<'_, B>], workspace: &mut Workspace<B>) -> Result<()> {
+        if blocks.iter().all(|block| block.gradient.values.layout() == 0) {
+            // Nothing to send: the temporaries of one at a time.
+            for BatchItem { weights, gradient, state, rates, info, .. } in blocks {
+                *info = Some(UpdateRule::<B>::step(self, weights, gradient, state, rates, workspace)?);
+            }
+            return Ok(());
+        }
         let project = |block: &mut BatchItem<'_, B>| self.project(&block.gradient, block.state, workspace);
         let mut ps = blocks.iter_mut().map(project).collect::<Result<Vec<_>>>()?;
         B::sum_over_ranks(&mut ps.iter_mut().collect::<Vec<_>>())?;
