@@ -69,7 +69,15 @@
 //!
 //! A block that is stored `in x out` ([`Split::transposed`](plan::Split::transposed)) is turned before and after: three launches and 6 mn words
 //! more with its gradient, a copy of which is kept for each such block, and one of weights for each shape.
-//! The norm clip adds a launch or two for each matrix; [`Config::check_finite`], which is on by default, adds one and a wait
+//!
+//! Blocks of one shape, rule and rates step as one *stack*: the launches are those of the table for all of them together, up to 128 MiB of
+//! `f32` and 256 blocks at a time (the test `lockstep` counts them on the simulated device for 2, 5 and 9 layers; on a GPU this has not run).
+//! So do all rules but the spectral and the hard clips, Dion, Shampoo and SOAP, from the step on in which all their buffers exist.
+//! Blocks step alone that are turned, that are rounded at random, and all while reports are kept. Symmetric products of order 512 or more in full precision
+//! are asked for one by one, as cuBLAS has no batch of them. Tables of the blocks' places stay on the device; a buffer elsewhere than in the step before is a
+//! copy of a few bytes more, which is refused while a step is captured. Temporaries are those of all blocks of a stack.
+//!
+//! The norm clip adds a launch for each shape; [`Config::check_finite`], which is on by default, adds one and a wait
 //! for one number in each step. The spectral clips choose their iteration by a bound that the host reads;
 //! `SoftClipMethod::Fixed` does not.
 //!
