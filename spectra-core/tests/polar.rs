@@ -8,26 +8,26 @@ use spectra_core::dense::Dense;
 use spectra_core::linalg::{
     Form, GramForm, Info, Normalization, OddPolynomial, Polar, SixteenBits, Workspace,
 };
-use spectra_core::maps::{HardClip, SoftClip};
+use spectra_core::maps::{HardClip, HardClipMethod, SoftClip};
 
 const R: usize = 32;
 
-/// What the map makes of `U diag(sigma) V^T`, 32 x n, in the basis of U and V.
+/// What the map makes of `U diag(sigma) V^T`, r x n, in the basis of U and V.
 fn run<B: Backend>(
     backend: B,
     sigma: &[f64],
     n: usize,
     map: impl Fn(&B::Matrix, &mut B::Matrix, &mut Workspace<B>) -> Result<Info>,
 ) -> (Vec<f64>, Info) {
-    let narrow = |x: &f64| B::Element::narrow(*x);
+    let (narrow, r) = (|x: &f64| B::Element::narrow(*x), sigma.len());
     let values: Vec<B::Element> = with_values(sigma, n).values().iter().map(narrow).collect();
-    let x = backend.upload(R, n, &values).unwrap();
-    let mut out = backend.upload(R, n, &vec![narrow(&f64::NAN); R * n]).unwrap();
+    let x = backend.upload(r, n, &values).unwrap();
+    let mut out = backend.upload(r, n, &vec![narrow(&f64::NAN); r * n]).unwrap();
     let info = map(&x, &mut out, &mut Workspace::new(backend)).unwrap();
-    let mut result = vec![narrow(&0.0); R * n];
+    let mut result = vec![narrow(&0.0); r * n];
     out.read(&mut result).unwrap();
     let result: Vec<f64> = result.iter().map(|x| x.widen()).collect();
-    (in_its_basis(&result, R, n).values().to_vec(), info)
+    (in_its_basis(&result, r, n).values().to_vec(), info)
 }
 
 fn norm(values: impl Iterator<Item = f64>) -> f64 {
@@ -36,7 +36,8 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 
 /// The distance of this r x r matrix to `diag(exact)` in the Frobenius norm.
 fn distance(found: &[f64], exact: &[f64]) -> f64 {
-    norm((0..R * R).map(|i| found[i] - if i % R == i / R { exact[i % R] } else { 0.0 }))
+    let r = exact.len();
+    norm((0..r * r).map(|i| found[i] - if i % r == i / r { exact[i % r] } else { 0.0 }))
 }
 
 /// `1.01 (sum sigma^8)^(1/8)`
@@ -186,22 +187,27 @@ fn soft_clip_restarts() {
     }
 }
 
-/// Most values above the threshold: by a sign, in at most three times the soft clip's products at the same threshold.
+/// Most values above the threshold: by a sign, three products for each of its steps and four for each of the root's, less than half of what two
+/// polar factors take.
 #[test]
 fn hard_clip_of_many() {
+    // Up to 64 are deflated in any case.
+    let r = 128;
     for rho in [1.5, 3.0, 10.0, 30.0] {
-        let sigma: Vec<f64> = (0..R).map(|i| rho * (1.0 - 0.3 * i as f64 / R as f64)).collect();
+        let sigma: Vec<f64> = (0..r).map(|i| rho * (1.0 - 0.3 * i as f64 / r as f64)).collect();
         let (found, info) =
-            run(Dense::<f32>::new(), &sigma, 64, |x, out, w| HardClip::AUTO.apply(x, 1.0, out, w));
-        let (_, soft) =
-            run(Dense::<f32>::new(), &sigma, 64, |x, out, w| SoftClip::AUTO.apply(x, 1.0, out, w));
-        println!("rho {rho}: {info:?}\n  soft: {soft:?}");
+            run(Dense::<f32>::new(), &sigma, r, |x, out, w| HardClip::AUTO.apply(x, 1.0, out, w));
+        let factors = HardClip { method: HardClipMethod::Polar, ..HardClip::AUTO };
+        let (_, two) = run(Dense::<f32>::new(), &sigma, r, |x, out, w| factors.apply(x, 1.0, out, w));
+        println!("rho {rho}: {info:?}\n  two polar factors: {two:?}");
         assert_eq!(info.form, Form::Sign, "rho {rho}: {info:?}");
         let exact: Vec<f64> = sigma.iter().map(|s| s.min(1.0)).collect();
-        // As documented, in each of R directions at most.
-        let allowed = 10.0 * f64::from(f32::EPSILON) * 96f64.sqrt() * rho * (R as f64).sqrt();
+        // As documented, in each of r directions at most.
+        let allowed = 10.0 * f64::from(f32::EPSILON) * (2.0 * r as f64).sqrt() * rho * (r as f64).sqrt();
         let error = distance(&found, &exact);
         assert!(error <= allowed, "rho {rho}: {error:e} > {allowed:e}");
-        assert!(info.products <= 3 * soft.products, "rho {rho}: {} against {}", info.products, soft.products);
+        assert_eq!(two.form, Form::Polar, "rho {rho}: {two:?}");
+        assert!(info.products <= 4 * info.steps + 2, "rho {rho}: {info:?}");
+        assert!(2 * info.products <= two.products, "rho {rho}: {} against {}", info.products, two.products);
     }
 }

@@ -2,7 +2,7 @@
 
 use spectra_core::backend::Error;
 use spectra_core::dense::{Dense, DenseMatrix};
-use spectra_core::linalg::uniform;
+use spectra_core::linalg::{Polar, uniform};
 use spectra_core::maps::{SpectralMap, TailShrink};
 use spectra_core::optimizer::{Config, Method, Optimizer, ParameterSpec, Recipe, plan::Rule};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -64,6 +64,15 @@ fn every_preset_stops_allocating() {
         let warm = if ["soap", "shampoo"].contains(&name) { 11 } else { 1 };
         assert!(calls[warm..].iter().all(|calls| *calls == 0), "{name}: {calls:?}");
     }
+}
+
+/// The residual is looked at in matrices of the pool, too.
+#[test]
+fn a_measured_polar_factor_stops_allocating() {
+    let config = Config::preset("muon-gram").map(|config| config.polar(Polar::to(1e-3))).expect("settings");
+    let calls = calls_per_step(config, 6).expect("steps");
+    assert!(calls[0] > 0, "the counter does not count");
+    assert_eq!(calls[1..], [0; 5], "{calls:?}");
 }
 
 /// A step between two refreshes of the subspace has temporaries of its own.

@@ -152,6 +152,7 @@ mutants! {
     single_precision_spoils_a_polar_factor: products::SingleSymmetric => polar::polar_exact, f64;
     ten_bits_spoil_a_clip: products::TenBitSymmetric => soft_clip::soft_clip_auto, f32;
     ten_bits_spoil_the_published_steps: products::TenBits => polar::polar_express, f32;
+    norm_for_its_square_in_the_gram_bound: reductions::RootOfDot => polar::polar_gram, f32 f64;
     ten_bits_spoil_a_clip_by_polar_factors: products::TenBits => hard_clip::hard_clip_polar, f32;
     last_inner_index_spoils_a_deflation: products::DroppedInner => hard_clip::hard_clip_auto, f32 f64;
     last_inner_index_spoils_a_threshold: products::DroppedInner => threshold::soft_threshold, f32 f64;
@@ -173,6 +174,7 @@ mutants! {
     norm_clip_left_out_of_a_sweep: fused::UnscaledUpdate => presets::preset_spectra, f32 f64;
     low_rank_part_added_to_weights: fused::AddedLowRank => presets::preset_spectra, f32 f64;
     triangle_spoils_a_preset: products::WrongMirror => presets::preset_muon, f32 f64;
+    triangle_spoils_a_preset_with_a_gram_bound: products::WrongMirror => presets::preset_muon_gram, f32 f64;
     single_precision_in_d_muon: products::SingleSymmetric => presets::preset_d_muon, f64;
     single_precision_in_frank_wolfe: products::SingleAccumulation => presets::preset_frank_wolfe, f64;
     slow_part_without_root: elementwise::MissingRoot => presets::preset_ademamix, f32 f64;

@@ -130,8 +130,8 @@ pub enum Schedule {
     Muon,
     /// The minimax quintic of the interval that is left, guarded just enough for full precision. The upper end of
     /// a wide interval is a fixed point with slope 12: rounding errors would drive values across it and away.
-    /// While the interval is wider than 1 the argument is stretched by 1.001, by 1.02 or 1.05 where products have
-    /// [16 bits](crate::backend::Backend::product_epsilon). And as in
+    /// While the interval is wider than 1 the argument is stretched by 1.001, by 1.02 or 1.05, and
+    /// until its ends are within a factor of 2, where products have [16 bits](crate::backend::Backend::product_epsilon). And as in
     /// [`Guarded`](Self::Guarded) the polynomial is chosen for `[0.02 u, u]` at the widest, without which it
     /// would crush the largest values and with them the accuracy of the rest.
     #[default]
@@ -258,7 +258,9 @@ impl Iterator for Polynomials {
         let p = match self.schedule {
             Schedule::Cubic => OddPolynomial { a: 1.5, b: -0.5, c: 0.0 },
             Schedule::Muon => OddPolynomial { a: 3.4445, b: -4.7750, c: 2.0315 },
-            Schedule::Minimax if u - l > 1.0 => cushioned(l, u, CUSHION).stretched(self.stretch),
+            Schedule::Minimax if u - l > 1.0 || (self.stretch > STRETCH && 2.0 * l < u) => {
+                cushioned(l, u, CUSHION).stretched(self.stretch)
+            }
             Schedule::Minimax => {
                 let cubic = OddPolynomial::minimax_cubic(l, u);
                 let enough = self.left == 0 && 1.0 - cubic.at(l) <= self.finish;

@@ -26,7 +26,8 @@ impl<B: Backend> Separated<B> {
     }
 }
 
-/// Separates `x` at `c`; everything that is not above goes to `rest`, m x n. The block of the power iteration grows from 8 fourfold, up to 256, until its smallest
+/// Separates `x` at `c`; everything that is not above goes to `rest`, m x n. The block of the power iteration grows from 8 fourfold, up to 256, or to where
+/// it no longer pays, until its smallest
 /// value is below c, every direction above c has a residual of at most `tolerance sigma`, and the certificate
 /// holds. **Waits** for the device. Squares of x must be in range, see [`in_range`].
 pub(super) fn separate<B: Backend>(
@@ -47,10 +48,9 @@ pub(super) fn separate<B: Backend>(
         info.certificate = Some(verdict.upper);
         return Ok(Separated { above: None, complete: true, info });
     }
-    // A count N of values above c that the traces prove: sum sigma^2 <= N upper^2 + (r - N) c^2.
-    let above = (verdict.square - r as f64 * c * c) / (verdict.upper * verdict.upper - c * c);
-    let most = MAX_DEFLATED.min(r);
-    if above > most as f64 || above > PAYS * (r * r) as f64 / m.max(n) as f64 {
+    let pays = PAYS * (r * r) as f64 / m.max(n) as f64;
+    let most = MAX_DEFLATED.min(r).min((pays as usize).max(ALWAYS));
+    if verdict.above(c, r) > most as f64 {
         return Ok(Separated { above: None, complete: false, info });
     }
     let mut k = most.min(8);
@@ -80,14 +80,19 @@ pub(super) fn separate<B: Backend>(
     }
 }
 
-/// Blocks up to 4 N take `8 iterations * 6 m n k` flops for k = 8, 32, ..., 4 N: 256 m n N at most, half of that on average. What replaces them
-/// takes about fifty symmetric products of the short side, `50 r^3`: as much at `N = 0.4 r^2 / max(m, n)`.
-const PAYS: f64 = 0.4;
+/// Blocks of 8, 32, ..., k directions take `8 iterations * 6 m n k` flops each, `64 m n k` in all, and the sign of the Gram matrix that replaces them
+/// about fifty symmetric products of the short side, `50 r^3`: as much at `k = 0.8 r^2 / max(m, n)`.
+const PAYS: f64 = 0.8;
+
+/// So many directions are tried in any case: deflation is the more exact way, and in small matrices cheap enough.
+const ALWAYS: usize = 64;
 
 /// What is known of `||X||`.
 struct Verdict {
-    /// `||X||_F^2`.
-    square: f64,
+    /// `||X||_F`.
+    frobenius: f64,
+    /// `tr G^2 / ||X||_F^4`, G the Gram matrix; 1, its most, where it was not asked for.
+    fourth: f64,
     /// `||X|| <= limit` is proven.
     proven: bool,
     /// A proven upper bound.
@@ -95,6 +100,16 @@ struct Verdict {
     /// A proven lower bound.
     lower: f64,
     products: usize,
+}
+
+impl Verdict {
+    /// No more than the number of the r singular values that exceed c: with the excess `e_i = sigma_i^2 - c^2` the N positive ones have
+    /// `(sum e_i)^2 <= (sum_+ e_i)^2 <= N sum_+ e_i^2 <= N sum e_i^2`, where the sums are traces.
+    fn above(&self, c: f64, r: usize) -> f64 {
+        let (s, r) = ((c / self.frobenius) * (c / self.frobenius), r as f64);
+        let sum = (1.0 - r * s).max(0.0);
+        sum * sum / (self.fourth - 2.0 * s + r * s * s).max(f64::MIN_POSITIVE)
+    }
 }
 
 /// Squarings of the Gram matrix: the bound is at most `r^(1 / 2^13)` too large after twelve, 0.1 % for r = 4096.
@@ -111,7 +126,8 @@ fn certify<B: Backend>(x: &B::Matrix, c: f64, limit: f64, workspace: &mut Worksp
     let margin = 1.0 + 4.0 * B::Element::EPSILON * libm::sqrt(n.max(m) as f64);
     let frobenius = libm::sqrt(x.dot(x)?.read()?);
     let mut verdict = Verdict {
-        square: frobenius * frobenius,
+        frobenius,
+        fourth: 1.0,
         proven: frobenius * margin <= limit,
         upper: frobenius * margin,
         lower: frobenius / libm::sqrt(r as f64),
@@ -131,6 +147,9 @@ fn certify<B: Backend>(x: &B::Matrix, c: f64, limit: f64, workspace: &mut Worksp
     verdict.products += 1;
     for _ in 0..SQUARINGS {
         let norm = libm::sqrt(power.dot(&power)?.read()?);
+        if q == 1.0 {
+            verdict.fourth = norm * norm;
+        }
         // tr G^(2q) = ||G^q||_F^2, and tr G^(2q) / tr G^q <= ||G||^q.
         let log_square = 2.0 * (libm::log(norm) + log_scale);
         verdict.upper = verdict.upper.min(libm::exp(log_square / (4.0 * q)) * margin);

@@ -91,8 +91,9 @@ impl Course {
             return true;
         };
         let proven = residual < 1.0;
+        // The upper end holds of all values in any case.
         let interval = match proven {
-            true => (libm::sqrt(1.0 - residual), libm::sqrt(1.0 + residual)),
+            true => (libm::sqrt(1.0 - residual), libm::sqrt(1.0 + residual).min(upper)),
             false => (lower, upper),
         };
         if proven {

@@ -13,7 +13,7 @@ use crate::linalg::{Info, Schedule, Workspace, segment};
 ///
 /// Without one, a rounding of A costs `eps alpha / 8`, since `1 / alpha` is its least eigenvalue; with restarts about `0.3 eps sqrt(alpha)` is left, what
 /// a single rounding of X costs. A segment is as long as its own rounding leaves less than `tolerance`. For s minimax
-/// steps `4 s - 1` products without a restart, the two of the Gram matrix included, and one more for the first restart, two for each of the others;
+/// steps `4 s - 1` products without a restart or with one, the two of the Gram matrix included, one more for each further restart,
 /// one less if the last step is a cubic.
 pub(super) fn clip<B: Backend>(
     gram: &Gram<B>,
