@@ -137,6 +137,10 @@ fn stepped(
             let m = average(m, mu, weight);
             vec![("weights", weights(&average(&m, mu, weight))), ("momentum", m)]
         }
+        Entrywise::Lion { betas: (b1, b2) } => {
+            let sign = average(m, b1, 1.0 - b1).map(|x| if x == 0.0 { 0.0 } else { x.signum() });
+            vec![("weights", weights(&sign)), ("momentum", average(m, b2, 1.0 - b2))]
+        }
         Entrywise::Adam { betas: (b1, b2), eps, slow } => {
             let (m, v) = (average(m, b1, 1.0 - b1), v.zip(g, |v, g| b2 * v + (1.0 - b2) * g * g));
             let s = slow.map(|(b3, a)| (average(s, b3, 1.0 - b3), a));

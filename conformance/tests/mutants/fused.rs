@@ -78,6 +78,18 @@ bug!(ExchangedBetas, "the memories of the two moments exchanged", entrywise_add,
     rule => rule,
 });
 
+bug!(NewMomentum, "a sign of Lion's of the momentum after the step", entrywise_add, |rule| match rule {
+    Entrywise::Lion { betas: (_, b2) } => {
+        Entrywise::Momentum { mu: b2, weight: 1.0 - b2, nesterov: false, sign: true }
+    }
+    rule => rule,
+});
+
+bug!(ExchangedLion, "Lion's betas exchanged", entrywise_add, |rule| match rule {
+    Entrywise::Lion { betas: (b1, b2) } => Entrywise::Lion { betas: (b2, b1) },
+    rule => rule,
+});
+
 bug!(
     UnscaledUpdate,
     "an update without the factor of its gradient",

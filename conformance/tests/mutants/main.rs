@@ -112,6 +112,8 @@ mutants! {
     gradient_is_not_weighed: fused::FullWeight => fused::entrywise_add, f32 f64;
     state_is_read_for_a_memory_of_zero: fused::ReadState => fused::entrywise_add, f32 f64;
     slow_part_forgets_as_the_fast_one: fused::FastSlowPart => fused::entrywise_add, f32 f64;
+    sign_of_the_new_momentum: fused::NewMomentum => fused::entrywise_add, f32 f64;
+    betas_of_lion_are_exchanged: fused::ExchangedLion => fused::entrywise_add, f32 f64;
     memories_are_exchanged: fused::ExchangedBetas => fused::entrywise_add, f32 f64;
     old_moments_in_an_entrywise_rule: fused::OldMoments => fused::entrywise_add, f32 f64;
     unsquared_factor_in_an_entrywise_rule: gradient_range::UnsquaredFactor => fused::entrywise_add, f32 f64;

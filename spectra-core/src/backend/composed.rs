@@ -40,6 +40,14 @@ pub fn entrywise_add<B: Backend, const N: usize>(
                 }
             }
         }
+        (Entrywise::Lion { betas: (b1, b2) }, [out, m]) => {
+            let mut blend = workspace.take_like(m, m.shape().1)?;
+            blend.copy_from(m)?;
+            average(&mut blend, b1, 1.0 - b1)?;
+            out.sign_add(beta.into(), alpha.into(), &blend)?;
+            workspace.give(blend);
+            average(m, b2, 1.0 - b2)
+        }
         (Entrywise::Adam { betas, eps, slow }, [out, first, second, rest @ ..]) => {
             // The square is that of the scaled gradient.
             let mut scaled = None;
@@ -61,7 +69,7 @@ pub fn entrywise_add<B: Backend, const N: usize>(
             Ok(())
         }
         // Refused above.
-        (Entrywise::Momentum { .. } | Entrywise::Adam { .. }, _) => Ok(()),
+        (Entrywise::Momentum { .. } | Entrywise::Lion { .. } | Entrywise::Adam { .. }, _) => Ok(()),
     }
 }
 

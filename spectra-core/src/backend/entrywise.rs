@@ -17,6 +17,11 @@ pub enum Entrywise {
         /// Take the sign; that of both zeros is 0.
         sign: bool,
     },
+    /// State `M`. `d = sign(b1 M + (1 - b1) G)` with the momentum before the step, then `M = b2 M + (1 - b2) G`; the sign of both zeros is 0.
+    Lion {
+        /// `(b1, b2)`
+        betas: (f64, f64),
+    },
     /// State `M`, `V` and, with a `slow` part, `S`. `M = b1 M + (1 - b1) G`, `V = b2 V + (1 - b2) G o G`,
     /// `S = b3 S + (1 - b3) G`; `d = M / (sqrt(V) + eps)`, or `d = (M + a S) / (sqrt(V) + eps)`.
     Adam {
@@ -36,7 +41,7 @@ impl Entrywise {
     /// How many matrices it takes, the one that is added to included.
     pub fn matrices(&self) -> usize {
         match self {
-            Self::Momentum { .. } => 2,
+            Self::Momentum { .. } | Self::Lion { .. } => 2,
             Self::Adam { slow: None, .. } => 3,
             Self::Adam { slow: Some(_), .. } => 4,
         }

@@ -1,13 +1,13 @@
 //! Lion (Chen et al. 2023, 2302.06675).
 
 use super::{DirectionRule, Target};
-use crate::backend::{Backend, Gradient, Matrix, Result, domain};
+use crate::backend::{Backend, Entrywise, Gradient, Result, domain};
 use crate::linalg::Workspace;
 use crate::state::{MOMENTUM, State};
 
 /// `d = sign(b1 M + (1 - b1) G)`, then `M = b2 M + (1 - b2) G`; `sign(0) = 0`, M starts at zero.
 ///
-/// It differs from [`Signum`](super::Signum) in the second beta. One buffer; one temporary of its shape.
+/// It differs from [`Signum`](super::Signum) in the second beta. One buffer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Lion {
@@ -49,12 +49,8 @@ impl<B: Backend> DirectionRule<B> for Lion {
         workspace: &mut Workspace<B>,
     ) -> Result<()> {
         let [m] = state.zeros([MOMENTUM], gradient.values, workspace.backend())?;
-        let (Self { beta1, beta2 }, Target { out, beta, alpha }) = (*self, target);
-        let mut blend = workspace.take_like(m, m.shape().1)?;
-        blend.copy_from(m)?;
-        blend.scale_add(beta1.into(), gradient.scale.times(1.0 - beta1), gradient.values)?;
-        out.sign_add(beta.into(), alpha.into(), &blend)?;
-        workspace.give(blend);
-        m.scale_add(beta2.into(), gradient.scale.times(1.0 - beta2), gradient.values)
+        let Target { out, beta, alpha } = target;
+        let rule = Entrywise::Lion { betas: (self.beta1, self.beta2) };
+        B::entrywise_add([out, m], (beta, alpha), rule, gradient, workspace)
     }
 }

@@ -1,6 +1,6 @@
 //! A step of an entrywise rule in one pass: every matrix is read and written once.
 //!
-//! Words an entry: 5 for momentum and its sign, 7 for Adam, 9 with a slow part.
+//! Words an entry: 5 for momentum, its sign and Lion, 7 for Adam, 9 with a slow part.
 
 use super::elementwise::sign;
 use super::parallel::for_each;
@@ -31,6 +31,13 @@ impl<E: Element> Blend<E> {
         *x = self.beta * *x + self.alpha * y;
         *x
     }
+
+    /// The same of an `x` that stays, and may be read by another.
+    #[inline(always)]
+    fn of(self, x: E, y: E) -> E {
+        let x = if self.beta.is_zero() { E::zero() } else { x };
+        self.beta * x + self.alpha * y
+    }
 }
 
 /// [`Backend::entrywise_add`](crate::backend::Backend::entrywise_add) of `matrices` that fit; `scale`: the gradient's
@@ -51,6 +58,9 @@ pub(super) fn add<E: Element>(
         (Entrywise::Momentum { mu, weight, nesterov, sign: true }, [out, m]) => {
             momentum(out, m, gradient, x, average(mu, weight), nesterov, sign);
         }
+        (Entrywise::Lion { betas: (b1, b2) }, [out, m]) => {
+            lion(out, m, gradient, x, average(b1, 1.0 - b1), average(b2, 1.0 - b2));
+        }
         (Entrywise::Adam { betas: (b1, b2), eps, slow }, [out, m, v, rest @ ..]) => {
             let (m_by, v_by) = (Blend::new(b1, 1.0 - b1), Blend::new(b2, 1.0 - b2));
             let adam = Adam { x, m: m_by, v: v_by, eps: E::narrow(eps), scale: E::narrow(scale.value()) };
@@ -61,7 +71,7 @@ pub(super) fn add<E: Element>(
                 _ => adam.alone(out, m, v, gradient),
             }
         }
-        (Entrywise::Momentum { .. } | Entrywise::Adam { .. }, _) => {}
+        (Entrywise::Momentum { .. } | Entrywise::Lion { .. } | Entrywise::Adam { .. }, _) => {}
     }
 }
 
@@ -87,6 +97,22 @@ fn momentum<E: Element>(
                         m_by.apply(&mut n, *g);
                     }
                     x.apply(o, f(n));
+                }
+            },
+        );
+    });
+}
+
+/// `out = beta out + alpha sign(b1 M + c1 G)`, then `M = b2 M + c2 G`.
+fn lion<E: Element>(out: &mut [E], m: &mut [E], gradient: &[E], x: Blend<E>, seen: Blend<E>, kept: Blend<E>) {
+    for_each((out, m, gradient), &|(out, m, gradient)| {
+        x.clear(out);
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((o, m), g) in out.iter_mut().zip(m.iter_mut()).zip(gradient) {
+                    x.apply(o, sign(seen.of(*m, *g)));
+                    *m = kept.of(*m, *g);
                 }
             },
         );

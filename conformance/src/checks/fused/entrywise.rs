@@ -9,7 +9,7 @@ use crate::inputs::every_short_row;
 use crate::suite::{Judge, Outcome, Subject};
 
 /// Each kind of rule, and each memory of zero, which promises that its state is not read: by itself and with others.
-pub(crate) const RULES: [Entrywise; 15] = [
+pub(crate) const RULES: [Entrywise; 19] = [
     Entrywise::Momentum { mu: 0.875, weight: 1.0, nesterov: false, sign: false },
     Entrywise::Momentum { mu: 0.9, weight: 0.1, nesterov: true, sign: false },
     Entrywise::Momentum { mu: 0.95, weight: 1.0, nesterov: false, sign: true },
@@ -25,6 +25,10 @@ pub(crate) const RULES: [Entrywise; 15] = [
     Entrywise::Adam { betas: (0.9, 0.0), eps: 1e-8, slow: Some((0.999, 8.0)) },
     Entrywise::Adam { betas: (0.9, 0.99), eps: 1e-8, slow: Some((0.0, 8.0)) },
     Entrywise::Adam { betas: (0.0, 0.0), eps: 1e-8, slow: Some((0.0, 0.5)) },
+    Entrywise::Lion { betas: (0.9, 0.99) },
+    Entrywise::Lion { betas: (0.0, 0.99) },
+    Entrywise::Lion { betas: (0.9, 0.0) },
+    Entrywise::Lion { betas: (0.0, 0.0) },
 ];
 
 /// Weights that are not to be read, that stay, and neither; most are no short fractions.
@@ -33,7 +37,7 @@ const WEIGHTS: [Numbers; 3] = [(0.0, -1.0 / 3.0, 0.3), (1.0, -0.5, 1.0), (0.7, 1
 /// A step of every entrywise rule: all state and the weights.
 ///
 /// Finds: states exchanged, a look-ahead from the old momentum or left out, the sign of the momentum in place of the
-/// look-ahead's, a slow part with another memory or share, a factor of the gradient left out or not squared, weights
+/// look-ahead's, Lion's of the new momentum, a slow part with another memory or share, a factor of the gradient left out or not squared, weights
 /// updated with the old state, a state or weights read that are promised not to be, a coefficient of half the width.
 pub fn entrywise_add<B: Backend>(subject: &Subject<B>) -> Outcome {
     let mut judge = Judge::new();
@@ -53,7 +57,7 @@ pub fn entrywise_add<B: Backend>(subject: &Subject<B>) -> Outcome {
 }
 
 /// Large matrices that no block, thread or launch divides. At more than a million entries the slow part's rule, with everything
-/// that the others have, and momentum stand for all.
+/// that the others have, momentum and Lion stand for all.
 const SHAPES: [(usize, usize); 4] = [(300, 1100), (5003, 61), (65_537, 1), (1, 1_048_669)];
 
 /// [`entrywise_add()`] on large matrices and on rows of every short length, with entries whose variance is zero.
@@ -65,7 +69,7 @@ pub fn entrywise_add_large<B: Backend>(subject: &Subject<B>) -> Outcome {
         judge.at(shape.0, shape.1);
         let before = beside_zeros(subject, shape);
         let rules = match shape.0 * shape.1 {
-            1_000_000.. => vec![RULES[1], RULES[3], RULES[7], RULES[10]],
+            1_000_000.. => vec![RULES[1], RULES[3], RULES[7], RULES[10], RULES[15]],
             _ => RULES.to_vec(),
         };
         for (offset, rule) in rules.into_iter().enumerate() {

@@ -57,6 +57,10 @@ fn advance(
             let ahead = if nesterov { m.combine(mu, weight, g) } else { m };
             (if sign { ahead.sign(tolerance) } else { ahead }, [m, v, s])
         }
+        Entrywise::Lion { betas: (b1, b2) } => {
+            let seen = m.combine(b1, 1.0 - b1, g);
+            (seen.sign(tolerance), [m.combine(b2, 1.0 - b2, g), v, s])
+        }
         Entrywise::Adam { betas: (b1, b2), eps, slow } => {
             let m = m.combine(b1, 1.0 - b1, g);
             let v = v.combine(b2, 1.0 - b2, Sized::of(g.value * g.value));
@@ -79,6 +83,8 @@ fn advance(
 pub(super) fn memories(rule: Entrywise, beta: f64) -> Vec<f64> {
     match rule {
         Entrywise::Momentum { mu, .. } => vec![beta, mu],
+        // The sign and the new momentum both read the old one.
+        Entrywise::Lion { betas: (b1, b2) } => vec![beta, b1.max(b2)],
         Entrywise::Adam { betas: (b1, b2), slow, .. } => {
             [beta, b1, b2].into_iter().chain(slow.map(|(b3, _)| b3)).collect()
         }
@@ -146,7 +152,7 @@ impl Before {
     ) -> Result<(), Failure> {
         let tolerance = allowed(subject);
         let names = match rule {
-            Entrywise::Momentum { .. } => ["weights", "momentum", "", ""],
+            Entrywise::Momentum { .. } | Entrywise::Lion { .. } => ["weights", "momentum", "", ""],
             Entrywise::Adam { .. } => ["weights", "first moment", "second moment", "slow momentum"],
         };
         let shapes =

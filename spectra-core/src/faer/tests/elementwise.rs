@@ -157,6 +157,19 @@ fn momentum_and_its_sign_have_the_bits_of_the_separate_passes() {
     }
 }
 
+#[test]
+fn lion_has_the_bits_of_the_separate_passes() {
+    for n in lengths() {
+        for (beta, b1, b2) in [(1.0, 0.9, 0.99), (0.0, 0.0, 0.9), (0.3, 0.9, 0.0), (1.0, 0.0, 0.0)] {
+            let rule = Entrywise::Lion { betas: (b1, b2) };
+            let unread = [beta == 0.0, b1 == 0.0 && b2 == 0.0, true, true];
+            for (fast, dense) in &entrywise(n, rule, beta, unread)[..2] {
+                assert_eq!(fast.values(), dense.values(), "length {n}, beta {beta}, {rule:?}");
+            }
+        }
+    }
+}
+
 /// The weights take two terms at once, not one after the other: rounding errors of `|beta x| + |alpha| (|term| + |term|)`.
 #[test]
 fn two_terms_are_added_at_once() {
@@ -173,7 +186,7 @@ fn two_terms_are_added_at_once() {
                 let bound = |i: usize| {
                     let at = |x: &DenseMatrix<f64>| x.values()[i];
                     let terms = match rule {
-                        Entrywise::Momentum { .. } => at(&m) + at(&g),
+                        Entrywise::Momentum { .. } | Entrywise::Lion { .. } => at(&m) + at(&g),
                         Entrywise::Adam { eps, .. } => (at(&m) + 8.0 * at(&s)) / (at(&v).sqrt() + eps),
                     };
                     8.0 * f64::from(f32::EPSILON) * (weights.1.values()[i].abs().widen() + 0.02 * terms)
