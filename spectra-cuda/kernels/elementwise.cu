@@ -80,6 +80,42 @@ extern "C" __global__ void adam_add(struct View out, struct View first, struct V
     }
 }
 
+// What momentum's direction is of: the state after the step, that once more averaged with the gradient (Nesterov), or the state
+// before the step likewise (Lion).
+#define OF_NEW 0
+#define OF_AHEAD 1
+#define OF_OLD 2
+
+// Momentum in one pass: with g = scale G state = mu state + weight g, n as `form` says, averaged as look state + gain g, and
+// out = beta out + alpha n or alpha sign(n). Coefficients: beta, alpha, scale.
+extern "C" __global__ void momentum_add(struct View out, struct View state, struct View gradient, Index rows, Index cols, int keep,
+                                        int form, int is_sign, double mu, double weight, double look, double gain,
+                                        PARAMETER struct Coefficients c) {
+    COEFFICIENTS_OF(c, coefficient)
+    FACTORS_OF(c, coefficient, 1, alpha)
+    FACTORS_OF(c, coefficient, 2, scale)
+    out = part(out), state = part(state), gradient = part(gradient);
+    // A factor of zero promises that the old contents do not matter, NaN included.
+    const bool is_read = mu != 0 || (form == OF_OLD && look != 0);
+    REAL g[BATCH], m[BATCH], x[BATCH];
+    FOR_EACH_BATCH(rows, cols) {
+        get_batch(gradient, row, col, cols, THREADS, g);
+        if (is_read) get_batch(state, row, col, cols, THREADS, m);
+        if (keep) get_batch(out, row, col, cols, THREADS, x);
+        IN_BATCH {
+            const REAL scaled = scale * (scale_unit * g[i]);
+            const REAL after = (mu == 0 ? (REAL)0 : (REAL)mu * m[i]) + (REAL)weight * scaled;
+            const REAL of = form == OF_OLD ? m[i] : after;
+            const REAL n = form == OF_NEW ? after : (look == 0 ? (REAL)0 : (REAL)look * of) + (REAL)gain * scaled;
+            const REAL term = alpha * (alpha_unit * (is_sign ? sign_of(n) : n));
+            m[i] = after;
+            x[i] = keep ? coefficient[0] * x[i] + term : term;
+        }
+        put_batch(state, row, col, cols, THREADS, m);
+        put_batch(out, row, col, cols, THREADS, x);
+    }
+}
+
 // Mirrors the strict upper triangle (row < col) to the lower one.
 extern "C" __global__ void mirror(struct View out, Index n) {
     out = part(out);

@@ -14,11 +14,11 @@ pub use element::{CudaElement, Precision};
 pub use matrix::CudaMatrix;
 pub use scalar::CudaScalar;
 
-use crate::checked::{Device, MOST, Products, Storage, Tally};
+use crate::checked::{Average, Device, MOST, Of, Products, Storage, Tally};
 use crate::error::{At, CudaError};
 use cudarc::driver::{CudaContext, CudaStream};
 use spectra_core::backend::{
-    Backend, Entrywise, Error, Gradient, Matrix, Result, Scalar, ScalarOp, Stacking, composed,
+    Backend, Entrywise, Error, Gradient, Matrix, Result, Scalar, ScalarOp, Stacking,
 };
 use spectra_core::linalg::{Orthonormalization, PowerIteration, SixteenBits, Subspace, Workspace};
 use std::fmt;
@@ -144,7 +144,7 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
         (beta, alpha): (f64, f64),
         rule: Entrywise,
         gradient: &Gradient<'_, Self::Matrix>,
-        workspace: &mut Workspace<Self>,
+        _: &mut Workspace<Self>,
     ) -> Result<()> {
         rule.check(&matrices.each_ref().map(|x| x.shape()), gradient.values.shape())?;
         let weights = (beta.into(), alpha.into());
@@ -155,7 +155,18 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
             (Entrywise::Adam { betas, eps, slow: Some((b3, a)) }, [out, first, second, slow]) => {
                 out.adam(weights, [first, second], gradient, betas, eps, Some((slow, b3, a)))
             }
-            _ => composed::entrywise_add(matrices, (beta, alpha), rule, gradient, workspace),
+            (Entrywise::Momentum { mu, weight, nesterov, sign }, [out, state]) => {
+                let of = if nesterov { Of::Ahead } else { Of::New };
+                let average = Average { mu, weight, of, look: mu, gain: weight, sign };
+                out.momentum_add(weights, state, gradient, average)
+            }
+            (Entrywise::Lion { betas: (b1, b2) }, [out, state]) => {
+                let (weight, gain) = (1.0 - b2, 1.0 - b1);
+                let average = Average { mu: b2, weight, of: Of::Old, look: b1, gain, sign: true };
+                out.momentum_add(weights, state, gradient, average)
+            }
+            // Refused above.
+            (Entrywise::Momentum { .. } | Entrywise::Lion { .. } | Entrywise::Adam { .. }, _) => Ok(()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::scalar::{Evaluated, coefficients, of_other_stacks};
 use super::{CudaElement, CudaMatrix, CudaScalar, check_device};
-use crate::checked::{Coefficients, Elementwise, Factorization, Products, Storage};
+use crate::checked::{Average, Coefficients, Elementwise, Factorization, Products, Storage};
 use crate::error::At;
 use spectra_core::backend::{
     Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_same, check_shape, composed,
@@ -81,6 +81,22 @@ impl<E: CudaElement> CudaMatrix<E> {
         let operands = (first.region, second.region, gradient.values.region);
         let slow = slow.map(|(slow, b3, a)| (slow.region, b3, a));
         self.device.adam_add(self.region, !beta.is_zero(), &c, operands, betas, eps, slow)
+    }
+
+    /// Momentum's pass.
+    pub(super) fn momentum_add(
+        &mut self,
+        (beta, alpha): (Coef<'_, Self>, Coef<'_, Self>),
+        state: &mut Self,
+        gradient: &Gradient<'_, Self>,
+        average: Average,
+    ) -> Result<()> {
+        const NAME: &str = "momentum_add";
+        self.check_operands(NAME, &[state, gradient.values])?;
+        let place = (&self.device, self.region.count);
+        let c = coefficients(NAME, place, [beta, alpha, gradient.scale, Coefficient::ONE])?;
+        let operands = (state.region, gradient.values.region);
+        self.device.momentum_add(self.region, !beta.is_zero(), &c, operands, average)
     }
 
     /// `self = beta self + alpha op(A) op(B)`.

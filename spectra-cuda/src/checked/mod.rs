@@ -19,7 +19,7 @@ pub(crate) mod tests;
 mod watch;
 
 pub(crate) use device::{Device, MOST};
-pub(crate) use kernels::{Elementwise, Factorization};
+pub(crate) use kernels::{Average, Elementwise, Factorization, Of};
 pub(crate) use kernels::{Join, Summands};
 pub(crate) use launch::{Coefficients, Instruction, LOAD};
 pub(crate) use memory::{Buffer, Slot, Table};

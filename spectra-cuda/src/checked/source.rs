@@ -67,6 +67,7 @@ kernels! {
     sign_add,
     scale,
     adam_add,
+    momentum_add,
     mirror,
     transpose,
     dot,

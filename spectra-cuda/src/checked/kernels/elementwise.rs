@@ -31,6 +31,28 @@ impl Elementwise {
     }
 }
 
+/// What momentum's direction is of; the numbers are those of the kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// The state after the step.
+    New = 0,
+    /// That, averaged with the gradient once more.
+    Ahead = 1,
+    /// The state before the step, averaged with the gradient.
+    Old = 2,
+}
+
+/// `M = mu M + weight G`, `N` what [`Of`] says, by `look M + gain G`, and `N` or its sign.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Average {
+    pub(crate) mu: f64,
+    pub(crate) weight: f64,
+    pub(crate) of: Of,
+    pub(crate) look: f64,
+    pub(crate) gain: f64,
+    pub(crate) sign: bool,
+}
+
 impl Device {
     /// `out = beta out + alpha f(x, y)`; coefficients 0 and 1.
     pub(crate) fn elementwise(
@@ -133,6 +155,42 @@ impl Device {
         }
         if slow.is_some() {
             self.count_bytes(&[], &[third]);
+        }
+        Ok(())
+    }
+
+    /// Momentum's pass, with the direction that `average` says; coefficients: beta, alpha, the gradient's factor.
+    pub(crate) fn momentum_add(
+        &self,
+        out: Region,
+        keep: bool,
+        c: &Coefficients,
+        (state, gradient): (Region, Region),
+        average: Average,
+    ) -> Result<()> {
+        const NAME: &str = "momentum_add";
+        for operand in [state, gradient] {
+            check_shape(NAME, out.shape(), operand.shape())?;
+        }
+        if out.is_empty() {
+            return Ok(());
+        }
+        let (rows, cols) = flat(&[out, state, gradient]);
+        let (m, n, keep_old) = (rows as i64, cols as i64, i32::from(keep));
+        let Average { mu, weight, of, look, gain, sign } = average;
+        let (o, s, g): (View, View, View) = (out.view(), state.view(), gradient.view());
+        let (form, is_sign) = (of as i32, i32::from(sign));
+        launch!(
+            self,
+            &self.kernels.momentum_add,
+            each(config(grid(rows, cols)), out),
+            (o, s, g, m, n, keep_old, form, is_sign, mu, weight, look, gain, *c)
+        )
+        .at(NAME)?;
+        self.count_bytes(&[gradient], &[state, out]);
+        let old = [(out, keep), (state, mu != 0.0 || (of == Of::Old && look != 0.0))];
+        for (region, _) in old.into_iter().filter(|(_, is_read)| *is_read) {
+            self.count_bytes(&[region], &[]);
         }
         Ok(())
     }

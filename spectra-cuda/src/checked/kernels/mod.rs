@@ -10,7 +10,7 @@ mod scalars;
 mod small_factor;
 
 pub(crate) use collectives::{Join, Summands};
-pub(crate) use elementwise::Elementwise;
+pub(crate) use elementwise::{Average, Elementwise, Of};
 pub(crate) use small_factor::Factorization;
 
 use super::tally::Counters;
