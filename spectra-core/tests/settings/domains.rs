@@ -210,12 +210,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ("lower", "muon", |c, x| polar(c, |p| p.lower = x), Domain::Share),
     ("steps", "muon", |c, x| polar(c, |p| p.steps = Steps::Fixed(x as usize)), Domain::Count(0, 100)),
     ("tolerance", "muon", |c, x| polar(c, |p| p.steps = Steps::Auto { tolerance: x }), Domain::Open),
-    ("tolerance", "muon-gram", |c, x| polar(c, |p| p.steps = Steps::Measured { tolerance: x }), Domain::Open),
     ("factor", "muon", |c, x| polar(c, |p| added(p, |factor, _| *factor = x)), Domain::Closed(1.0, 1000.0)),
     ("eps", "muon", |c, x| polar(c, |p| added(p, |_, eps| *eps = x)), Domain::Closed(0.0, 1.0)),
     ("eps", "muon", |c, x| polar(c, |p| p.normalization = Normalization::Clamped { eps: x }), Domain::Closed(0.0, 1.0)),
     ("safety", "muon", |c, x| polar(c, |p| guarded(&mut p.schedule, |safety, _| *safety = x)), Domain::Closed(1.001, 1.5)),
     ("cushion", "muon", |c, x| polar(c, |p| guarded(&mut p.schedule, |_, cushion| *cushion = x)), Domain::Closed(0.0, 1.0)),
+    // The last: all other settings of a polar factor are those of this one then.
+    ("tolerance", "muon-gram", |c, x| polar(c, |p| *p = Polar::to(x)), Domain::Open),
 ];
 
 /// Brings settings that depend on each other together: `lr wd <= 1`, `factor lower <= 1`.

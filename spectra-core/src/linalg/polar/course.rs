@@ -32,6 +32,11 @@ enum Length {
     Within(f64),
 }
 
+/// Nothing comes closer than products are rounded.
+fn attainable(tolerance: f64, eps: f64) -> f64 {
+    tolerance.max(eps)
+}
+
 impl Course {
     pub(super) fn new<B: Backend>(
         polar: &Polar,
@@ -41,7 +46,8 @@ impl Course {
         let eps = workspace.backend().product_epsilon();
         let (steps, error) = polar.steps.count(polar.schedule, polar.lower)?;
         let wanted = match polar.steps {
-            Steps::Auto { tolerance } | Steps::Measured { tolerance } => tolerance,
+            Steps::Auto { tolerance } => tolerance,
+            Steps::Measured { tolerance } => attainable(tolerance, eps),
             Steps::Fixed(_) | Steps::Exact => error,
         };
         let elongated = m.max(n) >= 2 * m.min(n);
@@ -100,7 +106,7 @@ impl Course {
             self.covered_from = 0.0;
         }
         if interval.0 >= DECADE * interval.1 {
-            self.rest = self.polar.schedule.reaching(interval, tolerance, self.eps);
+            self.rest = self.polar.schedule.reaching(interval, attainable(tolerance, self.eps), self.eps);
         } else {
             self.stage(interval);
         }

@@ -85,7 +85,7 @@ impl Polar {
         gram: GramForm::Never,
     };
 
-    /// To within `error`, in (0, 1), in the fewest minimax steps that the singular values at hand need.
+    /// To within `error`, in (0, 1), or what the precision of products allows, in the fewest minimax steps that the singular values at hand need.
     ///
     /// Divided by the [Gram bound](Normalization::Gram), singular values in [0.1, 1] are brought near 1 in two steps, which take smaller ones
     /// a decade up. The residual `E = I - X X^T` of what was reached, whose two products the next step needs anyway, bounds the distance of all
@@ -137,6 +137,15 @@ impl Polar {
         require(self.lower > 0.0 && self.lower <= 1.0, "polar", "lower", self.lower, "in (0, 1]")?;
         self.schedule.validate("polar")?;
         self.steps.validate("polar")?;
+        if let (Steps::Measured { tolerance }, false) = (self.steps, self.schedule == Schedule::Minimax) {
+            require(
+                false,
+                "polar",
+                "tolerance",
+                tolerance,
+                "of steps that are measured only with Schedule::Minimax",
+            )?;
+        }
         let eps_in_domain = |eps| require((0.0..=1.0).contains(&eps), "polar", "eps", eps, "in [0, 1]");
         match self.normalization {
             Normalization::Frobenius | Normalization::Gram => Ok(()),
