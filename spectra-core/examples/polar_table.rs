@@ -208,7 +208,10 @@ fn matrix(m: usize, n: usize, sigma: impl Fn(usize) -> f64) -> Mat<f64> {
 }
 
 /// Four of the momenta in a saved state, smallest to largest.
-fn momenta(path: &str) -> std::result::Result<Vec<(String, Mat<f64>)>, Box<dyn std::error::Error>> {
+/// Matrices with their names.
+type Named = Vec<(String, Mat<f64>)>;
+
+fn momenta(path: &str) -> std::result::Result<Named, Box<dyn std::error::Error>> {
     let file = std::fs::read(path)?;
     let length = usize::try_from(u64::from_le_bytes(file.get(..8).ok_or("too short")?.try_into()?))?;
     let end = length.checked_add(8).ok_or("a header without end")?;

@@ -23,7 +23,8 @@ fn main() {
     // The simulated device's accounts belong to the whole process.
     arguments.test_threads = Some(1);
     let skipped = matches!(select(), Selection::Skipped(_));
-    let tests: [(&str, fn() -> Outcome); 5] = [
+    type Test = (&'static str, fn() -> Outcome);
+    let tests: [Test; 5] = [
         ("equal_layers_cost_what_one_costs", equal_layers_cost_what_one_costs),
         ("stacks_have_the_bits_of_blocks_alone", stacks_have_the_bits_of_blocks_alone),
         ("a_captured_step_of_stacks_replays", a_captured_step_of_stacks_replays),

@@ -73,7 +73,6 @@ impl Polar {
         lower: 5e-3,
         normalization: Normalization::Gram,
         gram: GramForm::Longest,
-        ..Self::MUON
     };
 
     /// To rounding error: as many minimax steps as the element type can make use of.

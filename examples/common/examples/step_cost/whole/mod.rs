@@ -136,7 +136,7 @@ impl<E: FaerElement> Measurement<E> {
     fn add(&mut self, part: &Part, config: &Config, cost: &mut Cost) -> Result<()> {
         machine::reset_peak();
         let Self { backend, weights, gradients } = self;
-        let mut optimizer = Optimizer::new(backend.clone(), config.clone(), part.blocks.iter().cloned())?;
+        let mut optimizer = Optimizer::new(backend.clone(), *config, part.blocks.iter().cloned())?;
         let mut step = |side_by_side: bool| {
             let mut pairs: Vec<_> = weights.iter_mut().zip(gradients.iter()).collect();
             let start = Instant::now();
