@@ -131,7 +131,7 @@ impl Polar {
     /// An error if a setting is outside its domain.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] with the setting's name.
+    /// [`ErrorKind::Argument`](crate::backend::ErrorKind::Argument) with the setting's name.
     pub fn validate(&self) -> Result<()> {
         require(self.lower > 0.0 && self.lower <= 1.0, "polar", "lower", self.lower, "in (0, 1]")?;
         self.schedule.validate("polar")?;
@@ -173,7 +173,7 @@ impl Polar {
     /// the long side (2 m n r flops each, r the short side) and one r x r x r (none for the cubic).
     ///
     /// # Errors
-    /// Shapes; settings; [`ErrorKind::NonFinite`].
+    /// Shapes; settings; [`ErrorKind::NonFinite`](crate::backend::ErrorKind::NonFinite).
     pub fn apply<B: Backend>(
         &self,
         x: &B::Matrix,
