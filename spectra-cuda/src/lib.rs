@@ -50,22 +50,24 @@
 //!
 //! # What a step costs
 //!
-//! One m x n matrix of 200 x 264 (k = 3; the test `costs` prints the table for a smaller one): kernel launches and cuBLAS products together,
-//! and words of memory that they must move, in multiples of mn. After the second step nothing is allocated.
+//! One matrix of 104 x 136, the fourth step, as the test `costs` prints it on the simulated device: kernel launches and cuBLAS products together, and words of
+//! memory that they must move, in multiples of mn. Nothing is allocated.
 //!
 //! | preset | launches | of them products | mn words | waits |
 //! |---|---|---|---|---|
-//! | `spectra` | 12 | 6 | 8, and the thin matrices (0.26) | 0 |
+//! | `spectra` | 12 | 6 | 8.31 | 0 |
 //! | `adamw` | 1 | 0 | 7 | 0 |
-//! | `signum` | 4 | 0 | 11 | 0 |
-//! | `ademamix` | 3 | 0 | 14 | 0 |
+//! | `lion` | 1 | 0 | 5 | 0 |
+//! | `signum` | 1 | 0 | 5 | 0 |
+//! | `ademamix` | 1 | 0 | 9 | 0 |
 //! | `mars` | 4 | 0 | 13 | 0 |
-//! | `sgd-m` | 2 | 0 | 6 | 0 |
-//! | `muon`, `d-muon` | 33 | 15 | 82 | 0 |
-//! | `adamw-post-orth` | 31 | 15 | 80 | 0 |
-//! | `spectra-adamw` | 29 | 10 | 62 | 1 |
-//! | `spectra-signum` | 33 | 11 | 69 | 1 |
-//! | `frank-wolfe` | 427 | 273 | 547 | 21 |
+//! | `sgd-m` | 1 | 0 | 5 | 0 |
+//! | `muon`, `d-muon` | 31 | 15 | 69.76 | 0 |
+//! | `muon-gram` | 27 | 12 | 59.18 | 0 |
+//! | `adamw-post-orth` | 31 | 15 | 71.76 | 0 |
+//! | `spectra-adamw` | 23 | 7 | 49.47 | 1 |
+//! | `spectra-signum` | 30 | 10 | 62.76 | 1 |
+//! | `frank-wolfe` | 412 | 252 | 467.2 | 14 |
 //!
 //! A block that is stored `in x out` ([`Split::transposed`](plan::Split::transposed)) is turned before and after: three launches and 6 mn words
 //! more with its gradient, a copy of which is kept for each such block, and one of weights for each shape.
