@@ -14,6 +14,8 @@ pub(crate) const SEEDS: std::ops::RangeInclusive<u64> = 1..=8;
 pub struct Comparison {
     name: &'static str,
     question: &'static str,
+    /// The subcommand that makes a run.
+    task: &'static str,
     /// What is the same for all runs.
     common: &'static [&'static str],
     contestants: &'static [Contestant],
@@ -62,6 +64,7 @@ impl Comparison {
     pub const LANGUAGE: Self = Self {
         name: "language",
         question: "Which optimizer has the lowest loss on the byte model after 400 steps, each tuned by 20 trials?",
+        task: "train",
         common: &[
             "--batch=8",
             "--steps=400",
@@ -70,6 +73,23 @@ impl Comparison {
             "--checkpoint-every=100",
         ],
         contestants: LANGUAGE,
+    };
+
+    /// A perceptron of two hidden layers on handwritten digits, 30 epochs.
+    pub const DIGITS: Self = Self {
+        name: "digits",
+        question: "The same of a perceptron that classifies handwritten digits, after 30 epochs",
+        task: "digits",
+        common: &["--network=mlp"],
+        contestants: LANGUAGE,
+    };
+
+    /// A small network of convolutions on the same.
+    pub const CONVOLUTION: Self = Self {
+        name: "convolution",
+        question: "The same of two convolutions, whose weights have four dimensions",
+        common: &["--network=conv"],
+        ..Self::DIGITS
     };
 
     /// In the order in which they are run.
@@ -81,7 +101,7 @@ impl Comparison {
         let mut flags = vec![format!("--optimizer={}", who.optimizer), format!("--seed={seed}")];
         flags.extend(self.common.iter().map(ToString::to_string));
         flags.extend(who.space.flags(&who.space.at(unit)));
-        Trial::language_model(phase, who.optimizer, &flags)
+        Trial::new(phase, who.optimizer, self.task, &flags)
     }
 
     /// The trials of one contestant that are known by now.

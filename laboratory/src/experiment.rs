@@ -24,7 +24,7 @@ pub trait Experiment {
 
 /// Every experiment there is.
 pub fn all() -> Vec<Box<dyn Experiment + Sync>> {
-    vec![Box::new(Comparison::LANGUAGE)]
+    vec![Box::new(Comparison::LANGUAGE), Box::new(Comparison::DIGITS), Box::new(Comparison::CONVOLUTION)]
 }
 
 /// The file of an experiment's results.

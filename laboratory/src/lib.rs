@@ -4,6 +4,7 @@
 //! that can be killed and goes on from its last checkpoint.
 
 mod comparison;
+mod digits;
 mod experiment;
 mod outcome;
 mod overall;
@@ -15,6 +16,7 @@ mod train;
 mod trial;
 
 pub use comparison::{Comparison, Contestant};
+pub use digits::digits;
 pub use experiment::{Experiment, all, file};
 pub use outcome::Outcome;
 pub use row::{Results, Row};

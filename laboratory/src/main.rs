@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use spectra_examples::Failure;
-use spectra_laboratory::{Experiment, Manner, Outcome, Results, all, execute, file, language_model, run};
+use spectra_laboratory::{
+    Experiment, Manner, Outcome, Results, all, digits, execute, file, language_model, run,
+};
 
 /// Experiments, their results and the report on them. Call it in the folder of the workspace.
 #[derive(Parser)]
@@ -40,6 +42,13 @@ enum Task {
         /// Experiment and number of the row, counted from 1: `language:3`
         row: String,
     },
+    /// One run on handwritten digits; prints what it came to as JSON
+    #[command(disable_help_flag = true)]
+    Digits {
+        /// See lab digits --help
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<OsString>,
+    },
     /// One run of the language model by the flags of train_lm; prints what it came to as JSON
     #[command(disable_help_flag = true)]
     Train {
@@ -64,6 +73,7 @@ fn execute_task(task: Task) -> Result<(), Failure> {
             run(&*experiment, &mut results, Manner { jobs: jobs.into(), threads: threads.into(), most })
         }
         Task::Rerun { row } => rerun(&row),
+        Task::Digits { flags } => print(digits(flags)?),
         Task::Train { flags } => print(language_model(flags)?),
     }
 }

@@ -12,8 +12,8 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// A run of the language model by flags of `train_lm`.
-    pub fn language_model(phase: &'static str, contestant: &str, flags: &[String]) -> Self {
-        Self { phase, contestant: contestant.into(), command: format!("train {}", flags.join(" ")) }
+    /// A run of `lab TASK` with these flags.
+    pub fn new(phase: &'static str, contestant: &str, task: &str, flags: &[String]) -> Self {
+        Self { phase, contestant: contestant.into(), command: format!("{task} {}", flags.join(" ")) }
     }
 }
