@@ -132,8 +132,10 @@ pub fn execute(command: &str, threads: usize) -> Result<Outcome, Failure> {
     let line = String::from_utf8_lossy(&output.stdout);
     let outcome = serde_json::from_str(line.trim()).map_err(|error| failed(&error))?;
     // Its checkpoints have served.
-    std::fs::remove_dir_all(&folder).map_err(|error| failed(&error))?;
-    Ok(outcome)
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&error)),
+        _ => Ok(outcome),
+    }
 }
 
 /// Where a run keeps its checkpoints.
