@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use crate::comparison::Comparison;
+use crate::grid::GRIDS;
+use crate::report::Section;
 use crate::{Results, Trial};
+use spectra_examples::Failure;
 
 /// A set of runs of which some are known only when others have ended.
 pub trait Experiment {
@@ -16,6 +19,12 @@ pub trait Experiment {
     /// The runs that can be named by now, those wanted first before the others; all that are done may be among them.
     fn trials(&self, done: &Results) -> Vec<Trial>;
 
+    /// What has come of it so far.
+    ///
+    /// # Errors
+    /// If a picture cannot be drawn.
+    fn report(&self, done: &Results) -> Result<Section, Failure>;
+
     /// How many there will be at the end, as far as is known.
     fn total(&self, done: &Results) -> usize {
         self.trials(done).len()
@@ -24,7 +33,9 @@ pub trait Experiment {
 
 /// Every experiment there is.
 pub fn all() -> Vec<Box<dyn Experiment + Sync>> {
-    vec![Box::new(Comparison::LANGUAGE), Box::new(Comparison::DIGITS), Box::new(Comparison::CONVOLUTION)]
+    let comparisons = [Comparison::LANGUAGE, Comparison::DIGITS, Comparison::CONVOLUTION];
+    let grids = GRIDS.iter().map(|grid| Box::new(*grid) as Box<dyn Experiment + Sync>);
+    comparisons.into_iter().map(|one| Box::new(one) as Box<dyn Experiment + Sync>).chain(grids).collect()
 }
 
 /// The file of an experiment's results.

@@ -6,8 +6,10 @@
 mod comparison;
 mod digits;
 mod experiment;
+mod grid;
 mod outcome;
 mod overall;
+pub mod report;
 mod row;
 mod runner;
 pub mod space;
@@ -18,6 +20,7 @@ mod trial;
 pub use comparison::{Comparison, Contestant};
 pub use digits::digits;
 pub use experiment::{Experiment, all, file};
+pub use grid::Grid;
 pub use outcome::Outcome;
 pub use row::{Results, Row};
 pub use runner::{Manner, execute, run};

@@ -3,12 +3,13 @@
 //! `cargo run --release --workspace --bin lab -- --help`
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use spectra_examples::Failure;
+use spectra_examples::{Failure, write_whole};
 use spectra_laboratory::{
-    Experiment, Manner, Outcome, Results, all, digits, execute, file, language_model, run,
+    Experiment, Manner, Outcome, Results, all, digits, execute, file, language_model, report, run,
 };
 
 /// Experiments, their results and the report on them. Call it in the folder of the workspace.
@@ -36,6 +37,15 @@ enum Task {
         /// No more than so many runs now
         #[arg(long)]
         most: Option<usize>,
+    },
+    /// Writes the page with everything, and the tables of the document
+    Report {
+        /// The page
+        #[arg(long, default_value = "out/laboratory.html")]
+        page: PathBuf,
+        /// The document whose tables are filled in
+        #[arg(long, default_value = "docs/laboratory.md")]
+        document: PathBuf,
     },
     /// Runs a row again and compares
     Rerun {
@@ -73,6 +83,7 @@ fn execute_task(task: Task) -> Result<(), Failure> {
             run(&*experiment, &mut results, Manner { jobs: jobs.into(), threads: threads.into(), most })
         }
         Task::Rerun { row } => rerun(&row),
+        Task::Report { page, document } => write_report(&page, &document),
         Task::Digits { flags } => print(digits(flags)?),
         Task::Train { flags } => print(language_model(flags)?),
     }
@@ -82,6 +93,23 @@ fn print(outcome: Option<Outcome>) -> Result<(), Failure> {
     if let Some(outcome) = outcome {
         println!("{}", serde_json::to_string(&outcome).map_err(Failure::run)?);
     }
+    Ok(())
+}
+
+fn write_report(page: &Path, document: &Path) -> Result<(), Failure> {
+    let sections = report::sections()?;
+    let refused = |error: std::io::Error| Failure::input(format!("{}: {error}", document.display()));
+    let text = std::fs::read_to_string(document).map_err(refused)?;
+    let filled = report::fill(&text, &sections)?;
+    if let Some(folder) = page.parent() {
+        std::fs::create_dir_all(folder).map_err(Failure::run)?;
+    }
+    write_whole(page, report::page(&sections).as_bytes())?;
+    write_whole(document, filled.as_bytes())?;
+    for section in &sections {
+        println!("{:14} {}", section.name, section.standing.text());
+    }
+    println!("written to {} and {}", page.display(), document.display());
     Ok(())
 }
 

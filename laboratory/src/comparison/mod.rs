@@ -1,8 +1,12 @@
 //! The fair comparison: each optimizer gets the same number of trials over the same points of its space, then its best settings
 //! are run with seeds that the search has not seen.
 
+mod report;
+
+use crate::report::Section;
 use crate::space::{GLOBAL, Knob, LOCAL, Space, Spread, Unit, global, local};
 use crate::{Experiment, Results, Row, Trial};
+use spectra_examples::Failure;
 
 /// Of all runs in which settings are looked for.
 const SEARCH_SEED: u64 = 100;
@@ -41,6 +45,10 @@ const fn contestant(optimizer: &'static str, lr: f64, knob: Knob) -> Contestant 
     Contestant { optimizer, space: Space { lr, elementwise_lr: 4e-3, knob } }
 }
 
+/// What all runs of the byte model have.
+pub(crate) const LANGUAGE_COMMON: &[&str] =
+    &["--batch=8", "--steps=400", "--eval-every=400", "--validation-batches=64", "--checkpoint-every=100"];
+
 /// Centres of the learning rates: what a sweep of train_lm at its default size came to, and authors' own where there was none.
 /// Those that the papers' claims are about come first, so that a part of the experiment is worth something.
 const LANGUAGE: &[Contestant] = &[
@@ -65,13 +73,7 @@ impl Comparison {
         name: "language",
         question: "Which optimizer has the lowest loss on the byte model after 400 steps, each tuned by 20 trials?",
         task: "train",
-        common: &[
-            "--batch=8",
-            "--steps=400",
-            "--eval-every=400",
-            "--validation-batches=64",
-            "--checkpoint-every=100",
-        ],
+        common: LANGUAGE_COMMON,
         contestants: LANGUAGE,
     };
 
@@ -147,6 +149,10 @@ impl Experiment for Comparison {
 
     fn trials(&self, done: &Results) -> Vec<Trial> {
         self.contestants.iter().flat_map(|who| self.of(who, done)).collect()
+    }
+
+    fn report(&self, done: &Results) -> Result<Section, Failure> {
+        report::section(self, done)
     }
 
     fn total(&self, _: &Results) -> usize {

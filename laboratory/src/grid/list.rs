@@ -1,0 +1,156 @@
+//! The ablations: what LAB's questions of the two papers come to as runs.
+
+use super::report::Summary;
+use super::{Grid, Task, Variant};
+use crate::report::Standing;
+
+/// All ablations. On digits a run takes seconds, on the byte model most of a minute.
+pub(crate) const GRIDS: &[Grid] = &[
+    Grid { name: "rates", task: Task::Language, ..RATES },
+    Grid { name: "rates-digits", ..RATES },
+    Grid { name: "rank", task: Task::Language, ..RANK },
+    Grid { name: "rank-digits", ..RANK },
+    Grid { name: "refresh", task: Task::Language, ..REFRESH },
+    Grid { name: "refresh-digits", ..REFRESH },
+    Grid { name: "clip", task: Task::Language, ..CLIP },
+    Grid { name: "clip-digits", ..CLIP },
+];
+
+const fn variant(label: &'static str, lr: f64, flags: &'static [&'static str]) -> Variant {
+    Variant { label, flags, lr }
+}
+
+/// Powers of two around 1.
+const NINE: &[f64] = &[0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
+const THREE: &[f64] = &[0.5, 1.0, 2.0];
+
+const RATES: Grid = Grid {
+    name: "rates-digits",
+    question: "2602.11185, Figure 8: is Spectra less sensitive to the learning rate than AdamW?",
+    null: "the same optimizer at other seeds has the same window.",
+    task: Task::Digits,
+    variants: &[
+        variant("adamw", 1e-3, &["--optimizer=adamw"]),
+        variant("spectra", 3e-3, &["--optimizer=spectra"]),
+        variant("muon", 2e-2, &["--optimizer=muon"]),
+        variant("signum", 1e-3, &["--optimizer=signum"]),
+        variant("spectra-signum", 3e-3, &["--optimizer=spectra-signum"]),
+        variant("spectra-adamw", 3e-3, &["--optimizer=spectra-adamw"]),
+    ],
+    rates: NINE,
+    judge: |all| {
+        let [adamw, spectra, ..] = all else { return Standing::Undecided("two are needed".into()) };
+        let (theirs, ours) = (adamw.window(0.05), spectra.window(0.05));
+        let words =
+            format!("Spectra's window has {ours:.0} octaves, AdamW's {theirs:.0}; one more was wanted");
+        if ours >= theirs + 1.0 { Standing::Shown(words) } else { Standing::Refuted(words) }
+    },
+};
+
+const RANK: Grid = Grid {
+    name: "rank-digits",
+    question: "2602.11185, Table 5: is the loss insensitive to rank ratio r and iterations T?",
+    null: "with no effect at all the range over r is that of a few seeds, about two deviations.",
+    task: Task::Digits,
+    variants: &[
+        variant("r 0.015, T 1", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.015"]),
+        variant("r 0.008, T 1", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.008"]),
+        variant("r 0.05, T 1", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.05"]),
+        variant("r 0.1, T 1", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.1"]),
+        variant("r 0.15, T 1", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.15"]),
+        variant("r 0.3, T 1", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.3"]),
+        variant("r 0.6, T 1", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.6"]),
+        variant("r 0.9, T 1", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.9"]),
+        variant("r 0.1, T 2", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.1", ITERATIONS_2]),
+        variant("r 0.1, T 4", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.1", ITERATIONS_4]),
+        variant("r 0.1, T 8", 3e-3, &["--optimizer=spectra", "--rank-ratio=0.1", ITERATIONS_8]),
+    ],
+    rates: THREE,
+    judge: |all| spread(all, |label| label.ends_with("T 1"), "r"),
+};
+
+const ITERATIONS_2: &str = "--set=spectral.map.TailShrink.power.iterations=2";
+const ITERATIONS_4: &str = "--set=spectral.map.TailShrink.power.iterations=4";
+const ITERATIONS_8: &str = "--set=spectral.map.TailShrink.power.iterations=8";
+
+const REFRESH: Grid = Grid {
+    name: "refresh-digits",
+    question: "2602.11185, \"intermittently\": may the subspace rest for some steps?",
+    null: "a subspace that does not matter at all could rest for ever without a change.",
+    task: Task::Digits,
+    variants: &[
+        variant("every step", 3e-3, &["--optimizer=spectra"]),
+        variant("every 2", 3e-3, &["--optimizer=spectra", "--set=spectral.map.TailShrink.refresh_every=2"]),
+        variant("every 4", 3e-3, &["--optimizer=spectra", "--set=spectral.map.TailShrink.refresh_every=4"]),
+        variant("every 8", 3e-3, &["--optimizer=spectra", "--set=spectral.map.TailShrink.refresh_every=8"]),
+        variant("every 16", 3e-3, &["--optimizer=spectra", "--set=spectral.map.TailShrink.refresh_every=16"]),
+        variant("every 32", 3e-3, &["--optimizer=spectra", "--set=spectral.map.TailShrink.refresh_every=32"]),
+    ],
+    rates: THREE,
+    judge: |all| {
+        let [every, _, four, ..] = all else { return Standing::Undecided("three are needed".into()) };
+        let (apart, seeds) = (four.loss() - every.loss(), deviation(every));
+        let words = format!("every 4 steps costs {apart:+.4}, the deviation over seeds is {seeds:.4}");
+        if apart <= seeds { Standing::Shown(words) } else { Standing::Refuted(words) }
+    },
+};
+
+const CLIP: Grid = Grid {
+    name: "clip-digits",
+    question: "2603.14315: does a clipped optimizer have a lower loss than the one that is clipped, at some threshold c?",
+    null: "thresholds above every singular value change nothing.",
+    task: Task::Digits,
+    variants: &[
+        variant("adamw", 2e-3, &["--optimizer=adamw"]),
+        variant("adamw, c 1", 3e-3, &["--optimizer=spectra-adamw", "--clip=1"]),
+        variant("adamw, c 2", 3e-3, &["--optimizer=spectra-adamw", "--clip=2"]),
+        variant("adamw, c 4", 3e-3, &["--optimizer=spectra-adamw", "--clip=4"]),
+        variant("adamw, c 8", 3e-3, &["--optimizer=spectra-adamw", "--clip=8"]),
+        variant("adamw, c 16", 3e-3, &["--optimizer=spectra-adamw", "--clip=16"]),
+        variant("adamw, polar", 2e-2, &["--optimizer=adamw-post-orth"]),
+        variant("signum", 1e-3, &["--optimizer=signum"]),
+        variant("signum, c 1", 3e-3, &["--optimizer=spectra-signum", "--clip=1"]),
+        variant("signum, c 2", 3e-3, &["--optimizer=spectra-signum", "--clip=2"]),
+        variant("signum, c 4", 3e-3, &["--optimizer=spectra-signum", "--clip=4"]),
+        variant("signum, c 8", 3e-3, &["--optimizer=spectra-signum", "--clip=8"]),
+        variant("signum, c 16", 3e-3, &["--optimizer=spectra-signum", "--clip=16"]),
+    ],
+    rates: &[0.25, 0.5, 1.0, 2.0, 4.0],
+    judge: |all| {
+        let mut words = Vec::new();
+        let mut shown = true;
+        for base in ["adamw", "signum"] {
+            let of = |clipped: bool| {
+                move |one: &&Summary| {
+                    one.label.split(", c").next() == Some(base) && one.label.contains(", c") == clipped
+                }
+            };
+            let best = all.iter().filter(of(true)).min_by(|a, b| a.loss().total_cmp(&b.loss()));
+            let (Some(plain), Some(best)) = (all.iter().find(of(false)), best) else { continue };
+            let Some(apart) = best.against(plain) else { continue };
+            // Five thresholds are tried, and the best is taken.
+            shown &= apart.mean < 0.0 && 5.0 * apart.p <= 0.05;
+            words.push(format!("{} {:+.4} ± {:.4} against {base}", best.label, apart.mean, apart.half_width));
+        }
+        let words = words.join("; ");
+        if shown { Standing::Shown(words) } else { Standing::Undecided(words) }
+    },
+};
+
+/// The range of the losses of the variants that are meant, against twice the deviation over seeds.
+fn spread(all: &[Summary], is_meant: fn(&str) -> bool, of: &str) -> Standing {
+    let losses = || all.iter().filter(|one| is_meant(one.label)).map(Summary::loss);
+    let (low, high) = (losses().fold(f64::INFINITY, f64::min), losses().fold(0.0, f64::max));
+    let seeds = all.iter().filter(|one| is_meant(one.label)).map(deviation).fold(0.0, f64::max);
+    let best = all.iter().find(|one| one.loss() == low).map_or("", |one| one.label);
+    let words = format!(
+        "the loss ranges over {:.4} with {of} (lowest: {best}), twice the largest deviation over seeds is {:.4}",
+        high - low,
+        2.0 * seeds
+    );
+    if high - low <= 2.0 * seeds { Standing::Shown(words) } else { Standing::Refuted(words) }
+}
+
+fn deviation(one: &Summary) -> f64 {
+    crate::statistics::variance(one.best().1).sqrt()
+}
