@@ -39,7 +39,7 @@ const CLIP: Knob = Knob { flag: "--clip=", range: (1.0, 16.0), spread: Spread::L
 const MU: Knob =
     Knob { flag: "--set=spectral.direction.Momentum.mu=", range: (0.8, 0.98), spread: Spread::BelowOne };
 const SIGNUM: Knob =
-    Knob { flag: "--set=spectral.direction.Signum.beta=", range: (0.8, 0.98), spread: Spread::BelowOne };
+    Knob { flag: "--set=spectral.direction.Signum.mu=", range: (0.8, 0.98), spread: Spread::BelowOne };
 
 const fn contestant(optimizer: &'static str, lr: f64, knob: Knob) -> Contestant {
     Contestant { optimizer, space: Space { lr, elementwise_lr: 4e-3, knob } }

@@ -167,7 +167,10 @@ fn standing(finished: &[Finished<'_>], all: usize) -> Standing {
         .collect();
     let words = format!("the best of ours is {}, {}", best.who.optimizer, words.join(", "));
     if finished.len() < all {
-        return Standing::Undecided(format!("{} of {all} optimizers are finished; so far {words}", finished.len()));
+        return Standing::Undecided(format!(
+            "{} of {all} optimizers are finished; so far {words}",
+            finished.len()
+        ));
     }
     if against.iter().all(|(_, interval)| told(interval) && interval.mean < 0.0) {
         Standing::Shown(words)
