@@ -1,5 +1,6 @@
 //! The report: one page in HTML with everything in it, and the tables of docs/laboratory.md.
 
+mod claims;
 mod html;
 mod markdown;
 mod section;
@@ -8,13 +9,20 @@ pub use html::page;
 pub use markdown::{fill, tables};
 pub use section::{Figure, Section, Standing, Table};
 
-use crate::{Results, all, file};
+use std::path::Path;
+
+use crate::{Experiment, Results, all, file};
 use spectra_examples::Failure;
 
-/// The sections of every experiment, from its file of results in the folder of the workspace.
+/// The claims, and the sections of every experiment, from its file of results in the folder of the workspace.
 ///
 /// # Errors
 /// Those of the files.
 pub fn sections() -> Result<Vec<Section>, Failure> {
-    all().iter().map(|experiment| experiment.report(&Results::read(&file(experiment.name()))?)).collect()
+    let report = |experiment: &Box<dyn Experiment + Sync>| {
+        experiment.report(&Results::read(&file(experiment.name()))?)
+    };
+    let mut sections: Vec<_> = all().iter().map(report).collect::<Result<_, Failure>>()?;
+    sections.insert(0, claims::section(Path::new("laboratory/results"), &sections)?);
+    Ok(sections)
 }
