@@ -7,7 +7,7 @@ use spectra_conformance::oracle::{Svd, orthonormal_basis, product, product_nt};
 use spectra_conformance::suite::Subject;
 use spectra_conformance::{HostMatrix, Precision, tolerance};
 use spectra_core::dense::{Dense, DenseMatrix};
-use spectra_core::linalg::{Info, Polar, PowerIteration, Workspace};
+use spectra_core::linalg::{Info, Polar, Workspace};
 use spectra_core::maps::{HardClip, HardClipMethod, SoftClip, TailShrink, Threshold, tail_shrink};
 
 type M = DenseMatrix<f64>;

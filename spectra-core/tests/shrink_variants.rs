@@ -100,6 +100,32 @@ fn a_tail_has_its_factor() -> TestResult {
     Ok(())
 }
 
+/// The first directions of the spike at the scale of its others, those at the tail's.
+#[test]
+fn a_staircase_has_two_steps() -> TestResult {
+    let g: Vec<_> = (0..4).map(|_| with_values(&SIGMA)).collect();
+    for (form, rests) in [(SubspaceForm::ColumnNorms, 1), (SubspaceForm::Exact, 1), (SubspaceForm::Exact, 2)]
+    {
+        for (k, first, upper, tail) in
+            [(4, 1, 0.25, 1.0), (5, 2, 0.4, 0.0), (4, 3, 0.99, 2.0), (1, 0, 0.9, 1.0)]
+        {
+            let map = TailShrink { tail, upper, refresh_every: rests, ..shrink(k, 60, form) };
+            let mut sigma = shrunk(&SIGMA, k, tail);
+            let square: f64 = SIGMA[first..k].iter().map(|s| s * s).sum();
+            sigma[..first].fill((square / (k - first) as f64).sqrt());
+            let expected = with_values(&sigma);
+            for u in updates(map, StepScale::One, &g)?.iter().skip(rests as usize) {
+                assert!(distance(u, expected.values()) < CLOSE, "{form:?} {rests} {k} {upper}");
+            }
+            for u in updates(map, StepScale::RMS, &g)? {
+                let rms = norm(&u) / ((ROWS * COLS) as f64).sqrt();
+                assert!((rms / 0.2 - 1.0).abs() < 1e-7, "{form:?} {k} {upper}: {rms}");
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn without_a_tail_the_map_is_the_identity_whatever_its_factor() -> TestResult {
     let mut low = [0.0; COLS];
@@ -107,7 +133,7 @@ fn without_a_tail_the_map_is_the_identity_whatever_its_factor() -> TestResult {
     let g = [with_values(&low), with_values(&low)];
     for tail in [0.0, 1.0, 3.0] {
         for rank in [2, 4, COLS] {
-            let map = TailShrink { tail, ..shrink(rank, 20, SubspaceForm::Exact) };
+            let map = TailShrink { tail, upper: 0.5, ..shrink(rank, 20, SubspaceForm::Exact) };
             for u in updates(map, StepScale::One, &g)? {
                 assert!(distance(&u, g[0].values()) < CLOSE, "{tail} {rank}");
             }
@@ -226,6 +252,7 @@ fn settings_out_of_their_domain_are_refused_by_name() {
         (TailShrink { tail: -1.0, ..TailShrink::PAPER }, "tail"),
         (TailShrink { tail: f64::NAN, ..TailShrink::PAPER }, "tail"),
         (TailShrink { tail: 1e4, ..TailShrink::PAPER }, "tail"),
+        (TailShrink { upper: 1.0, ..TailShrink::PAPER }, "upper"),
         (with(RankRamp { to: 0.0, ..ramp }), "ramp.to"),
         (with(RankRamp { to: 1.5, ..ramp }), "ramp.to"),
         (with(RankRamp { end: 1, ..ramp }), "ramp.end"),

@@ -93,6 +93,7 @@ fn a_tail_shrink_of_another_form_stops_allocating() {
     let moment = SecondMoment::NORMUON;
     for (shrink, warm) in [
         (TailShrink { tail: 0.0, ..TailShrink::PAPER }, 1),
+        (TailShrink { rank_ratio: 0.5, upper: 0.5, ..TailShrink::PAPER }, 1),
         (TailShrink { tail: 3.0, ..TailShrink::PAPER }, 1),
         (TailShrink { ramp, ..TailShrink::PAPER }, 4),
     ] {

@@ -1,5 +1,7 @@
 //! What a subspace leaves of a matrix, and what is made of it.
 
+use super::TailShrink;
+use super::upper::Upper;
 use crate::backend::{Backend, Coef, Coefficient, Element, Fused, Matrix, Op, Result, Scalar, ScalarOp};
 use crate::linalg::{Subspace, Workspace};
 use crate::rules::Energy;
@@ -127,9 +129,15 @@ impl<B: Backend> Measured<B> {
     }
 
     /// The correction `U (s W - sigma_tail V)^T` with the `factor` s of the tail, and the norm.
-    pub(super) fn shape(self, factor: f64, v: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Shaped<B>> {
+    pub(super) fn shape(
+        self,
+        options: &TailShrink,
+        v: &B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Shaped<B>> {
         use ScalarOp::{Add, Mul, Sub};
         let combine = <B::Scalar as Scalar>::combine;
+        let factor = options.tail;
         let Self { side, subspace, v_squared, mut tail, has_tail, sigma_tail } = self;
         let Subspace { u, mut w, scale, norm_squared, one_sweep, .. } = subspace;
 
@@ -139,16 +147,27 @@ impl<B: Backend> Measured<B> {
         let no_tail = combine(Sub, &workspace.backend().scalar(1.0)?, &has_tail)?;
         let kept = combine(Mul, &no_tail, &norm_squared)?;
         // What is taken off W: all that the tail's factor leaves of it, but once less where the map is the identity, whose tail is 0.
-        let mut removed = has_tail;
+        let mut removed = has_tail.clone();
         if factor != 1.0 {
             let number = |x: f64| workspace.backend().scalar(x);
             tail = combine(Mul, &tail, &number(factor * factor)?)?;
             removed = combine(Sub, &number(factor)?, &no_tail)?;
         }
-        let norm_squared = combine(Add, &combine(Add, &tail, &shrunk)?, &kept)?;
+        let mut norm_squared = combine(Add, &combine(Add, &tail, &shrunk)?, &kept)?;
+        let upper = match options.upper_rank(v.shape().1) {
+            Some(rank) => {
+                let upper = Upper::new((&w, scale), v, rank, (&sigma_tail, &has_tail), workspace)?;
+                norm_squared = combine(Add, &norm_squared, &upper.added)?;
+                Some(upper)
+            }
+            None => None,
+        };
 
         // W <- s W - sigma_tail V, or (s - 1) W where the map is the identity (sigma_tail is 0 there).
         w.scale_add(Coefficient::device(1.0 / scale, &removed), Coefficient::device(-1.0, &sigma_tail), v)?;
+        if let Some(upper) = upper {
+            upper.take_off(&mut w, workspace)?;
+        }
         let correction = Some(if side == Side::Left { (u, w) } else { (w, u) });
         Ok(Shaped { tail: factor, correction, norm_squared, sigma_tail, one_sweep, energy })
     }

@@ -4,6 +4,7 @@ mod measured;
 mod ramp;
 mod shrink;
 mod together;
+mod upper;
 
 pub use measured::Shaped;
 pub use ramp::RankRamp;
@@ -36,14 +37,25 @@ pub struct TailShrink {
     /// of the spike (of the projected matrix, in the [exact form](SubspaceForm::Exact)) times `sigma_tail`; a large one
     /// drops the spike instead. Where there is no tail `O = M`.
     pub tail: f64,
+    /// The share of the spike's directions, in [0, 1), the first of them, that are shrunk to the scale of the spike's other directions,
+    /// `sigma_upper = ||W_2|| / sqrt(k - k_1)` with `k_1 = round(upper k)`, in the place of `sigma_tail`: a staircase of two
+    /// steps, `O = f tail + sigma_tail U_2 V_2^T + sigma_upper U_1 V_1^T`. In the [exact form](SubspaceForm::Exact) the first are those of the largest
+    /// singular values. 0, as in the paper: one step. Where there is no tail `O = M`.
+    pub upper: f64,
     /// How the rank moves on from `rank_ratio` with the steps; `None`: it stays.
     pub ramp: Option<RankRamp>,
 }
 
 impl TailShrink {
     /// The paper's: ratio 0.015, T = 1, column norms, every step.
-    pub const PAPER: Self =
-        Self { rank_ratio: 0.015, power: PowerIteration::PAPER, refresh_every: 1, tail: 1.0, ramp: None };
+    pub const PAPER: Self = Self {
+        rank_ratio: 0.015,
+        power: PowerIteration::PAPER,
+        refresh_every: 1,
+        tail: 1.0,
+        upper: 0.0,
+        ramp: None,
+    };
 }
 
 impl Default for TailShrink {
@@ -65,6 +77,12 @@ impl TailShrink {
         rank_of(ratio, rows.min(cols))
     }
 
+    /// How many of k directions are on the staircase's upper step, if there is one: never all.
+    fn upper_rank(&self, k: usize) -> Option<usize> {
+        let upper = (libm::round(self.upper * k as f64) as usize).min(k.saturating_sub(1));
+        (upper > 0).then_some(upper)
+    }
+
     /// The least and the largest rank of all steps.
     fn ranks(&self, rows: usize, cols: usize) -> (usize, usize) {
         let first = self.rank(rows, cols);
@@ -84,6 +102,8 @@ impl TailShrink {
         require(every >= 1, "tail_shrink", "refresh_every", every as f64, "at least 1")?;
         let tail = self.tail;
         require((0.0..=1000.0).contains(&tail), "tail_shrink", "tail", tail, "in [0, 1000]")?;
+        let upper = self.upper;
+        require((0.0..1.0).contains(&upper), "tail_shrink", "upper", upper, "in [0, 1)")?;
         self.ramp.map_or(Ok(()), |ramp| ramp.validate())
     }
 }
@@ -125,6 +145,7 @@ impl<B: Backend> MapRule<B> for TailShrink {
         let is_paper = self.refresh_every == 1
             && self.power.form == SubspaceForm::ColumnNorms
             && self.tail == 1.0
+            && self.upper == 0.0
             && self.ramp.is_none();
         let sharding = Sharding::Sweeps { rank, sweeps: self.power.iterations };
         (is_paper && rank < rows.min(cols)).then_some(sharding)

@@ -2,10 +2,9 @@
 
 use super::TailShrink;
 use super::measured::{Measured, Shaped, Side};
-use crate::backend::{Backend, Coefficient, Element, Gradient, Matrix, Op, Result, Scalar};
+use crate::backend::{Backend, Coefficient, Gradient, Matrix, Op, Result, Scalar};
 use crate::linalg::{Orthonormalization, Subspace, Workspace, orthonormalize_into, safe_scale};
 use crate::maps::MomentumUpdate;
-use alloc::vec;
 
 /// Applies the tail shrink to `m` (m x n), optionally after `m = mu m + G` in the same pass:
 ///
@@ -83,7 +82,7 @@ pub(super) fn begin<'a, 'u, B: Backend>(
     let Some(v) = cache else {
         let (v, subspace) = options.power.bootstrap(m, update, k, workspace)?;
         let measured = Measured::new(m, Side::Left, subspace, &v, workspace)?;
-        let shaped = measured.shape(options.tail, &v, workspace);
+        let shaped = measured.shape(options, &v, workspace);
         *cache = Some(v);
         return shaped.map(Begun::Done);
     };
@@ -94,7 +93,7 @@ pub(super) fn begin<'a, 'u, B: Backend>(
         if let Some((mu, gradient)) = update.take() {
             m.scale_add(mu.into(), gradient.scale, gradient.values)?;
         }
-        if let Some(shaped) = project_on(options.tail, m, v, workspace)? {
+        if let Some(shaped) = project_on(options, m, v, workspace)? {
             return Ok(Begun::Done(shaped));
         }
     }
@@ -114,7 +113,7 @@ pub(super) fn end<B: Backend>(
         subspace.release(workspace);
         subspace = options.power.restart(m, v, workspace)?;
     }
-    Measured::new(m, Side::Left, subspace, v, workspace)?.shape(options.tail, v, workspace)
+    Measured::new(m, Side::Left, subspace, v, workspace)?.shape(options, v, workspace)
 }
 
 /// The first k columns of V, or all with zero ones added, in whose place the next iteration puts random ones. The power iteration keeps the
@@ -123,21 +122,19 @@ fn with_rank<B: Backend>(
     m: &B::Matrix,
     v: &B::Matrix,
     k: usize,
-    workspace: &Workspace<B>,
+    workspace: &mut Workspace<B>,
 ) -> Result<B::Matrix> {
-    let old = v.shape().1;
-    let mut ones = vec![B::Element::narrow(0.0); old * k];
-    ones.iter_mut().step_by(k + 1).take(k.min(old)).for_each(|x| *x = B::Element::narrow(1.0));
-    let selector = workspace.backend().upload(old, k, &ones)?;
+    let selector = workspace.leading(v.shape().1, k)?;
     let mut resized = workspace.backend().zeros_across(m, k)?;
     resized.gemm(Coefficient::ZERO, Coefficient::ONE, v, Op::Plain, &selector, Op::Plain)?;
+    workspace.give_leading(selector);
     Ok(resized)
 }
 
 /// Between refreshes: with `Q` an orthonormal basis of the cached `V`, `P = M Q` and `U = thinQR(P)`,
 /// `O = f M - (f P - sigma_tail U) Q^T`. None if V cannot be the dominant subspace of M. The host knows the norms.
 fn project_on<B: Backend>(
-    factor: f64,
+    options: &TailShrink,
     m: &B::Matrix,
     v: &B::Matrix,
     workspace: &mut Workspace<B>,
@@ -169,7 +166,7 @@ fn project_on<B: Backend>(
         measured.subspace.release(workspace);
         None
     } else {
-        Some(measured.shape(factor, &unit, workspace)?)
+        Some(measured.shape(options, &unit, workspace)?)
     };
     workspace.give(unit);
     Ok(shaped)
