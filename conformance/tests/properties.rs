@@ -7,7 +7,7 @@ use spectra_conformance::oracle::{Svd, orthonormal_basis, product, product_nt};
 use spectra_conformance::suite::Subject;
 use spectra_conformance::{HostMatrix, Precision, tolerance};
 use spectra_core::dense::{Dense, DenseMatrix};
-use spectra_core::linalg::{Info, Polar, PowerIteration, Workspace};
+use spectra_core::linalg::{Info, Polar, Workspace};
 use spectra_core::maps::{HardClip, HardClipMethod, SoftClip, TailShrink, Threshold, tail_shrink};
 
 type M = DenseMatrix<f64>;
@@ -216,7 +216,7 @@ proptest! {
     /// `shrink(a M) = a shrink(M)`, not off by a bit for powers of two: O, the cached subspace, and both scalars.
     #[test]
     fn the_tail_shrink_is_equivariant(x in matrix(), exponent in -40i32..40, steps in 1usize..4) {
-        let options = TailShrink { rank_ratio: 0.3, power: PowerIteration::PAPER, refresh_every: 1 };
+        let options = TailShrink { rank_ratio: 0.3, ..TailShrink::PAPER };
         let run = |x: &HostMatrix| {
             let subject = Subject::new(Dense::<f64>::new());
             let workspace = &mut subject.workspace();
@@ -246,7 +246,7 @@ proptest! {
     /// After the shrink the mean square of all r singular values is `sigma_tail^2`: `||O||^2 = r sigma_tail^2`.
     #[test]
     fn the_shrunk_mean_is_the_tails(x in matrix()) {
-        let options = TailShrink { rank_ratio: 0.3, power: PowerIteration::PAPER, refresh_every: 1 };
+        let options = TailShrink { rank_ratio: 0.3, ..TailShrink::PAPER };
         let subject = Subject::new(Dense::<f64>::new());
         let workspace = &mut subject.workspace();
         let mut m = subject.upload(&x).expect("upload");

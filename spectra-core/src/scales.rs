@@ -184,12 +184,17 @@ fn inner_product<B: Backend>(update: &Update<'_, B>, workspace: &mut Workspace<B
         Mapped::Shaped(shaped) => {
             let whole = direction.dot(direction)?;
             let Some((left, right)) = &shaped.correction else { return Ok(whole) };
-            // <D, D - L R^T> = <D, D> - <D R, L>.
+            // <D, f D - L R^T> = f <D, D> - <D R, L>.
             let mut projected = workspace.take_like(left, left.shape().1)?;
             let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
             projected.gemm(zero, one, direction, Op::Plain, right, Op::Plain)?;
             let removed = projected.dot(left)?;
             workspace.give(projected);
+            let whole = if shaped.tail == 1.0 {
+                whole
+            } else {
+                B::Scalar::combine(ScalarOp::Mul, &whole, &workspace.backend().scalar(shaped.tail)?)?
+            };
             B::Scalar::combine(ScalarOp::Sub, &whole, &removed)
         }
     }

@@ -12,6 +12,8 @@ pub const MOMENTUM: &str = "momentum";
 pub const SECOND_MOMENT: &str = "second_moment";
 /// Average of squares of the mapped direction, of its rows, columns or entries.
 pub const MAPPED_SECOND_MOMENT: &str = "mapped_second_moment";
+/// The same of the direction before the map.
+pub const DIRECTION_SECOND_MOMENT: &str = "direction_second_moment";
 /// The norm that weights on a sphere keep, 1 x 1.
 pub const RADIUS: &str = "radius";
 /// AdEMAMix's slow momentum.
@@ -35,17 +37,24 @@ pub struct BufferSpec {
     /// Whether it begins as zeros, which are made before the first step changes anything. Otherwise the rule makes it in the
     /// first step.
     pub zeros: bool,
+    /// Whether it has fewer columns at times.
+    pub narrower: bool,
 }
 
 impl BufferSpec {
     /// A buffer that begins as zeros.
     pub fn zeros(name: &'static str, (rows, cols): (usize, usize)) -> Self {
-        Self { name, rows, cols, zeros: true }
+        Self { name, rows, cols, zeros: true, narrower: false }
     }
 
     /// A buffer that the rule makes in the first step.
     pub fn made_by_rule(name: &'static str, (rows, cols): (usize, usize)) -> Self {
-        Self { name, rows, cols, zeros: false }
+        Self { name, rows, cols, zeros: false, narrower: false }
+    }
+
+    /// Whether a buffer of this shape can be it.
+    pub fn fits(&self, (rows, cols): (usize, usize)) -> bool {
+        rows == self.rows && (cols == self.cols || (self.narrower && cols < self.cols))
     }
 
     /// How many numbers it holds; the largest `usize` if there are more.
@@ -190,7 +199,7 @@ impl<M: Matrix> State<M> {
             let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
                 return refuse("it has a buffer that its rule has not");
             };
-            if matrix.shape() != (spec.rows, spec.cols) {
+            if !spec.fits(matrix.shape()) {
                 return refuse("a buffer has the wrong shape");
             }
             if !matrix.max_abs()?.read()?.is_finite() {

@@ -99,7 +99,7 @@ fn assert_close(computed: &[f64], exact: &[f64], steps: usize, what: &str) {
 }
 
 fn clipped_steps<B: Backend>(backend: &B, name: &str) {
-    for (preset, method, _) in Method::presets() {
+    for (preset, method, _) in Method::presets().chain(Method::experiments()) {
         for check in [true, false] {
             for spike in [1e-38, 1e-30, 1e-20, 1e-10, 1.0, 1e10, 1e18, 1e20, 1e22, 1e30, 3e38, -3e38] {
                 let config = Config::new(method).lr(LR).check_finite(check);

@@ -6,7 +6,7 @@ use spectra_core::rules::Cautious;
 
 #[test]
 fn every_preset_is_written_and_read() {
-    for (name, method, _) in Method::presets() {
+    for (name, method, _) in Method::presets().chain(Method::experiments()) {
         let text = serde_json::to_string(&method).unwrap();
         assert_eq!(serde_json::from_str::<Method>(&text).unwrap(), method, "{name}: {text}");
         let config = serde_json::to_string(&Config::new(method)).unwrap();

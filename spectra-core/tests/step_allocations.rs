@@ -3,7 +3,7 @@
 use spectra_core::backend::Error;
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::linalg::{Polar, uniform};
-use spectra_core::maps::{SpectralMap, TailShrink};
+use spectra_core::maps::{MomentOf, RankRamp, SecondMoment, SpectralMap, TailShrink};
 use spectra_core::optimizer::{Config, Method, Optimizer, ParameterSpec, Recipe, plan::Rule};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -57,7 +57,7 @@ fn calls_per_step(config: Config, steps: u64) -> Result<Vec<usize>, Error> {
 
 #[test]
 fn every_preset_stops_allocating() {
-    for (name, method, _) in Method::presets() {
+    for (name, method, _) in Method::presets().chain(Method::experiments()) {
         let calls = calls_per_step(Config::new(method).clip_norm(1.0), 24).expect(name);
         assert!(calls[0] > 0, "{name}: the counter does not count");
         // Their bases and roots are first made anew at the tenth step, or the tenth after the first.
@@ -83,4 +83,28 @@ fn a_subspace_that_rests_stops_allocating_when_it_has_rested() {
     let calls = calls_per_step(Config::new(recipe).clip_norm(1.0), 6).expect("steps");
     assert!(calls[0] > 0, "the counter does not count");
     assert_eq!(calls[2..], [0; 4], "{calls:?}");
+}
+
+/// Another tail, a moment before the map, and a ramp that has come to its end.
+#[test]
+fn a_tail_shrink_of_another_form_stops_allocating() {
+    let spectra = Recipe::preset("spectra").expect("preset");
+    let ramp = Some(RankRamp { to: 0.5, begin: 1, end: 3, levels: 2 });
+    let moment = SecondMoment::NORMUON;
+    for (shrink, warm) in [
+        (TailShrink { tail: 0.0, ..TailShrink::PAPER }, 1),
+        (TailShrink { rank_ratio: 0.5, upper: 0.5, ..TailShrink::PAPER }, 1),
+        (TailShrink { tail: 3.0, ..TailShrink::PAPER }, 1),
+        (TailShrink { ramp, ..TailShrink::PAPER }, 4),
+    ] {
+        for map in [
+            SpectralMap::TailShrink(shrink),
+            SpectralMap::NormalizedShrink { shrink, moment, of: MomentOf::Direction },
+            SpectralMap::NormalizedShrink { shrink, moment, of: MomentOf::Image },
+        ] {
+            let calls = calls_per_step(Config::new(spectra.with_map(map)).clip_norm(1.0), 8).expect("steps");
+            assert!(calls[0] > 0 && calls[warm - 1] > 0, "the counter does not count");
+            assert!(calls[warm..].iter().all(|calls| *calls == 0), "{map:?}: {calls:?}");
+        }
+    }
 }

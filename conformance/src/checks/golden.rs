@@ -77,7 +77,7 @@ pub fn golden_spectra_step<B: Backend>(subject: &Subject<B>) -> Outcome {
         let (mu, eta) = (case.hyper_number("mu")?, case.hyper_number("eta")?);
         let (rms_scale, eps) = (case.hyper_number("rms_scale")?, case.hyper_number("eps")?);
         let power = PowerIteration { iterations: case.hyper_count("T")?, ..PowerIteration::default() };
-        let map = TailShrink { rank_ratio: case.hyper_number("r")?, power, refresh_every: 1 };
+        let map = TailShrink { rank_ratio: case.hyper_number("r")?, power, ..TailShrink::PAPER };
         let recipe = Recipe {
             direction: Direction::Momentum(Momentum::polyak(mu)),
             map: SpectralMap::TailShrink(map),

@@ -15,7 +15,7 @@ use crate::tolerance;
 /// The setting that makes k the rank for an input.
 pub(super) fn options(m: &HostMatrix, k: usize, form: SubspaceForm) -> TailShrink {
     let power = PowerIteration { form, ..PowerIteration::default() };
-    TailShrink { rank_ratio: k as f64 / m.min_extent() as f64, power, refresh_every: 1 }
+    TailShrink { rank_ratio: k as f64 / m.min_extent() as f64, power, ..TailShrink::PAPER }
 }
 
 /// A tail shrink, downloaded.

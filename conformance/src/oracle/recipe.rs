@@ -115,8 +115,8 @@ impl Reference {
             }
             SpectralMap::Orthogonalize(polar) => self.orthogonalize(&polar, &direction),
             SpectralMap::TailShrink(options) => self.tail_shrink(&options, &direction),
-            SpectralMap::Normalized { .. } => {
-                Err(OracleError::Undefined { what: "a second moment of the image" })
+            SpectralMap::Normalized { .. } | SpectralMap::NormalizedShrink { .. } => {
+                Err(OracleError::Undefined { what: "a second moment beside a map" })
             }
         }
     }
@@ -155,7 +155,8 @@ impl Reference {
         if k == r {
             return Ok(Bounded { value: m.clone(), error: m_error });
         }
-        if options.power.form != SubspaceForm::ColumnNorms || options.refresh_every != 1 {
+        let paper = Options { rank_ratio: options.rank_ratio, power: options.power, ..Options::PAPER };
+        if options.power.form != SubspaceForm::ColumnNorms || *options != paper {
             return Err(OracleError::Undefined { what: "a tail shrink other than the paper's" });
         }
         let sigma = Svd::of(m)?.sigma;

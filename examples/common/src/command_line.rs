@@ -37,7 +37,7 @@ pub struct CommandLine {
 
     /// Optimizers to compare, separated by commas or by repeating the flag
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["adamw", "spectra"],
-          value_parser = PossibleValuesParser::new(Method::presets().map(|(name, ..)| name)))]
+          value_parser = PossibleValuesParser::new(Method::presets().chain(Method::experiments()).map(|(name, ..)| name)))]
     pub optimizer: Vec<String>,
 
     /// Peak learning rate of the hidden matrices, for all optimizers (0.001) or for one (spectra=0.002), separated by

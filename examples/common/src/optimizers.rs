@@ -56,11 +56,11 @@ impl Choice {
     /// The preset of this name with the settings of the tables above, or ordinary ones if it is not there.
     pub fn tuned(name: &str) -> Result<Self, Failure> {
         let recipe = Method::preset(name).map_err(Failure::input)?.recipe();
-        let map = recipe.map_or(SpectralMap::Identity, |recipe| recipe.map);
+        let mut map = recipe.map_or(SpectralMap::Identity, |recipe| recipe.map);
         let tuned = TUNED.iter().find(|(tuned, ..)| *tuned == name);
         let &(_, lr, elementwise_lr, beta2, ratio) = tuned.unwrap_or(&UNTUNED);
         let lr = PUBLISHED.iter().find(|(published, _)| *published == name).map_or(lr, |(_, lr)| *lr);
-        let rank_ratio = matches!(map, SpectralMap::TailShrink(_)).then_some(ratio);
+        let rank_ratio = map.tail_shrink_mut().map(|_| ratio);
         let clip = match map {
             SpectralMap::SoftClip { threshold, .. } | SpectralMap::HardClip { threshold, .. } => {
                 Some(threshold)
@@ -138,10 +138,13 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
             }
             _ => {}
         }
-        match (&mut recipe.map, settings.rank_ratio, settings.clip) {
-            (SpectralMap::TailShrink(map), Some(ratio), _) => map.rank_ratio = ratio,
-            (SpectralMap::SoftClip { threshold, .. }, _, Some(c)) => *threshold = c,
-            (SpectralMap::HardClip { threshold, .. }, _, Some(c)) => *threshold = c,
+        if let (Some(map), Some(ratio)) = (recipe.map.tail_shrink_mut(), settings.rank_ratio) {
+            map.rank_ratio = ratio;
+        }
+        match (&mut recipe.map, settings.clip) {
+            (SpectralMap::SoftClip { threshold, .. } | SpectralMap::HardClip { threshold, .. }, Some(c)) => {
+                *threshold = c;
+            }
             _ => {}
         }
     }

@@ -198,7 +198,7 @@ fn power_iteration_and_tail_shrink() -> TestResult {
                     power.iterate(&mut x, None, v, w)?.release(w);
                     Ok(())
                 })?;
-                let options = TailShrink { rank_ratio: 0.3, power, refresh_every: 2 };
+                let options = TailShrink { rank_ratio: 0.3, power, refresh_every: 2, ..TailShrink::PAPER };
                 check(&backend, "the matrix of a tail shrink", &random(6, &[m, n])?, |x, w| {
                     let mut cache = None;
                     for step in 0..3 {

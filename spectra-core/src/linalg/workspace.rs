@@ -12,6 +12,8 @@ type Key = (usize, usize, usize);
 const IDENTITY: usize = usize::MAX;
 /// The same for matrices of ones.
 const ONES: usize = usize::MAX - 1;
+/// The same for the first columns of an identity.
+const LEADING: usize = usize::MAX - 3;
 /// The same for iterates in 16 bits.
 const ITERATE: usize = usize::MAX - 2;
 
@@ -196,6 +198,23 @@ impl<B: Backend> Workspace<B> {
     pub(crate) fn give_identity(&mut self, matrix: B::Matrix) {
         let n = matrix.shape().0;
         self.put((n, n, IDENTITY), matrix);
+    }
+
+    /// The first k columns of the identity of n rows, uploaded once and kept; to be given back, unchanged, by
+    /// [`give_leading`](Self::give_leading). A product with it selects the first k columns.
+    pub(crate) fn leading(&mut self, n: usize, k: usize) -> Result<B::Matrix> {
+        if let Some(matrix) = self.reuse((n, k, LEADING)) {
+            return Ok(matrix);
+        }
+        let mut values = vec![B::Element::zero(); n * k];
+        values.iter_mut().step_by(k + 1).take(n.min(k)).for_each(|x| *x = B::Element::one());
+        self.backend.upload(n, k, &values)
+    }
+
+    /// Takes such columns back.
+    pub(crate) fn give_leading(&mut self, matrix: B::Matrix) {
+        let (n, k) = matrix.shape();
+        self.put((n, k, LEADING), matrix);
     }
 
     /// A matrix of ones, uploaded once and kept; to be given back, unchanged, by [`give_ones`](Self::give_ones). Products with it are

@@ -1,14 +1,24 @@
 //! The maps of this library as data.
 
 use super::{
-    Clip, HardClip, Identity, MapItem, MapRule, Mapped, Moment, MomentumUpdate, Normalized, SecondMoment,
-    SoftClip, TailShrink,
+    Clip, HardClip, Identity, MapItem, MapRule, Mapped, Moment, MomentumUpdate, Normalized, Prenormalized,
+    SecondMoment, SoftClip, TailShrink,
 };
 use crate::backend::{Backend, Result};
 use crate::linalg::{Polar, Workspace};
 use crate::rules::Sharding;
 use crate::state::{BufferSpec, State};
 use alloc::{string::String, vec::Vec};
+
+/// Of what a second moment beside a map is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum MomentOf {
+    /// Of the image, which is divided by it: [`Normalized`].
+    Image,
+    /// Of the direction, which is divided by it before it is mapped: [`Prenormalized`].
+    Direction,
+}
 
 /// The spectral map of a recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +51,15 @@ pub enum SpectralMap {
         /// What it is divided by.
         moment: SecondMoment,
     },
+    /// Tail shrink with a second moment beside it.
+    NormalizedShrink {
+        /// The map.
+        shrink: TailShrink,
+        /// What is divided by.
+        moment: SecondMoment,
+        /// What is divided.
+        of: MomentOf,
+    },
 }
 
 impl SpectralMap {
@@ -53,6 +72,20 @@ impl SpectralMap {
             Self::HardClip { clip, threshold } => f(&Clip { clip, threshold }),
             Self::Orthogonalize(polar) => f(&polar),
             Self::Normalized { polar, moment } => f(&Normalized { map: polar, moment }),
+            Self::NormalizedShrink { shrink: map, moment, of: MomentOf::Image } => {
+                f(&Normalized { map, moment })
+            }
+            Self::NormalizedShrink { shrink: map, moment, of: MomentOf::Direction } => {
+                f(&Prenormalized { map, moment })
+            }
+        }
+    }
+
+    /// The tail shrink that it is, or that it runs beside a second moment; to change.
+    pub fn tail_shrink_mut(&mut self) -> Option<&mut TailShrink> {
+        match self {
+            Self::TailShrink(shrink) | Self::NormalizedShrink { shrink, .. } => Some(shrink),
+            _ => None,
         }
     }
 
@@ -60,7 +93,7 @@ impl SpectralMap {
     pub fn threshold(&self) -> Option<f64> {
         match self {
             Self::SoftClip { threshold, .. } | Self::HardClip { threshold, .. } => Some(*threshold),
-            Self::Identity | Self::TailShrink(_) | Self::Orthogonalize(_) | Self::Normalized { .. } => None,
+            _ => None,
         }
     }
 }

@@ -37,6 +37,7 @@ mod clip;
 mod data;
 mod hard_clip;
 mod normalized;
+mod prenormalized;
 mod second_moment;
 mod separate;
 mod soft_clip;
@@ -44,15 +45,16 @@ mod tail_shrink;
 mod threshold;
 
 pub use clip::Clip;
-pub use data::SpectralMap;
+pub use data::{MomentOf, SpectralMap};
 pub use hard_clip::{HardClip, HardClipMethod};
 pub use normalized::Normalized;
+pub use prenormalized::Prenormalized;
 pub use second_moment::{Guard, SecondMoment, Slices};
 pub use soft_clip::{AlphaBound, SoftClip, SoftClipMethod, VectorRule};
-pub use tail_shrink::{Shaped, TailShrink, tail_shrink};
+pub use tail_shrink::{RankRamp, Shaped, TailShrink, tail_shrink};
 pub use threshold::Threshold;
 
-use crate::backend::{Backend, Coefficient, Fused, Gradient, Matrix, Result};
+use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result};
 use crate::linalg::{Polar, Workspace};
 use crate::rules::Sharding;
 use crate::state::{BufferSpec, State};
@@ -76,7 +78,7 @@ pub type MomentumUpdate<'a, M> = Option<(f64, &'a Gradient<'a, M>)>;
 pub enum Mapped<B: Backend> {
     /// The direction itself.
     Unchanged,
-    /// The direction minus a low-rank matrix.
+    /// A multiple of the direction minus a low-rank matrix.
     Shaped(Shaped<B>),
     /// A matrix of its own, a temporary of the workspace.
     Dense(B::Matrix),
@@ -109,11 +111,7 @@ impl<B: Backend> Mapped<B> {
             Self::Dense(out) => Ok(Some(out)),
             Self::Shaped(shaped) => {
                 let mut out = workspace.take_like(direction, direction.shape().1)?;
-                let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-                match &shaped.correction {
-                    Some((left, right)) => out.low_rank_add(zero, one, direction, left, right)?,
-                    None => out.copy_from(direction)?,
-                }
+                shaped.add_to(&mut out, Coefficient::ZERO, Coefficient::ONE, direction)?;
                 shaped.release(workspace);
                 Ok(Some(out))
             }

@@ -1,7 +1,7 @@
 //! `X <- (1 - lr wd) X - lr scale map(direction(G))`, written once.
 
 use super::{BatchItem, Batching, Dots, GradientLimits, Sharding, StepInfo, StepRates, UpdateRule};
-use crate::backend::{Backend, Coefficient, Error, ErrorKind, Fused, Gradient, Matrix, Result, domain};
+use crate::backend::{Backend, Coefficient, Error, ErrorKind, Gradient, Matrix, Result, domain};
 use crate::directions::{DirectionRule, Target};
 use crate::linalg::Workspace;
 use crate::maps::{MapItem, MapRule, Mapped, Moment};
@@ -253,10 +253,7 @@ pub(super) fn add_mapped<B: Backend>(
         }
         Mapped::Shaped(shaped) => {
             (info.one_sweep, info.energy) = (shaped.one_sweep, shaped.energy.clone());
-            match &shaped.correction {
-                Some((left, right)) => weights.low_rank_add(decay.into(), alpha, direction, left, right)?,
-                None => weights.scale_add(decay.into(), alpha, direction)?,
-            }
+            shaped.add_to(weights, decay.into(), alpha, direction)?;
             shaped.release(workspace);
         }
     }

@@ -68,6 +68,7 @@ mod clipped;
 mod composed;
 mod dion;
 mod dion2;
+mod experiments;
 #[cfg(feature = "serde")]
 mod form;
 mod forward;

@@ -1,5 +1,6 @@
 //! The presets: one row each.
 
+use super::experiments::EXPERIMENTS;
 use super::{Cautious, Dion, Dion2, DionRank, Hyperball, Method, Recipe, Shampoo, Soap, WholeRule};
 use crate::backend::{Error, ErrorKind, Result};
 use crate::directions::{AdEmaMix, Adam, Direction, Lion, Mars, Momentum, PolarFirst, Signum};
@@ -8,18 +9,18 @@ use crate::maps::{HardClip, SecondMoment, SoftClip, SpectralMap, TailShrink};
 use crate::scales::StepScale;
 
 /// Name, method, source of the defaults.
-type Row = (&'static str, Method, &'static str);
+pub(super) type Row = (&'static str, Method, &'static str);
 
 /// Direction, spectral map, step scale, weight decay.
 const fn recipe(direction: Direction, map: SpectralMap, scale: StepScale, weight_decay: f64) -> Method {
     Method::Recipe(Recipe { direction, map, scale, weight_decay })
 }
 
-const fn cautious(rule: Recipe) -> Method {
+pub(super) const fn cautious(rule: Recipe) -> Method {
     Method::Whole(WholeRule::Cautious(Cautious::new(rule)))
 }
 
-const fn hyperball(rule: Recipe) -> Method {
+pub(super) const fn hyperball(rule: Recipe) -> Method {
     Method::Whole(WholeRule::Hyperball(Hyperball::new(rule)))
 }
 
@@ -49,10 +50,18 @@ const SCION: Recipe = Recipe {
     weight_decay: 1.0,
 };
 
+/// 2602.11185, Algorithms 1 and 2.
+pub(super) const SPECTRA: Recipe = Recipe {
+    direction: Direction::Momentum(Momentum::polyak(0.95)),
+    map: SpectralMap::TailShrink(TailShrink::PAPER),
+    scale: StepScale::RMS,
+    weight_decay: 0.0,
+};
+
 /// All presets.
 #[rustfmt::skip]
 const PRESETS: &[Row] = &[
-    ("spectra", recipe(Direction::Momentum(Momentum::polyak(0.95)), SpectralMap::TailShrink(TailShrink::PAPER), StepScale::RMS, 0.0),
+    ("spectra", Method::Recipe(SPECTRA),
         "2602.11185, Algorithms 1 and 2: ratio 0.015, T = 1; mu = 0.95 is ours"),
     ("spectra-adamw", recipe(Direction::Adam(Adam::PYTORCH), CLIP, StepScale::AspectRatio, 0.1),
         "2603.14315, section 5 and appendix F.3"),
@@ -137,12 +146,12 @@ impl Recipe {
 }
 
 impl Method {
-    /// The preset of this name; see [`presets`](Self::presets).
+    /// The preset or [experiment](Self::experiments) of this name; see [`presets`](Self::presets).
     ///
     /// # Errors
     /// [`ErrorKind::Name`] for an unknown name.
     pub fn preset(name: &str) -> Result<Self> {
-        match PRESETS.iter().find(|row| row.0 == name) {
+        match PRESETS.iter().chain(EXPERIMENTS).find(|row| row.0 == name) {
             Some((_, method, _)) => Ok(*method),
             None => refuse(name, "is not a preset; Method::presets() lists them"),
         }

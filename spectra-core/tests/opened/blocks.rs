@@ -50,7 +50,7 @@ fn every_cut_covers_each_number_once() -> TestResult {
 
 #[test]
 fn blocks_step_as_separate_matrices_do() -> TestResult {
-    for (name, method, _) in Method::presets() {
+    for (name, method, _) in Method::presets().chain(Method::experiments()) {
         let config = Config::new(method).lr(1e-2);
         let split = Split::rows([12, 6, 6]).names(["q", "k", "v"]);
         let plan = Plan::builder().split("qkv", split).build([("qkv", [24, 10])])?;

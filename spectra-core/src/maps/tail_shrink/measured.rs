@@ -1,13 +1,17 @@
 //! What a subspace leaves of a matrix, and what is made of it.
 
-use crate::backend::{Backend, Coefficient, Element, Matrix, Op, Result, Scalar, ScalarOp};
+use super::TailShrink;
+use super::upper::Upper;
+use crate::backend::{Backend, Coef, Coefficient, Element, Fused, Matrix, Op, Result, Scalar, ScalarOp};
 use crate::linalg::{Subspace, Workspace};
 use crate::rules::Energy;
 
-/// The shaped matrix `O = M - left right^T`, kept factored: no m x n temporary.
+/// The shaped matrix `O = tail M - left right^T`, kept factored: no m x n temporary.
 #[derive(Debug)]
 pub struct Shaped<B: Backend> {
-    /// `left` (m x k) and `right` (n x k); `None` where the map is the identity.
+    /// The factor of M: [`TailShrink::tail`](super::TailShrink::tail).
+    pub tail: f64,
+    /// `left` (m x k) and `right` (n x k); `None` where the map is the identity, whatever the factor.
     pub correction: Option<(B::Matrix, B::Matrix)>,
     /// `||O||_F^2`.
     pub norm_squared: B::Scalar,
@@ -20,6 +24,25 @@ pub struct Shaped<B: Backend> {
 }
 
 impl<B: Backend> Shaped<B> {
+    /// `out = beta out + alpha O`, with the M that it was made of.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub fn add_to(
+        &self,
+        out: &mut B::Matrix,
+        beta: Coef<'_, B::Matrix>,
+        alpha: Coef<'_, B::Matrix>,
+        m: &B::Matrix,
+    ) -> Result<()> {
+        let Some((left, right)) = &self.correction else { return out.scale_add(beta, alpha, m) };
+        if self.tail == 1.0 {
+            return out.low_rank_add(beta, alpha, m, left, right);
+        }
+        out.scale_add(beta, alpha.times(self.tail), m)?;
+        out.gemm(Coefficient::ONE, alpha.times(-1.0), left, Op::Plain, right, Op::Transposed)
+    }
+
     /// Returns the temporaries to the pool.
     pub fn release(self, workspace: &mut Workspace<B>) {
         if let Some((left, right)) = self.correction {
@@ -105,23 +128,47 @@ impl<B: Backend> Measured<B> {
         tail > 0.0 && (live < k || spike < tail / (rows.min(cols) - k) as f64)
     }
 
-    /// The correction `U (W - sigma_tail V)^T`, and the norm.
-    pub(super) fn shape(self, v: &B::Matrix, workspace: &mut Workspace<B>) -> Result<Shaped<B>> {
+    /// The correction `U (s W - sigma_tail V)^T` with the `factor` s of the tail, and the norm.
+    pub(super) fn shape(
+        self,
+        options: &TailShrink,
+        v: &B::Matrix,
+        workspace: &mut Workspace<B>,
+    ) -> Result<Shaped<B>> {
         use ScalarOp::{Add, Mul, Sub};
         let combine = <B::Scalar as Scalar>::combine;
-        let Self { side, subspace, v_squared, tail, has_tail, sigma_tail } = self;
+        let factor = options.tail;
+        let Self { side, subspace, v_squared, mut tail, has_tail, sigma_tail } = self;
         let Subspace { u, mut w, scale, norm_squared, one_sweep, .. } = subspace;
 
         let energy = Some(Energy { total: norm_squared.clone(), tail: tail.clone() });
-        // ||O||^2 = ||tail||^2 + sigma_tail^2 ||V||^2, or ||M||^2 where the map is the identity.
+        // ||O||^2 = s^2 ||tail||^2 + sigma_tail^2 ||V||^2, or ||M||^2 where the map is the identity.
         let shrunk = combine(Mul, &combine(Mul, &sigma_tail, &sigma_tail)?, &v_squared)?;
         let no_tail = combine(Sub, &workspace.backend().scalar(1.0)?, &has_tail)?;
         let kept = combine(Mul, &no_tail, &norm_squared)?;
-        let norm_squared = combine(Add, &combine(Add, &tail, &shrunk)?, &kept)?;
+        // What is taken off W: all that the tail's factor leaves of it, but once less where the map is the identity, whose tail is 0.
+        let mut removed = has_tail.clone();
+        if factor != 1.0 {
+            let number = |x: f64| workspace.backend().scalar(x);
+            tail = combine(Mul, &tail, &number(factor * factor)?)?;
+            removed = combine(Sub, &number(factor)?, &no_tail)?;
+        }
+        let mut norm_squared = combine(Add, &combine(Add, &tail, &shrunk)?, &kept)?;
+        let upper = match options.upper_rank(v.shape().1) {
+            Some(rank) => {
+                let upper = Upper::new((&w, scale), v, rank, (&sigma_tail, &has_tail), workspace)?;
+                norm_squared = combine(Add, &norm_squared, &upper.added)?;
+                Some(upper)
+            }
+            None => None,
+        };
 
-        // W <- W - sigma_tail V, or 0 where the map is the identity (sigma_tail is 0 there).
-        w.scale_add(Coefficient::device(1.0 / scale, &has_tail), Coefficient::device(-1.0, &sigma_tail), v)?;
+        // W <- s W - sigma_tail V, or (s - 1) W where the map is the identity (sigma_tail is 0 there).
+        w.scale_add(Coefficient::device(1.0 / scale, &removed), Coefficient::device(-1.0, &sigma_tail), v)?;
+        if let Some(upper) = upper {
+            upper.take_off(&mut w, workspace)?;
+        }
         let correction = Some(if side == Side::Left { (u, w) } else { (w, u) });
-        Ok(Shaped { correction, norm_squared, sigma_tail, one_sweep, energy })
+        Ok(Shaped { tail: factor, correction, norm_squared, sigma_tail, one_sweep, energy })
     }
 }

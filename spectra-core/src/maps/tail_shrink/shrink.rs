@@ -8,12 +8,13 @@ use crate::maps::MomentumUpdate;
 
 /// Applies the tail shrink to `m` (m x n), optionally after `m = mu m + G` in the same pass:
 ///
-/// `tail = M - U diag(s) V^T`, `sigma_tail = ||tail||_F / sqrt(r - k)`, `O = tail + sigma_tail U V^T`
+/// `tail = M - U diag(s) V^T`, `sigma_tail = ||tail||_F / sqrt(r - k)`, `O = f tail + sigma_tail U V^T`
 ///
-/// with `r = min(m, n)`. Because `U diag(s) V^T = U W^T` is an exact projection,
-/// `||tail||^2 = ||M||^2 - ||W||^2` and `O = M - U (W - sigma_tail V)^T`.
+/// with `r = min(m, n)` and the [factor](TailShrink::tail) f, 1 in the paper. Because `U diag(s) V^T = U W^T` is an exact projection,
+/// `||tail||^2 = ||M||^2 - ||W||^2` and `O = f M - U (f W - sigma_tail V)^T`.
 ///
-/// `cache` holds `V` (n x k) between steps; `None` bootstraps it. `step` counts from 0 and decides when the
+/// `cache` holds `V` (n x k) between steps; `None` bootstraps it, and of one of another rank the leading columns are taken, or random ones
+/// added. `step` counts from 0 and decides when the
 /// subspace is refreshed. A zero M leaves a zero V; at the first step at which M is no longer zero V is bootstrapped, whatever
 /// `step` says. (Where the host does not know the norms: iterated from random columns.)
 ///
@@ -63,13 +64,14 @@ pub(super) fn begin<'a, 'u, B: Backend>(
 ) -> Result<Begun<'a, 'u, B>> {
     options.validate()?;
     let (rows, cols) = m.shape();
-    let (k, r) = (options.rank(rows, cols), rows.min(cols));
+    let (k, r) = (options.rank_at(rows, cols, step), rows.min(cols));
     if k == r {
         if let Some((mu, gradient)) = update {
             m.scale_add(mu.into(), gradient.scale, gradient.values)?;
         }
         let sigma_tail = workspace.backend().scalar(0.0)?;
         return Ok(Begun::Done(Shaped {
+            tail: 1.0,
             correction: None,
             norm_squared: m.dot(m)?,
             sigma_tail,
@@ -79,15 +81,19 @@ pub(super) fn begin<'a, 'u, B: Backend>(
     }
     let Some(v) = cache else {
         let (v, subspace) = options.power.bootstrap(m, update, k, workspace)?;
-        let shaped = Measured::new(m, Side::Left, subspace, &v, workspace)?.shape(&v, workspace);
+        let measured = Measured::new(m, Side::Left, subspace, &v, workspace)?;
+        let shaped = measured.shape(options, &v, workspace);
         *cache = Some(v);
         return shaped.map(Begun::Done);
     };
+    if v.shape().1 != k {
+        *v = with_rank(m, v, k, workspace)?;
+    }
     if !step.is_multiple_of(options.refresh_every) && workspace.tells_norms()? {
         if let Some((mu, gradient)) = update.take() {
             m.scale_add(mu.into(), gradient.scale, gradient.values)?;
         }
-        if let Some(shaped) = project_on(m, v, workspace)? {
+        if let Some(shaped) = project_on(options, m, v, workspace)? {
             return Ok(Begun::Done(shaped));
         }
     }
@@ -107,12 +113,28 @@ pub(super) fn end<B: Backend>(
         subspace.release(workspace);
         subspace = options.power.restart(m, v, workspace)?;
     }
-    Measured::new(m, Side::Left, subspace, v, workspace)?.shape(v, workspace)
+    Measured::new(m, Side::Left, subspace, v, workspace)?.shape(options, v, workspace)
+}
+
+/// The first k columns of V, or all with zero ones added, in whose place the next iteration puts random ones. The power iteration keeps the
+/// columns in the order of what they hold, so the first are the leading ones.
+fn with_rank<B: Backend>(
+    m: &B::Matrix,
+    v: &B::Matrix,
+    k: usize,
+    workspace: &mut Workspace<B>,
+) -> Result<B::Matrix> {
+    let selector = workspace.leading(v.shape().1, k)?;
+    let mut resized = workspace.backend().zeros_across(m, k)?;
+    resized.gemm(Coefficient::ZERO, Coefficient::ONE, v, Op::Plain, &selector, Op::Plain)?;
+    workspace.give_leading(selector);
+    Ok(resized)
 }
 
 /// Between refreshes: with `Q` an orthonormal basis of the cached `V`, `P = M Q` and `U = thinQR(P)`,
-/// `O = M - (P - sigma_tail U) Q^T`. None if V cannot be the dominant subspace of M. The host knows the norms.
+/// `O = f M - (f P - sigma_tail U) Q^T`. None if V cannot be the dominant subspace of M. The host knows the norms.
 fn project_on<B: Backend>(
+    options: &TailShrink,
     m: &B::Matrix,
     v: &B::Matrix,
     workspace: &mut Workspace<B>,
@@ -144,7 +166,7 @@ fn project_on<B: Backend>(
         measured.subspace.release(workspace);
         None
     } else {
-        Some(measured.shape(&unit, workspace)?)
+        Some(measured.shape(options, &unit, workspace)?)
     };
     workspace.give(unit);
     Ok(shaped)

@@ -123,7 +123,7 @@ impl<B: Backend> Place<'_, B> {
             if !matrix.max_abs()?.read()?.is_finite() {
                 return Err(refuse("a buffer holds a NaN or an infinity"));
             }
-            let matrix = if (rows, cols) == (spec.rows, spec.cols) {
+            let matrix = if spec.fits((rows, cols)) {
                 matrix
             } else {
                 let resized = rule.resize(spec, &matrix, backend)?;
