@@ -141,6 +141,15 @@ pub struct CommandLine {
     #[arg(long, value_name = "NORM", default_value = "1", value_parser = positive, allow_hyphen_values = true)]
     pub clip_norm: f64,
 
+    /// Any other setting of the optimizers by its path in the configuration's serialized form, for all optimizers or for one
+    /// (spectra:spectral.map.TailShrink.iterations=2), by repeating the flag. The value is JSON, or a word
+    #[arg(long, value_name = "[NAME:]PATH=VALUE")]
+    pub set: Vec<String>,
+
+    /// Batches over which the validation loss is averaged
+    #[arg(long, value_name = "COUNT", default_value = "4", value_parser = count, allow_hyphen_values = true)]
+    pub validation_batches: usize,
+
     /// Steps between measurements of the validation loss
     #[arg(long, value_name = "STEPS", default_value = "25", value_parser = count, allow_hyphen_values = true)]
     pub eval_every: usize,

@@ -10,6 +10,8 @@ pub enum Failure {
     Input(String),
     /// The run itself failed after a good start (a full disk, a loss that is no number): exit code 1.
     Run(String),
+    /// The loss or the gradient is no number any more: exit code 1.
+    Diverged(String),
 }
 
 impl Failure {
@@ -23,11 +25,16 @@ impl Failure {
         Self::Run(one_line(message))
     }
 
+    /// The end of a run whose loss or gradient is no number.
+    pub fn diverged(message: impl fmt::Display) -> Self {
+        Self::Diverged(one_line(message))
+    }
+
     /// 2 for bad input, 1 otherwise.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Input(_) => ExitCode::from(2),
-            Self::Run(_) => ExitCode::from(1),
+            Self::Run(_) | Self::Diverged(_) => ExitCode::from(1),
         }
     }
 }
@@ -35,7 +42,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Input(message) | Self::Run(message) => f.write_str(message),
+            Self::Input(message) | Self::Run(message) | Self::Diverged(message) => f.write_str(message),
         }
     }
 }

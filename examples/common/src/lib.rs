@@ -28,6 +28,7 @@ mod learner;
 mod memory;
 mod norms;
 mod numbers;
+mod overrides;
 mod progress;
 mod record;
 mod settings;

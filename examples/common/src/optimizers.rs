@@ -152,6 +152,7 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
         .weight_decay(settings.weight_decay)
         .clip_norm(settings.clip_norm);
     let config = if settings.apply_to_all { config.apply_to_all() } else { config };
+    let config = crate::overrides::apply(config, &settings.set)?;
     config.validate::<f32>().map_err(Failure::input)?;
     Ok(config)
 }

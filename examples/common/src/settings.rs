@@ -70,6 +70,23 @@ pub struct Settings {
     pub eval_every: usize,
     /// Matrix whose spectrum is drawn.
     pub spectrum: String,
+    /// Batches over which the validation loss is averaged.
+    #[serde(default = "usual_validation_batches", skip_serializing_if = "is_usual")]
+    pub validation_batches: usize,
+    /// Fields of the optimizer's configuration set by name, `path=value`, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
+}
+
+/// As many as there always were before the flag.
+pub(crate) const VALIDATION_BATCHES: usize = 4;
+
+fn usual_validation_batches() -> usize {
+    VALIDATION_BATCHES
+}
+
+fn is_usual(batches: &usize) -> bool {
+    *batches == VALIDATION_BATCHES
 }
 
 impl Settings {
@@ -106,6 +123,8 @@ impl Settings {
             spectrum: line
                 .spectrum
                 .unwrap_or_else(|| format!("layers.{}.attention.output.weight", line.layers / 2)),
+            validation_batches: line.validation_batches,
+            set: crate::overrides::of(&choice.name, &line.set),
         };
         settings.sizes().check()?;
         crate::memory::check(&settings)?;
@@ -199,6 +218,8 @@ pub(crate) mod tests {
             clip_norm: 1.0,
             eval_every: 5,
             spectrum: "head.weight".into(),
+            validation_batches: VALIDATION_BATCHES,
+            set: Vec::new(),
         }
     }
 

@@ -59,7 +59,7 @@ pub(crate) fn sweep<L: Learner>(
             let mut alone = Communicator::new(Alone);
             let loss = match train::<L, _>(&settings, split, None, false, &describe(choice), &mut alone) {
                 Ok((_, record)) => record.final_loss().unwrap_or(f64::INFINITY),
-                Err(Failure::Run(message)) => {
+                Err(Failure::Diverged(message)) => {
                     eprintln!("{message}");
                     f64::INFINITY
                 }

@@ -9,9 +9,6 @@ use crate::schedule::{ClipFactors, last_step_at_peak, schedule};
 use crate::{Failure, Learner, Progress, Record, Row, Settings, Spectrum, Split};
 use spectra_core::distributed::{Communicator, Transport};
 
-/// Batches over which the validation loss is averaged.
-const VALIDATION_BATCHES: usize = 4;
-
 /// Where a run keeps its checkpoints and how often.
 pub struct Saving {
     /// The place.
@@ -62,7 +59,7 @@ pub fn train<L: Learner, T: Transport + 'static>(
     }
 
     let Settings { batch, context, steps, .. } = *settings;
-    let validation = validation_batches(split.validation, batch, context, VALIDATION_BATCHES);
+    let validation = validation_batches(split.validation, batch, context, settings.validation_batches);
     let watched_step = last_step_at_peak(settings);
     let schedule = schedule(settings)?;
     let clip = ClipFactors::new(settings)?;
@@ -89,10 +86,10 @@ pub fn train<L: Learner, T: Transport + 'static>(
         };
         done.loss = mean(done.loss * seen.weight(ranks), group)?;
         let seconds = record.seconds() + begun.elapsed().as_secs_f64();
-        if !done.loss.is_finite() {
-            return Err(Failure::run(format!(
-                "{name}: the loss is {} at step {step}; pass a smaller --lr",
-                done.loss
+        if !done.loss.is_finite() || !done.gradient_norm.is_finite() {
+            return Err(Failure::diverged(format!(
+                "{name}: the loss is {} and the gradient's norm {} at step {step}; pass a smaller --lr",
+                done.loss, done.gradient_norm
             )));
         }
 

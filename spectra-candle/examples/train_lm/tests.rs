@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use spectra_examples::{Batch, Failure, Learner, Observation, Parameter, Settings, Step, run};
 
-use crate::learner::CandleLearner;
+use spectra_decoder::CandleLearner;
 
 /// Holds the arguments of the program in a process that a test has started.
 const ARGUMENTS: &str = "TRAIN_LM_ARGUMENTS";

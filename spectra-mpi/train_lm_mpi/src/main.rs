@@ -1,20 +1,9 @@
 //! `train_lm` of spectra-candle with its ranks as processes: the same model, learner and loop.
 
-#[path = "../../../spectra-candle/examples/train_lm/fused/mod.rs"]
-mod fused;
-#[path = "../../../spectra-candle/examples/train_lm/learner.rs"]
-mod learner;
-#[path = "../../../spectra-candle/examples/train_lm/memory.rs"]
-mod memory;
-#[path = "../../../spectra-candle/examples/train_lm/model.rs"]
-mod model;
-#[path = "../../../spectra-candle/examples/train_lm/workers.rs"]
-mod workers;
-
 use std::process::ExitCode;
 use std::time::Duration;
 
-use learner::CandleLearner;
+use spectra_decoder::CandleLearner;
 use spectra_examples::Failure;
 use spectra_mpi::Mpi;
 
@@ -22,7 +11,7 @@ use spectra_mpi::Mpi;
 const DEADLINE: Duration = Duration::from_secs(600);
 
 fn main() -> ExitCode {
-    memory::keep_freed();
+    spectra_decoder::keep_freed();
     let connect = || {
         let mpi = Mpi::init(DEADLINE).map_err(Failure::run)?;
         mpi.abort_on_panic();

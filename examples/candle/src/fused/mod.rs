@@ -12,7 +12,7 @@ mod swiglu;
 mod tests;
 
 pub(crate) use attention::causal_attention;
-pub(crate) use cross_entropy::cross_entropy;
+pub use cross_entropy::cross_entropy;
 pub(crate) use linear::linear;
 pub(crate) use rms_norm::rms_norm;
 pub(crate) use rotary::Rotary;

@@ -19,7 +19,7 @@ struct Layer {
 }
 
 /// The model; its weights are those of the map it was built from.
-pub(crate) struct Decoder {
+pub struct Decoder {
     sizes: ModelSizes,
     embedding: Tensor,
     layers: Vec<Layer>,
@@ -30,7 +30,7 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// Takes the weights from `weights` by name.
-    pub(crate) fn new(sizes: ModelSizes, weights: &VarMap) -> Result<Self> {
+    pub fn new(sizes: ModelSizes, weights: &VarMap) -> Result<Self> {
         let named =
             weights.data().lock().map_err(|_| candle_core::Error::Msg("the weights are poisoned".into()))?;
         let get = |name: &str| match named.get(name) {
@@ -62,7 +62,7 @@ impl Decoder {
     }
 
     /// Logits of the byte after each input, `(sequences * length) x 256`.
-    pub(crate) fn forward(&self, inputs: &[u32], sequences: usize) -> Result<Tensor> {
+    pub fn forward(&self, inputs: &[u32], sequences: usize) -> Result<Tensor> {
         let length = inputs.len() / sequences;
         let ids = Tensor::from_slice(inputs, inputs.len(), self.embedding.device())?;
         let mut stream = self.embedding.index_select(&ids, 0)?;

@@ -14,7 +14,7 @@ struct CrossEntropy {
 }
 
 /// Mean cross entropy of rows of logits, in nats; `targets` has the right column of each row.
-pub(crate) fn cross_entropy(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
+pub fn cross_entropy(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
     let (rows, columns) = logits.dims2()?;
     if rows != targets.len() || targets.iter().any(|&target| target as usize >= columns) {
         candle_core::bail!("the targets do not fit {rows} x {columns} logits");

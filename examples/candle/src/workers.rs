@@ -39,7 +39,10 @@ impl Trainer for Optimizer {
             }
         }
         self.set_learning_rate(learning_rate);
-        candle_nn::Optimizer::step(self, gradients)?;
+        // The optimizer would refuse such a gradient; the program ends the run by the norm.
+        if square.is_finite() {
+            candle_nn::Optimizer::step(self, gradients)?;
+        }
         Ok(square.sqrt())
     }
 

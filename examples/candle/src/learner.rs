@@ -20,7 +20,7 @@ use crate::workers::Trainer;
 /// Model and optimizer in one file, so that they cannot be mixed up.
 const FILE: &str = "model_and_optimizer.safetensors";
 
-pub(crate) struct CandleLearner {
+pub struct CandleLearner {
     /// The weights by name, in the order of the model.
     named: Vec<(String, Var)>,
     decoder: Decoder,

@@ -6,7 +6,7 @@
 const LARGEST_KEPT: libc::c_int = 32 << 20;
 
 /// Tells glibc to keep what is freed. Other systems' allocators are left as they are.
-pub(crate) fn keep_freed() {
+pub fn keep_freed() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: mallopt only sets parameters of the allocator and may be called at any time.
     unsafe {
