@@ -1,1 +1,4 @@
-//! x
+//! The experiments of spectra: claims of the papers, fair comparisons, ablations. Not published.
+
+pub mod diagnosis;
+pub mod instruments;
