@@ -20,6 +20,7 @@ use crate::workers::Trainer;
 /// Model and optimizer in one file, so that they cannot be mixed up.
 const FILE: &str = "model_and_optimizer.safetensors";
 
+/// Model and optimizer that train together.
 pub struct CandleLearner {
     /// The weights by name, in the order of the model.
     named: Vec<(String, Var)>,

@@ -12,6 +12,7 @@ pub mod model;
 pub mod optimizers;
 pub mod output;
 pub mod pictures;
+pub mod provenance;
 pub mod schedule;
 pub mod steps;
 pub mod table;

@@ -7,11 +7,13 @@ use crate::Failure;
 
 /// Of the flag's values those meant for `optimizer`, without its name.
 pub(crate) fn of(optimizer: &str, values: &[String]) -> Vec<String> {
-    let meant = |value: &String| match value.split_once('=').map_or(value.as_str(), |(path, _)| path).split_once(':') {
-        Some((name, _)) if name == optimizer => Some(value[name.len() + 1..].to_string()),
-        Some(_) => None,
-        None => Some(value.clone()),
-    };
+    let meant =
+        |value: &String| match value.split_once('=').map_or(value.as_str(), |(path, _)| path).split_once(':')
+        {
+            Some((name, _)) if name == optimizer => Some(value[name.len() + 1..].to_string()),
+            Some(_) => None,
+            None => Some(value.clone()),
+        };
     values.iter().filter_map(meant).collect()
 }
 

@@ -5,7 +5,7 @@ use spectra_examples::Failure;
 use spectra_examples::batches::training_batch;
 
 use super::model::{Model, to_matrix};
-use super::runs::{STAGES, all, of_preset, of_width};
+use super::runs::{EARLY, STAGES, all, of_preset, of_width};
 use super::table::{Findings, Verdict, at_least, share};
 use super::training::{Place, Run};
 use crate::instruments::{gaps, gaussian, singular_values};
@@ -33,11 +33,11 @@ pub(super) fn a1(place: &Place<'_>) -> Result<Findings, Failure> {
     for width in [64, 256] {
         let run = of_width(width);
         place.ensure(&run)?;
-        for stage in &STAGES[..3] {
-            let seen = place.seen(&run, *stage)?;
+        for stage in EARLY {
+            let seen = place.seen(&run, stage)?;
             for name in all() {
                 let own = to_matrix(seen.get(&format!("{name}/gradient")).ok_or_else(|| missing(&name))?)?;
-                add(&mut findings, (*stage, &name), &own, &format!("adamw, width {width}, batch 16"))?;
+                add(&mut findings, (stage, &name), &own, &format!("adamw, width {width}, batch 16"))?;
             }
         }
     }
@@ -112,7 +112,7 @@ fn judge(findings: &mut Findings) {
     }
     // A share: k grows in proportion to the width, a slope of 1 in ln k over ln width; a number: a slope of 0.
     let mean = |width: usize| {
-        let values: Vec<f64> = STAGES[..3]
+        let values: Vec<f64> = EARLY
             .iter()
             .flat_map(|stage| {
                 let settings = format!("adamw, width {width}, batch 16");
@@ -128,7 +128,7 @@ fn judge(findings: &mut Findings) {
     findings.verdicts.push(Verdict {
         experiment: A1,
         claim: "the spike is a share of the directions, not a number of them",
-        criterion: "slope of mean ln k_gap over ln width, 64 to 256, batch 16, three stages: 1 a share, 0 a number",
+        criterion: "slope of mean ln k_gap over ln width, 64 to 256, batch 16, two stages: 1 a share, 0 a number",
         value: slope,
         threshold: 0.5,
         null: None,

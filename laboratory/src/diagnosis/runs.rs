@@ -8,6 +8,9 @@ pub(super) const STEPS: usize = 400;
 /// Steps taken before each look: of 1, 5, 50 and 99 % of the run, as in 2603.14315's 1, 800, 8000, 15840 of 16000.
 pub(super) const STAGES: [usize; 4] = [0, 19, 199, 395];
 
+/// The stages at which widths are compared.
+pub(super) const EARLY: [usize; 2] = [STAGES[0], STAGES[1]];
+
 /// Presets whose updates are compared.
 pub(super) const PRESETS: [&str; 4] = ["adamw", "signum", "spectra-adamw", "spectra-signum"];
 
@@ -65,12 +68,12 @@ pub(super) fn of_preset(preset: &str) -> Run {
     Run { looks, keeps, ..run(preset, &[&format!("--optimizer={preset}")]) }
 }
 
-/// AdamW up to its half at another width, a quarter of it a head.
+/// AdamW's beginning at another width.
 pub(super) fn of_width(width: usize) -> Run {
     let hidden = width * 11 / 4;
     let (width_flag, hidden) = (format!("--width={width}"), format!("--hidden={hidden}"));
-    let until = STAGES[2] + 1;
-    let looks = STAGES[..3].iter().map(|stage| (*stage, all())).collect();
+    let until = STAGES[1] + 1;
+    let looks = EARLY.map(|stage| (stage, all())).to_vec();
     let parts = &["gradient"];
     Run {
         looks,

@@ -9,7 +9,7 @@ use spectra_examples::schedule::ClipFactors;
 use super::gradients::missing;
 use super::model::to_matrix;
 use super::runs::{LAYERS, PRESETS, STAGES, hidden, of_preset};
-use super::table::{Findings, Verdict, at_least, share};
+use super::table::{Findings, Measured, Verdict, at_least, share};
 use super::training::Place;
 use crate::instruments::{gaussian, update_spectrum};
 
@@ -87,16 +87,12 @@ fn judge(findings: &mut Findings) {
     let rows = |quantity: &'static str| findings.rows.iter().filter(move |row| row.quantity == quantity);
     // f32 products of up to 352 terms, and a root by Newton's steps to 1e-3 at worst.
     let within = share(rows("clipped U: sigma_1 / c_t").map(|row| row.value <= 1.001));
-    let bounds = |row: &&super::table::Measured| {
+    let bounded = |row: &Measured| {
         let (m, n): (f64, f64) = if row.matrix.contains("mlp") { (128.0, 352.0) } else { (128.0, 128.0) };
+        // Rounding errors of a sum of mn squares.
         (m.max(n).sqrt() - 1e-6..=(m * n).sqrt() + 1e-6).contains(&row.value)
     };
-    let signs = share(
-        rows("U: sigma_1")
-            .filter(|row| row.settings.ends_with("signum"))
-            .filter(|row| row.stage > 0)
-            .map(|row| bounds(&&*row)),
-    );
+    let signs = share(rows("U: sigma_1").filter(|row| row.settings.ends_with("signum")).map(bounded));
     let base = rows("U: stable rank").filter(|row| row.settings == "adamw");
     let (found, null): (Vec<f64>, Vec<f64>) =
         base.map(|row| (row.value, row.null.unwrap_or(f64::NAN))).unzip();

@@ -131,7 +131,11 @@ impl BurnLearner {
         if let Some(error) = refused {
             return Err(Failure::run(error));
         }
-        let norm = self.optimizer.gradient_norm().map_err(Failure::run)?.ok_or_else(|| Failure::run("the step took no gradient"))?;
+        let norm = self
+            .optimizer
+            .gradient_norm()
+            .map_err(Failure::run)?
+            .ok_or_else(|| Failure::run("the step took no gradient"))?;
         Ok((Step { loss, gradient_norm: norm, optimizer_time }, looked))
     }
 }

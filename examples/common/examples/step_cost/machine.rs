@@ -5,6 +5,8 @@ use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+pub(crate) use spectra_examples::provenance::cpu;
+
 /// Multiply-adds in `f32` on vectors that stay in registers, on all threads, in flops per second.
 pub(crate) fn multiply_adds() -> f64 {
     const STEPS: usize = 1 << 22;
@@ -60,15 +62,6 @@ pub(crate) fn round_trip() -> f64 {
         }
     });
     start.elapsed().as_secs_f64() / TRIPS as f64
-}
-
-/// The processor's name, where a file tells it (Linux).
-pub(crate) fn cpu() -> String {
-    let name = |text: String| {
-        let line = text.lines().find_map(|line| line.strip_prefix("model name"))?;
-        Some(line.trim_start_matches([' ', '\t', ':']).to_string())
-    };
-    fs::read_to_string("/proc/cpuinfo").ok().and_then(name).unwrap_or_else(|| std::env::consts::ARCH.into())
 }
 
 /// Bytes of memory that could be had (Linux).

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use spectra_examples::pictures::{Panel, curves};
 use spectra_examples::{Failure, write_whole};
@@ -20,10 +19,7 @@ pub(super) fn append(file: &Path, model: &str, element: &str, costs: &[Cost]) ->
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => TITLES.into(),
         Err(error) => return Err(Failure::input(format!("{} cannot be read: {error}", file.display()))),
     };
-    let changes =
-        if git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() { "" } else { "+changes" };
-    let commit = git(&["log", "-1", "--format=%h"])? + changes;
-    let date = git(&["log", "-1", "--format=%cs"])?;
+    let (commit, date) = spectra_examples::provenance::commit()?;
     let (machine, threads) = (machine::cpu().replace(',', ";"), rayon::current_num_threads());
     for cost in costs.iter().filter(|cost| cost.left_out.is_empty()) {
         let Cost { preset, seconds, state, peak, .. } = cost;
@@ -33,15 +29,6 @@ pub(super) fn append(file: &Path, model: &str, element: &str, costs: &[Cost]) ->
         );
     }
     write_whole(file, text.as_bytes())
-}
-
-fn git(arguments: &[&str]) -> Result<String, Failure> {
-    let failed = |what: String| Failure::run(format!("git {}: {what}", arguments.join(" ")));
-    let output = Command::new("git").args(arguments).output().map_err(|error| failed(error.to_string()))?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).trim().into()),
-        false => Err(failed(String::from_utf8_lossy(&output.stderr).trim().into())),
-    }
 }
 
 /// The history as a picture: a panel for each model and machine, a curve for each preset, over the commits in their order.
