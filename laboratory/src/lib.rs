@@ -4,9 +4,11 @@
 //! that can be killed and goes on from its last checkpoint.
 
 mod comparison;
+pub mod diagnosis;
 mod digits;
 mod experiment;
 mod grid;
+pub mod instruments;
 mod outcome;
 mod overall;
 pub mod report;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use spectra_examples::{Failure, write_whole};
+use spectra_laboratory::diagnosis::{DIAGNOSES, Diagnosis};
 use spectra_laboratory::{
     Experiment, Manner, Outcome, Results, all, digits, execute, file, language_model, report, run,
 };
@@ -59,6 +60,17 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<OsString>,
     },
+    /// Measures what the papers measure of gradients, updates and weights, and judges their claims; without a name lists what there is
+    Diagnose {
+        /// Names, or `all`
+        names: Vec<String>,
+        /// Where observed runs are kept
+        #[arg(long, default_value = "out/diagnoses")]
+        runs: PathBuf,
+        /// Where the tables go
+        #[arg(long, default_value = "laboratory/results")]
+        results: PathBuf,
+    },
     /// One run of the language model by the flags of train_lm; prints what it came to as JSON
     #[command(disable_help_flag = true)]
     Train {
@@ -85,6 +97,7 @@ fn execute_task(task: Task) -> Result<(), Failure> {
         Task::Rerun { row } => rerun(&row),
         Task::Report { page, document } => write_report(&page, &document),
         Task::Digits { flags } => print(digits(flags)?),
+        Task::Diagnose { names, runs, results } => diagnose(&names, &runs, &results),
         Task::Train { flags } => print(language_model(flags)?),
     }
 }
@@ -110,6 +123,18 @@ fn write_report(page: &Path, document: &Path) -> Result<(), Failure> {
         println!("{:14} {}", section.name, section.standing.text());
     }
     println!("written to {} and {}", page.display(), document.display());
+    Ok(())
+}
+
+fn diagnose(names: &[String], runs: &Path, results: &Path) -> Result<(), Failure> {
+    if names.is_empty() {
+        DIAGNOSES.iter().for_each(|diagnosis| println!("{:18} {}", diagnosis.name, diagnosis.question));
+    }
+    let all = DIAGNOSES.iter().map(|diagnosis| diagnosis.name.to_string());
+    let names = if names.iter().any(|name| name == "all") { all.collect() } else { names.to_vec() };
+    for name in names {
+        println!("{}\n", Diagnosis::named(&name)?.make(runs, results)?);
+    }
     Ok(())
 }
 

@@ -93,8 +93,8 @@ mod optimizer;
 pub use backend::{BurnBackend, BurnElement, BurnMatrix, BurnScalar};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
-    Config as Settings, Difference, Method, Missing, PreClip, Recipe, RestoreOptions, Restored, Snapshot,
-    StepReport, StepScale, plan,
+    Config as Settings, Difference, Method, Missing, Observation, PreClip, Recipe, RestoreOptions, Restored,
+    Snapshot, StepReport, StepScale, plan,
 };
 pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
 

@@ -86,8 +86,8 @@ pub use backend::{CandleBackend, CandleElement, CandleMatrix, CandleScalar};
 pub use optimizer::{DistributedOptimizer, Optimizer, OwnRules};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
-    Config, Difference, Method, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale,
-    plan,
+    Config, Difference, Method, Missing, Observation, PreClip, Recipe, RestoreOptions, Restored, StepReport,
+    StepScale, plan,
 };
 pub use spectra_core::{directions, distributed, linalg, maps, rules, scales, schedules, state};
 

@@ -11,6 +11,7 @@ mod hybrid;
 mod layout;
 mod load;
 mod multi;
+mod observe;
 mod one_step;
 mod overflow;
 mod parameters;

@@ -4,6 +4,7 @@ use super::assigned::Assigned;
 use super::gradients::{Checked, Seen, check};
 use super::hybrid::Member;
 pub(super) use super::layout::{View, see, unsee};
+use super::observe::Looker;
 use super::one_step::OneStep;
 use super::role::{Role, Target};
 use super::shared::{Arithmetic, Shared};
@@ -151,15 +152,31 @@ impl Spectral {
             .and_then(|()| state.as_ref().map_or(Ok(()), |state| state.0.check(rule)))
             .and_then(|()| self.accept(&backend, (gradient, view), assigned, model_step, &prepared))
             .and_then(|gradient| Ok((see(&backend, tensor.clone(), view)?, gradient)));
-        let (mut weights, gradient) = match accepted {
+        let (weights, gradient) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 self.refuse(error, &prepared);
                 return (tensor, state);
             }
         };
+        if let Some(names) = &prepared.observes {
+            let parameter = (self.name().unwrap_or_default(), self.blocks());
+            let buffers = state.clone().and_then(|state| E::own(state.0));
+            let looker = Looker {
+                shared: &self.shared,
+                backend: &backend,
+                rule,
+                rates,
+                scale: prepared.scale.as_ref(),
+            };
+            if let Err(error) = looker.look(names, parameter, (weights, gradient), buffers) {
+                self.refuse(error, &prepared);
+            }
+            return (tensor, state);
+        }
         // `weights` is the only handle now, unless the user has one, and is changed in place.
         drop(tensor);
+        let mut weights = weights;
 
         let buffers = state.and_then(|state| E::own(state.0)).unwrap_or_else(|| Buffers::new(rule));
         let Buffers { blocks: mut states, rule: written, .. } = buffers;

@@ -98,7 +98,7 @@ impl Hybrid {
         self.broken = Some("".into());
         self.reports.clear();
         let module = self.optimizer.step(lr, module, gradients);
-        let Outcome { failed, overflowed, reports } = turn.end();
+        let Outcome { failed, overflowed, reports, .. } = turn.end();
         // Who takes no part in this step has none.
         self.reports = reports;
         if let Some(error) = failed {
@@ -144,7 +144,7 @@ impl Hybrid {
         self.reports.iter().find(|(known, _)| **known == *name).map(|(_, report)| report)
     }
 
-    fn prepare<M: Module>(
+    pub(super) fn prepare<M: Module>(
         &mut self,
         lr: &ModuleLearningRate,
         module: &M,
@@ -169,7 +169,7 @@ impl Hybrid {
         self.norm = measured.norm;
         self.missing = missing;
         let (scale, keep_reports) = (measured.scale, self.keeps_reports);
-        Ok(Prepared { scale, clip_factor, model_step: Some(model_step), keep_reports })
+        Ok(Prepared { scale, clip_factor, model_step: Some(model_step), keep_reports, observes: None })
     }
 }
 

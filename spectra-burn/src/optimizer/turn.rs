@@ -2,8 +2,10 @@
 
 use super::shared::{Shared, lock};
 use crate::BurnScalar;
+use burn::tensor::Tensor;
 use spectra_core::backend::Error;
-use spectra_core::optimizer::StepReport;
+use spectra_core::optimizer::{Observation, StepReport};
+use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 /// What was found out about all gradients of a step of the whole model. Burn's own type tells nobody: there it is the default.
@@ -17,6 +19,8 @@ pub(super) struct Prepared {
     pub(super) model_step: Option<u64>,
     /// Whether to report what the step does.
     pub(super) keep_reports: bool,
+    /// A dry run: the matrices that are observed, by their names, and nothing steps.
+    pub(super) observes: Option<Arc<[Box<str>]>>,
 }
 
 /// What came of it.
@@ -28,6 +32,8 @@ pub(super) struct Outcome {
     pub(super) overflowed: Vec<Box<str>>,
     /// What the steps of matrices did.
     pub(super) reports: Vec<(Box<str>, StepReport<BurnScalar>)>,
+    /// What a dry run saw.
+    pub(super) observations: Vec<(Box<str>, Observation<Tensor<2>>)>,
 }
 
 /// The turns that are being taken.

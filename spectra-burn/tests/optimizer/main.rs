@@ -11,6 +11,7 @@ mod layouts;
 mod learner;
 mod masters;
 mod model;
+mod observe;
 mod on_device;
 mod own_rules;
 mod peers;

@@ -2,6 +2,7 @@
 
 mod candle;
 mod distributed;
+mod observe;
 mod state;
 mod typed;
 mod variables;
@@ -173,12 +174,7 @@ impl Optimizer {
             Engine::F32(engine) => engine.step(&self.plan, &self.vars, grads),
             Engine::F64(engine) => engine.step(&self.plan, &self.vars, grads),
         };
-        self.missing = stepped.map_err(|error| match error.kind() {
-            ErrorKind::MissingGradient { .. } if error.parameter().is_none() => {
-                Error::new("step", ErrorKind::MissingGradient { hint: NO_GRADIENT })
-            }
-            _ => error,
-        })?;
+        self.missing = stepped.map_err(explain_missing)?;
         Ok(self.missing.len())
     }
 
@@ -265,6 +261,16 @@ impl Optimizer {
             let block = core.state(index).filter(|block| block.steps > 0);
             Ok(block.and_then(|block| block.state.get(buffer)).map(|matrix| matrix.share()))
         })
+    }
+}
+
+/// An error that no variable has a gradient, with what to look at.
+fn explain_missing(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::MissingGradient { .. } if error.parameter().is_none() => {
+            Error::new("step", ErrorKind::MissingGradient { hint: NO_GRADIENT })
+        }
+        _ => error,
     }
 }
 

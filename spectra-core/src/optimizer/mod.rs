@@ -7,6 +7,7 @@ mod config;
 mod header;
 mod member;
 mod model;
+mod observation;
 #[cfg(feature = "faer")]
 mod parallel;
 mod parameter;
@@ -33,6 +34,7 @@ pub use config::Config;
 pub use header::{OLDEST_STATE_VERSION, STATE_VERSION, SavedParameter, SavedRun, SavedShape, StateHeader};
 pub use member::ParameterSpec;
 pub use model::Optimizer;
+pub use observation::Observation;
 pub use parameter::{BlockState, ParameterState};
 pub use pre_clip::PreClip;
 pub use prepare::Prepared;

@@ -49,11 +49,34 @@ impl<B: Backend> Optimizer<B> {
     where
         B::Matrix: 'g,
     {
-        self.check_whole("prepare")?;
+        let prepared = self.measure("prepare", gradients.clone())?;
+        match self.reserve(gradients) {
+            Ok(()) => {
+                // Who takes no part in this step has none.
+                self.members.iter_mut().for_each(|member| member.report = None);
+                Ok(prepared)
+            }
+            Err(error) => {
+                self.take_back(prepared.replaced);
+                Err(error)
+            }
+        }
+    }
+
+    /// [`prepare`](Self::prepare), but that nothing is made ready for a step.
+    pub(super) fn measure<'g>(
+        &mut self,
+        operation: &'static str,
+        gradients: impl Iterator<Item = (usize, &'g B::Matrix)> + Clone,
+    ) -> Result<Prepared<B>>
+    where
+        B::Matrix: 'g,
+    {
+        self.check_whole(operation)?;
         let _scope = self.workspace.scope();
         for (index, gradient) in gradients.clone() {
             let spec = self.spec(index)?;
-            check_shape("prepare", (spec.rows, spec.cols), gradient.shape())
+            check_shape(operation, (spec.rows, spec.cols), gradient.shape())
                 .map_err(|error| error.for_parameter(&spec.name))?;
         }
         if self.backend().ranks().is_none() {
@@ -101,13 +124,8 @@ impl<B: Backend> Optimizer<B> {
             }
         };
         let replaced = list.replaced;
-        let scale = measured.map(|measured| measured.scale);
-        match scale.and_then(|scale| self.reserve(gradients).map(|()| scale)) {
-            Ok(scale) => {
-                // Who takes no part in this step has none.
-                self.members.iter_mut().for_each(|member| member.report = None);
-                Ok(Prepared { replaced, scale })
-            }
+        match measured {
+            Ok(measured) => Ok(Prepared { replaced, scale: measured.scale }),
             Err(error) => {
                 self.take_back(replaced);
                 Err(error)

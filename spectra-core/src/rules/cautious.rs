@@ -58,7 +58,9 @@ impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Cautious<R> {
         check_clip_factor,
         gradient_limits,
         resize,
-        batching
+        batching,
+        direction,
+        reads_weights
     );
 
     fn flops(&self, shape: (usize, usize)) -> f64 {

@@ -4,7 +4,7 @@ use super::composed::add_mapped;
 use super::forward::forward;
 use super::update::negative_update;
 use super::{Batching, Dots, GradientLimits, StepInfo, StepRates, UpdateRule};
-use crate::backend::{Backend, Gradient, Result};
+use crate::backend::{Backend, Coefficient, Gradient, Matrix, Result};
 use crate::linalg::Workspace;
 use crate::maps::{MapRule, Moment};
 use crate::scales::{ScaleRule, StepScale};
@@ -51,7 +51,7 @@ impl<R, M> Clipped<R, M> {
 }
 
 impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M> {
-    forward!(weight_decay, gradient_limits);
+    forward!(weight_decay, gradient_limits, reads_weights);
 
     fn signature(&self) -> String {
         format!("{} + {}", self.rule.signature(), self.map.signature())
@@ -87,6 +87,20 @@ impl<B: Backend, R: UpdateRule<B>, M: MapRule<B>> UpdateRule<B> for Clipped<R, M
             Some(matrix) => Ok(Some(matrix)),
             None => self.map.resize(wanted, saved, backend),
         }
+    }
+
+    fn direction(
+        &self,
+        out: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        rates: &StepRates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<bool> {
+        let (update, _) = negative_update(&self.rule, out, gradient, state, rates, workspace)?;
+        out.scale_add(Coefficient::ZERO, (-1.0).into(), &update)?;
+        workspace.give(update);
+        Ok(true)
     }
 
     fn step(

@@ -134,6 +134,20 @@ impl<B: Backend> Parts<'_, B> {
         Ok(info)
     }
 
+    /// What goes into the map.
+    pub(super) fn direction(
+        &self,
+        out: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        rates: &StepRates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<bool> {
+        let target = Target { out, beta: 0.0, alpha: 1.0 };
+        self.direction.advance(state, gradient, rates.step + 1, target, workspace)?;
+        Ok(true)
+    }
+
     /// How blocks gain by going together: messages for those that are distributed over ranks, calls for those that stack.
     pub(super) fn batching(&self) -> Batching {
         let is_uniform = || self.direction.is_uniform() && self.map.is_uniform() && self.scale.is_uniform();
@@ -295,6 +309,21 @@ impl<B: Backend, D: DirectionRule<B>, M: MapRule<B>, S: ScaleRule<B>> UpdateRule
 
     fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
         MapRule::<B>::resize(&self.map, wanted, saved, backend)
+    }
+
+    fn direction(
+        &self,
+        out: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        rates: &StepRates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<bool> {
+        self.parts().direction(out, gradient, state, rates, workspace)
+    }
+
+    fn reads_weights(&self) -> bool {
+        false
     }
 
     fn step(

@@ -179,6 +179,10 @@ impl<B: Backend> UpdateRule<B> for Dion {
         GradientLimits { entry: norm, norm }
     }
 
+    fn reads_weights(&self) -> bool {
+        false
+    }
+
     fn step(
         &self,
         weights: &mut B::Matrix,

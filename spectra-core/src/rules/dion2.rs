@@ -134,6 +134,10 @@ impl<B: Backend> UpdateRule<B> for Dion2 {
         GradientLimits { entry: limit / m.max(n).max(1) as f64, norm: limit }
     }
 
+    fn reads_weights(&self) -> bool {
+        false
+    }
+
     fn step(
         &self,
         weights: &mut B::Matrix,

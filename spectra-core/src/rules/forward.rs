@@ -43,6 +43,23 @@ macro_rules! forward {
             self.rule.batching().around()
         }
     };
+    (@ direction) => {
+        fn direction(
+            &self,
+            out: &mut B::Matrix,
+            gradient: &Gradient<'_, B::Matrix>,
+            state: &mut State<B::Matrix>,
+            rates: &StepRates,
+            workspace: &mut Workspace<B>,
+        ) -> Result<bool> {
+            self.rule.direction(out, gradient, state, rates, workspace)
+        }
+    };
+    (@ reads_weights) => {
+        fn reads_weights(&self) -> bool {
+            self.rule.reads_weights()
+        }
+    };
     (@ resize) => {
         fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {
             self.rule.resize(wanted, saved, backend)

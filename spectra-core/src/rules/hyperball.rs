@@ -73,7 +73,7 @@ impl Settings for Hyperball<Recipe> {
 }
 
 impl<B: Backend, R: UpdateRule<B>> UpdateRule<B> for Hyperball<R> {
-    forward!(check_clip_factor, gradient_limits, resize);
+    forward!(check_clip_factor, gradient_limits, resize, direction);
 
     fn signature(&self) -> String {
         format!("{} on a sphere", self.rule.signature())

@@ -194,6 +194,21 @@ impl<B: Backend> UpdateRule<B> for Method {
         self.rule::<B>().resize(wanted, saved, backend)
     }
 
+    fn direction(
+        &self,
+        out: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        rates: &StepRates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<bool> {
+        self.rule::<B>().direction(out, gradient, state, rates, workspace)
+    }
+
+    fn reads_weights(&self) -> bool {
+        self.rule::<B>().reads_weights()
+    }
+
     fn step(
         &self,
         weights: &mut B::Matrix,

@@ -138,6 +138,21 @@ impl<B: Backend> UpdateRule<B> for Recipe {
         MapRule::<B>::resize(&self.map, wanted, saved, backend)
     }
 
+    fn direction(
+        &self,
+        out: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        rates: &StepRates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<bool> {
+        self.parts::<B>().direction(out, gradient, state, rates, workspace)
+    }
+
+    fn reads_weights(&self) -> bool {
+        false
+    }
+
     fn step(
         &self,
         weights: &mut B::Matrix,

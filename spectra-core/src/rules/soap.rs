@@ -131,6 +131,10 @@ impl<B: Backend> UpdateRule<B> for Soap {
         GradientLimits { entry: norm, norm }
     }
 
+    fn reads_weights(&self) -> bool {
+        false
+    }
+
     fn step(
         &self,
         weights: &mut B::Matrix,

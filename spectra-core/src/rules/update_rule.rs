@@ -199,6 +199,30 @@ pub trait UpdateRule<B: Backend>: fmt::Debug + Send + Sync {
         workspace: &mut Workspace<B>,
     ) -> Result<StepInfo<B::Scalar>>;
 
+    /// Writes to `out`, which is zero, the direction `D` that a step by this gradient would map, and tells whether the rule
+    /// has such a part: for [observations](crate::optimizer::Observation), which hand it a copy of the state to advance. Unless overridden it
+    /// has none.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    fn direction(
+        &self,
+        out: &mut B::Matrix,
+        gradient: &Gradient<'_, B::Matrix>,
+        state: &mut State<B::Matrix>,
+        rates: &StepRates,
+        workspace: &mut Workspace<B>,
+    ) -> Result<bool> {
+        let _ = (out, gradient, state, rates, workspace);
+        Ok(false)
+    }
+
+    /// Whether its update depends on the weights, their decay apart, or is not in proportion to the learning rate. Unless overridden
+    /// yes, which is always right; no makes [observed](crate::optimizer::Observation::update) updates exact.
+    fn reads_weights(&self) -> bool {
+        true
+    }
+
     /// Whether it gains by stepping blocks together, by products or messages that it packs. Then
     /// [`Optimizer::step`](crate::optimizer::Optimizer::step) and
     /// [`update_all`](crate::optimizer::Optimizer::update_all) gather them for [`step_batch`](Self::step_batch).

@@ -5,6 +5,7 @@ mod batches;
 mod blocks;
 mod changed;
 mod groups;
+mod observations;
 mod own;
 mod peers;
 mod reports;

@@ -162,6 +162,10 @@ impl<B: Backend> UpdateRule<B> for Shampoo {
         GradientLimits { entry: norm, norm }
     }
 
+    fn reads_weights(&self) -> bool {
+        false
+    }
+
     fn step(
         &self,
         weights: &mut B::Matrix,
