@@ -1,8 +1,8 @@
 //! The device: allocation and constants.
 
 use super::{
-    Coefficient, Element, Entrywise, Fused, Gradient, Matrix, Op, PackedProducts, PowerSweep, Ranks, Result,
-    Scalar, ScalarOp, Stacking, composed,
+    Coefficient, Element, Entrywise, Error, ErrorKind, Fused, Gradient, Matrix, Op, PackedProducts,
+    PowerSweep, Ranks, Result, Scalar, ScalarOp, Stacking, composed,
 };
 use crate::linalg::{
     Orthonormalization, PowerIteration, SixteenBits, Subspace, Workspace, orthonormalize_by_gram_matrix,
@@ -60,6 +60,23 @@ pub trait Backend: Clone + core::fmt::Debug {
     /// As [`zeros`](Self::zeros).
     fn zeros_iterate(&self, rows: usize, cols: usize) -> Result<Self::Matrix> {
         self.zeros(rows, cols, None)
+    }
+
+    /// Zeros kept in 16 bits, for state: widened where they are read, rounded once, to nearest, where they are written, so that the arithmetic is that of
+    /// the element type. Such a matrix goes wherever another does, and `read` and `write` are in the element type. Its numbers are rounded before
+    /// an operation reads them again: [`power_sweep`](Fused::power_sweep) multiplies what it leaves in M. `rows_like`: as [`zeros`](Self::zeros).
+    ///
+    /// # Errors
+    /// As [`zeros`](Self::zeros); unless overridden [`ErrorKind::Name`], because only the backend can know another storage.
+    fn zeros_stored(
+        &self,
+        format: SixteenBits,
+        shape: (usize, usize),
+        rows_like: Option<&Self::Matrix>,
+    ) -> Result<Self::Matrix> {
+        let _ = (format, shape, rows_like);
+        let reason = "asks for 16 bits, in which this backend keeps no state";
+        Err(Error::new("optimizer", ErrorKind::Name { name: "momentum_format".into(), reason }))
     }
 
     /// The ranks over which matrices are distributed; none of a backend that has no other than here.
