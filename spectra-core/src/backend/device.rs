@@ -111,7 +111,7 @@ pub trait Backend: Clone + core::fmt::Debug {
     /// One step of a rule that works entry by entry: the state advances by the gradient `G` (scale included), and its
     /// direction is added, `X = beta X + alpha d`. The formulas are those of [`Entrywise`].
     ///
-    /// `matrices`: `[X, M]` for momentum and Lion, `[X, M, V]` for Adam, `[X, M, V, S]` with a slow part; all m x n. X is not read if
+    /// `matrices`: `[X, M]` for momentum and Lion, `[X, M, V]` for Adam, `[X, M, V, S]` with a slow part, `[X, M, V, L]` for MARS; all m x n. X is not read if
     /// `beta` is zero, nor is a state whose factor (mu, b1, b2, b3) is zero.
     ///
     /// The default makes several passes, and a temporary for the sign of a look-ahead and for Lion's; these rules do hardly any arithmetic, so

@@ -4,6 +4,7 @@
 use super::forward::{self, Update};
 use super::gemm::view;
 use super::low_rank::LowRank;
+use super::mars::Clip;
 use super::parallel::{Split, for_each};
 use super::storage::{self, Values, ValuesMut};
 use super::{FaerElement, kernels::beta_of, transposed};
@@ -213,8 +214,14 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         scale: Coef<'_>,
     ) -> Result<()> {
         rule.check(&matrices.each_ref().map(|x| x.shape), gradient.shape)?;
+        let clip = match (rule, matrices.as_slice()) {
+            (Entrywise::Mars { weight, .. }, [_, _, _, last]) => {
+                Clip::of(-weight, last.values.shared(), scale.times(1.0 + weight), gradient.values)?
+            }
+            _ => Clip::none(E::one()),
+        };
         storage::change_several(matrices.map(|x| x.values), gradient.values, &|mut matrices, gradient| {
-            E::entrywise(&mut matrices, (beta, alpha), rule, gradient, scale);
+            E::entrywise(&mut matrices, (beta, alpha), rule, gradient, (scale, clip));
         });
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 use super::forward::{self, Update};
 use super::low_rank::LowRank;
+use super::mars::Clip;
 use super::scratch::{Buffers, Pool};
 use super::simd::{Lanes, vectorized};
 use super::storage::{Values, ValuesMut};
@@ -68,7 +69,7 @@ pub trait Kernels: Lanes + faer::traits::RealField {
         weights: (f64, f64),
         rule: Entrywise,
         gradient: &[Self],
-        scale: Coef<'_>,
+        scale: (Coef<'_>, Clip<Self>),
     );
     fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: Values<'_, Self>, left: &[Self]);
     /// [`householder::orthonormalize`].
@@ -193,7 +194,7 @@ macro_rules! kernels {
                 weights: (f64, f64),
                 rule: Entrywise,
                 gradient: &[Self],
-                scale: Coef<'_>,
+                scale: (Coef<'_>, Clip<Self>),
             ) {
                 entrywise::add(matrices, weights, rule, gradient, scale);
             }
