@@ -1,6 +1,7 @@
 //! A backend stripped of its overrides.
 
 use spectra_core::backend::{Backend, Coef, Fused, Matrix, Op, Result};
+use spectra_core::linalg::SixteenBits;
 
 /// The backend B with every provided method of its matrices in the default form.
 ///
@@ -19,6 +20,15 @@ impl<B: Backend> Backend for RequiredOnly<B> {
 
     fn zeros(&self, rows: usize, cols: usize, rows_like: Option<&Self::Matrix>) -> Result<Self::Matrix> {
         self.0.zeros(rows, cols, rows_like.map(|matrix| &matrix.0)).map(RequiredOnlyMatrix)
+    }
+
+    fn zeros_stored(
+        &self,
+        format: SixteenBits,
+        shape: (usize, usize),
+        rows_like: Option<&Self::Matrix>,
+    ) -> Result<Self::Matrix> {
+        self.0.zeros_stored(format, shape, rows_like.map(|matrix| &matrix.0)).map(RequiredOnlyMatrix)
     }
 
     fn product_epsilon(&self) -> f64 {

@@ -4,6 +4,7 @@
 //! ask it and know nothing else.
 
 use crate::backend::{Backend, Error, ErrorKind, Matrix, Result, Scalar};
+use crate::linalg::SixteenBits;
 use alloc::vec::Vec;
 
 /// First moment, or momentum.
@@ -39,17 +40,19 @@ pub struct BufferSpec {
     pub zeros: bool,
     /// Whether it has fewer columns at times.
     pub narrower: bool,
+    /// The 16 bits that it is [kept in](Backend::zeros_stored); `None`: the arithmetic type.
+    pub format: Option<SixteenBits>,
 }
 
 impl BufferSpec {
     /// A buffer that begins as zeros.
     pub fn zeros(name: &'static str, (rows, cols): (usize, usize)) -> Self {
-        Self { name, rows, cols, zeros: true, narrower: false }
+        Self { name, rows, cols, zeros: true, narrower: false, format: None }
     }
 
     /// A buffer that the rule makes in the first step.
     pub fn made_by_rule(name: &'static str, (rows, cols): (usize, usize)) -> Self {
-        Self { name, rows, cols, zeros: false, narrower: false }
+        Self { name, rows, cols, zeros: false, narrower: false, format: None }
     }
 
     /// Whether a buffer of this shape can be it.
@@ -60,6 +63,22 @@ impl BufferSpec {
     /// How many numbers it holds; the largest `usize` if there are more.
     pub fn numbers(&self) -> usize {
         self.rows.saturating_mul(self.cols)
+    }
+
+    /// How many bytes it has, of `width` for a number in the arithmetic type; the largest `usize` if there are more.
+    pub fn bytes(&self, width: usize) -> usize {
+        self.numbers().saturating_mul(if self.format.is_some() { 2 } else { width })
+    }
+
+    /// Zeros in its shape and format. `rows_like`: see [`Backend::zeros`].
+    ///
+    /// # Errors
+    /// When memory cannot be had, or the backend does not know the format.
+    pub fn make<B: Backend>(&self, backend: &B, rows_like: Option<&B::Matrix>) -> Result<B::Matrix> {
+        match self.format {
+            None => backend.zeros(self.rows, self.cols, rows_like),
+            Some(format) => backend.zeros_stored(format, (self.rows, self.cols), rows_like),
+        }
     }
 }
 
@@ -222,7 +241,7 @@ impl<M: Matrix> State<M> {
         for spec in specs.iter().filter(|spec| spec.zeros) {
             if self.get(spec.name).is_none() {
                 let rows_like = (spec.rows == weights.shape().0).then_some(weights);
-                self.put(spec.name, backend.zeros(spec.rows, spec.cols, rows_like)?);
+                self.put(spec.name, spec.make(backend, rows_like)?);
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use spectra_core::backend::{Backend, Coefficient, Entrywise, Error, Fused, Gradient, Matrix, Op, Result};
 use spectra_core::faer::{Faer, FaerElement, FaerMatrix};
-use spectra_core::linalg::{Scratch, SmallFactor, Workspace, uniform};
+use spectra_core::linalg::{Scratch, SixteenBits, SmallFactor, Workspace, uniform};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -55,6 +55,7 @@ fn allocations(f: impl FnOnce() -> Result<()>) -> Result<(usize, usize)> {
 struct Operands<E> {
     x: FaerMatrix<E>,
     momentum: FaerMatrix<E>,
+    narrow: FaerMatrix<E>,
     second: FaerMatrix<E>,
     gradient: FaerMatrix<E>,
     v: FaerMatrix<E>,
@@ -69,6 +70,7 @@ impl<E: FaerElement> Operands<E> {
         Self {
             x: random(m, n),
             momentum: random(m, n),
+            narrow: Faer::new().zeros_stored(SixteenBits::Bf16, (m, n), None).expect("memory"),
             second: random(m, n),
             gradient: random(m, n),
             v: random(n, k),
@@ -81,10 +83,12 @@ impl<E: FaerElement> Operands<E> {
     /// Every operation once.
     fn step(&mut self) -> Result<()> {
         let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        let Self { x, momentum, second, gradient, v, p, z, gram } = self;
+        let Self { x, momentum, narrow, second, gradient, v, p, z, gram } = self;
         let g = Gradient::new(gradient);
         momentum.power_sweep(Some((0.9, &g)), 1.0, v, p, gram, z)?;
         x.low_rank_add(0.9.into(), 0.1.into(), momentum, p, v)?;
+        narrow.power_sweep(Some((0.9, &g)), 1.0, v, p, gram, z)?;
+        x.low_rank_add(0.9.into(), 0.1.into(), narrow, p, v)?;
         let workspace = &mut Workspace::new(Faer::new());
         let adam = Entrywise::Adam { betas: (0.9, 0.9), eps: 1e-8, slow: None };
         Faer::entrywise_add([x, momentum, second], (0.9, 0.1), adam, &g, workspace)?;

@@ -60,6 +60,7 @@ fn keeps_the_norm<B: Backend>(
             map,
             scale: StepScale::One,
             weight_decay: 0.0,
+            ..Recipe::adamw()
         };
         let muon = updates(subject, recipe(SpectralMap::Orthogonalize(Polar::MUON)), &gradients)?;
         for moment in

@@ -83,6 +83,7 @@ pub fn golden_spectra_step<B: Backend>(subject: &Subject<B>) -> Outcome {
             map: SpectralMap::TailShrink(map),
             scale: StepScale::MatchRms { rms: rms_scale, eps },
             weight_decay: case.hyper_number("weight_decay")?,
+            ..Recipe::adamw()
         };
         let workspace = &mut subject.workspace();
         let mut state = ParameterState::<B>::new(recipe)?;

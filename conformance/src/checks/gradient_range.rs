@@ -150,6 +150,7 @@ fn stepped(
             all.extend(s.map(|(s, _)| ("slow momentum", s)));
             all
         }
+        Entrywise::Mars { .. } => unreachable!("its clip bounds what it is given"),
     }
 }
 

@@ -22,7 +22,7 @@ pub fn replay_baseline<B: Backend<Element = f64>>(backend: &B, name: &str) -> Re
     let lr = case.hyper_number("lr")?;
     let weight_decay = case.hyper_number("weight_decay")?;
     let elementwise = |direction| {
-        let recipe = Recipe { direction, map: SpectralMap::Identity, scale: StepScale::One, weight_decay };
+        let recipe = Recipe::new(direction, SpectralMap::Identity, StepScale::One, weight_decay);
         Rule::new(recipe)
     };
     let adam = |betas: &str| -> Result<Adam, Box<dyn Error>> {
@@ -87,7 +87,7 @@ pub fn replay_baseline<B: Backend<Element = f64>>(backend: &B, name: &str) -> Re
             });
             let steps = Steps::Fixed(case.hyper_count("ns_steps")?);
             let map = SpectralMap::Orthogonalize(Polar { steps, ..polar });
-            let rule = Rule::new(Recipe { direction, map, scale, weight_decay });
+            let rule = Rule::new(Recipe::new(direction, map, scale, weight_decay));
             replay(backend, &case, |_, _| rule, rates)
         }
         other => Err(format!("{other} is not the golden run of a baseline").into()),

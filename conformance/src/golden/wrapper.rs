@@ -54,7 +54,7 @@ pub fn replay_wrapper<B: Backend<Element = f64>>(backend: &B, name: &str) -> Res
     };
     let clip = SoftClip { vectors: VectorRule::Official, ..SoftClip::AUTO };
     let map = SpectralMap::SoftClip { clip, threshold };
-    let clipped = Recipe { direction, map, scale: StepScale::AspectRatio, weight_decay };
+    let clipped = Recipe::new(direction, map, StepScale::AspectRatio, weight_decay);
     let plain = Recipe { map: SpectralMap::Identity, scale: StepScale::One, ..clipped };
     let all = case.hyper_text("apply_to")? == "all";
     let rule = |_, is_vector: bool| {

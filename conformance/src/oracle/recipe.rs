@@ -229,7 +229,7 @@ mod tests {
     /// Replays the matrices `P{j}_t` of a golden run.
     fn replay(case: &Golden, direction: Direction, map: SpectralMap, scale: StepScale) {
         let weight_decay = case.hyper_number("weight_decay").unwrap();
-        let recipe = Recipe { direction, map, scale, weight_decay };
+        let recipe = Recipe::new(direction, map, scale, weight_decay);
         let mut compared = 0;
         for j in 0..2 {
             let load = |name: &str| case.inputs().matrix(name);

@@ -12,7 +12,7 @@ use super::Check;
 macro_rules! __with_all_checks {
     ([$($callback:tt)+]) => {
         $($callback)+! {
-            storage { write_then_read values_may_be_reused zeros empty_matrices large_transfers impossible_sizes }
+            storage { write_then_read values_may_be_reused zeros empty_matrices large_transfers impossible_sizes sixteen_bits }
             rounding { round_stochastic }
             scalars { scalar_round_trip scalar_combine scalar_sqrt }
             elementwise {
@@ -26,7 +26,7 @@ macro_rules! __with_all_checks {
             }
             reductions { dot dot_overflow dot_non_finite dot_large max_abs max_abs_non_finite max_abs_large repeated_calls_agree }
             fused {
-                adam_add adam_add_non_finite adam_add_large entrywise_add entrywise_add_non_finite entrywise_add_large
+                adam_add adam_add_non_finite adam_add_large entrywise_add entrywise_add_non_finite entrywise_add_large mars_add
                 power_sweep power_sweep_non_finite power_sweep_large power_sweep_every_rank
                 low_rank_add low_rank_add_non_finite low_rank_add_large low_rank_add_every_rank empty_fused
             }

@@ -26,6 +26,15 @@ impl<E: Element> Backend for Broken<E> {
         self.0.zeros(rows, cols).map(|matrix| BrokenMatrix(matrix, self.0))
     }
 
+    fn zeros_stored(
+        &self,
+        format: SixteenBits,
+        shape: (usize, usize),
+        _: Option<&Self::Matrix>,
+    ) -> Result<Self::Matrix> {
+        self.0.zeros_stored(format, shape).map(|matrix| BrokenMatrix(matrix, self.0))
+    }
+
     fn scalar(&self, value: f64) -> Result<BrokenScalar<E>> {
         Ok(BrokenScalar(value, self.0))
     }

@@ -54,6 +54,11 @@ macro_rules! operation {
             $body
         }
     };
+    (zeros_stored $format:pat_param, $shape:pat_param => $body:expr) => {
+        fn zeros_stored(&self, $format: SixteenBits, $shape: (usize, usize)) -> Result<DenseMatrix<E>> {
+            $body
+        }
+    };
     (zeros $rows:pat_param, $cols:pat_param => $body:expr) => {
         fn zeros(&self, $rows: usize, $cols: usize) -> Result<DenseMatrix<E>> {
             $body

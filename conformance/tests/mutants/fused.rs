@@ -2,7 +2,9 @@
 
 use spectra_core::backend::{Coefficient, Fused, Matrix};
 
+use crate::broken::sound_step;
 use crate::bug::bug;
+use crate::bug::signatures::*;
 
 bug!(
     OldMoments,
@@ -89,6 +91,56 @@ bug!(ExchangedLion, "Lion's betas exchanged", entrywise_add, |rule| match rule {
     Entrywise::Lion { betas: (b1, b2) } => Entrywise::Lion { betas: (b2, b1) },
     rule => rule,
 });
+
+bug!(AddedCorrection, "MARS's correction with the other sign", entrywise_add, |rule| match rule {
+    Entrywise::Mars { betas, eps, weight } => Entrywise::Mars { betas, eps, weight: -weight },
+    rule => rule,
+});
+
+bug!(Unclipped, "MARS without its clip", entrywise, |matrices, weights, rule, gradient| {
+    mars_with(matrices, weights, rule, gradient, |_| 1.0, gradient.scale.value())
+});
+
+bug!(
+    ClippedBySquares,
+    "MARS clipped by the square of the norm",
+    entrywise,
+    |matrices, weights, rule, gradient| {
+        mars_with(
+            matrices,
+            weights,
+            rule,
+            gradient,
+            |squares| (1.0 / squares).min(1.0),
+            gradient.scale.value(),
+        )
+    }
+);
+
+bug!(UnscaledLast, "a last gradient without its factor", entrywise, |matrices, weights, rule, gradient| {
+    mars_with(matrices, weights, rule, gradient, |squares| (1.0 / squares.sqrt()).min(1.0), 1.0)
+});
+
+/// MARS's step with another factor of C, by its squares, and of the gradient that is kept.
+fn mars_with<E: Element>(
+    matrices: &mut [&mut DenseMatrix<E>],
+    weights: (f64, f64),
+    rule: Entrywise,
+    gradient: &Gradient<'_, DenseMatrix<E>>,
+    clip: impl Fn(f64) -> f64,
+    kept: f64,
+) -> Option<Result<()>> {
+    let (Entrywise::Mars { betas, eps, weight }, [x, m, v, last]) = (rule, matrices) else { return None };
+    let step = || {
+        last.scale_add((-weight).into(), gradient.scale.times(1.0 + weight), gradient.values)?;
+        let factor = clip(last.dot(last)?);
+        let clipped = Gradient { scale: factor.into(), ..Gradient::new(&**last) };
+        let adam = Entrywise::Adam { betas, eps, slow: None };
+        sound_step(&mut [&mut **x, &mut **m, &mut **v], weights, adam, &clipped)?;
+        last.scale_add(Coefficient::ZERO, kept.into(), gradient.values)
+    };
+    Some({ step }())
+}
 
 bug!(
     UnscaledUpdate,

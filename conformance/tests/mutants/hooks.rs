@@ -25,6 +25,9 @@ pub(crate) trait Bug<E: Element>: Debug + Sync {
     fn zeros(&self, rows: usize, cols: usize) -> Result<DenseMatrix<E>> {
         Dense::new().zeros(rows, cols, None)
     }
+    fn zeros_stored(&self, format: SixteenBits, shape: (usize, usize)) -> Result<DenseMatrix<E>> {
+        Dense::new().zeros_stored(format, shape, None)
+    }
     fn write(&self, out: &mut DenseMatrix<E>, values: &[E]) -> Result<()> {
         out.write(values)
     }

@@ -74,6 +74,11 @@ mutants! {
     upload_flushes_denormals: storage::FlushedDenormals => storage::write_then_read, f32 f64;
     wrong_length_is_cut: storage::CutLength => shapes::length_errors, f32 f64;
 
+    sixteen_bits_are_full_width: storage::FullWidth => storage::sixteen_bits, f32 f64;
+    sixteen_bits_are_of_the_other_format: storage::OtherFormat => storage::sixteen_bits, f32 f64;
+    sixteen_bits_are_cut: storage::TowardsZero => storage::sixteen_bits, f32 f64;
+    sweep_multiplies_before_it_rounds: storage::UnroundedSweep => storage::sixteen_bits, f32 f64;
+
     beta_of_zero_reads_the_output: elementwise::ReadsOutput => elementwise::scale_add, f32 f64;
     alpha_and_beta_are_exchanged: elementwise::ExchangedCoefficients => elementwise::scale_add, f32 f64;
     device_part_of_a_coefficient_is_ignored: elementwise::IgnoredDeviceScalar => elementwise::product_add, f32 f64;
@@ -114,6 +119,10 @@ mutants! {
     slow_part_forgets_as_the_fast_one: fused::FastSlowPart => fused::entrywise_add, f32 f64;
     sign_of_the_new_momentum: fused::NewMomentum => fused::entrywise_add, f32 f64;
     betas_of_lion_are_exchanged: fused::ExchangedLion => fused::entrywise_add, f32 f64;
+    correction_is_added: fused::AddedCorrection => fused::mars_add, f32 f64;
+    mars_is_not_clipped: fused::Unclipped => fused::mars_add, f32 f64;
+    mars_is_clipped_by_squares: fused::ClippedBySquares => fused::mars_add, f32 f64;
+    last_gradient_has_no_factor: fused::UnscaledLast => fused::mars_add, f32 f64;
     memories_are_exchanged: fused::ExchangedBetas => fused::entrywise_add, f32 f64;
     old_moments_in_an_entrywise_rule: fused::OldMoments => fused::entrywise_add, f32 f64;
     unsquared_factor_in_an_entrywise_rule: gradient_range::UnsquaredFactor => fused::entrywise_add, f32 f64;

@@ -280,6 +280,7 @@ bug!(HalfBetas, "memories of half the width", entrywise_add, |rule| match rule {
     Entrywise::Momentum { mu, weight, nesterov, sign } =>
         Entrywise::Momentum { mu: half(mu), weight, nesterov, sign },
     Entrywise::Lion { betas: (b1, b2) } => Entrywise::Lion { betas: (half(b1), half(b2)) },
+    rule @ Entrywise::Mars { .. } => rule,
 });
 
 bug!(SingleEps, "an eps of half the width", quotient_add, |out, beta, alpha, x, y, eps| {

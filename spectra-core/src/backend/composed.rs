@@ -3,7 +3,7 @@
 
 use super::matrix::{Coef, Matrix, Op, check_same, check_shape};
 use super::{Backend, Coefficient, Entrywise, Error, Fused, Gradient, Result};
-use crate::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo, Workspace};
+use crate::linalg::{Scratch, SixteenBits, SmallFactor, SmallInfo, Workspace, divide_by_unit};
 
 /// [`Backend::entrywise_add`].
 ///
@@ -68,8 +68,24 @@ pub fn entrywise_add<B: Backend, const N: usize>(
             }
             Ok(())
         }
+        (Entrywise::Mars { betas, eps, weight }, [out, first, second, last]) => {
+            // C in the place of L, which is needed no more.
+            average(last, -weight, 1.0 + weight)?;
+            let norm = divide_by_unit(&mut **last, gradient.values, workspace.backend())?;
+            let clip = norm.clip_factor(1.0, 0.0, workspace.backend())?;
+            let adam = Entrywise::Adam { betas, eps, slow: None };
+            let clipped = Gradient::scaled(&**last, &clip);
+            B::entrywise_add([&mut **out, first, second], (beta, alpha), adam, &clipped, workspace)?;
+            last.scale_add(Coefficient::ZERO, gradient.scale, gradient.values)
+        }
         // Refused above.
-        (Entrywise::Momentum { .. } | Entrywise::Lion { .. } | Entrywise::Adam { .. }, _) => Ok(()),
+        (
+            Entrywise::Momentum { .. }
+            | Entrywise::Lion { .. }
+            | Entrywise::Adam { .. }
+            | Entrywise::Mars { .. },
+            _,
+        ) => Ok(()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The device: allocation and constants.
 
 use super::{
-    Coefficient, Element, Entrywise, Fused, Gradient, Matrix, Op, PackedProducts, PowerSweep, Ranks, Result,
-    Scalar, ScalarOp, Stacking, composed,
+    Coefficient, Element, Entrywise, Error, ErrorKind, Fused, Gradient, Matrix, Op, PackedProducts,
+    PowerSweep, Ranks, Result, Scalar, ScalarOp, Stacking, composed,
 };
 use crate::linalg::{
     Orthonormalization, PowerIteration, SixteenBits, Subspace, Workspace, orthonormalize_by_gram_matrix,
@@ -62,6 +62,23 @@ pub trait Backend: Clone + core::fmt::Debug {
         self.zeros(rows, cols, None)
     }
 
+    /// Zeros kept in 16 bits, for state: widened where they are read, rounded once, to nearest, where they are written, so that the arithmetic is that of
+    /// the element type. Such a matrix goes wherever another does, and `read` and `write` are in the element type. Its numbers are rounded before
+    /// an operation reads them again: [`power_sweep`](Fused::power_sweep) multiplies what it leaves in M. `rows_like`: as [`zeros`](Self::zeros).
+    ///
+    /// # Errors
+    /// As [`zeros`](Self::zeros); unless overridden [`ErrorKind::Name`], because only the backend can know another storage.
+    fn zeros_stored(
+        &self,
+        format: SixteenBits,
+        shape: (usize, usize),
+        rows_like: Option<&Self::Matrix>,
+    ) -> Result<Self::Matrix> {
+        let _ = (format, shape, rows_like);
+        let reason = "asks for 16 bits, in which this backend keeps no state";
+        Err(Error::new("optimizer", ErrorKind::Name { name: "momentum_format".into(), reason }))
+    }
+
     /// The ranks over which matrices are distributed; none of a backend that has no other than here.
     fn ranks(&self) -> Option<&dyn Ranks<Self::Scalar>> {
         None
@@ -94,7 +111,7 @@ pub trait Backend: Clone + core::fmt::Debug {
     /// One step of a rule that works entry by entry: the state advances by the gradient `G` (scale included), and its
     /// direction is added, `X = beta X + alpha d`. The formulas are those of [`Entrywise`].
     ///
-    /// `matrices`: `[X, M]` for momentum and Lion, `[X, M, V]` for Adam, `[X, M, V, S]` with a slow part; all m x n. X is not read if
+    /// `matrices`: `[X, M]` for momentum and Lion, `[X, M, V]` for Adam, `[X, M, V, S]` with a slow part, `[X, M, V, L]` for MARS; all m x n. X is not read if
     /// `beta` is zero, nor is a state whose factor (mu, b1, b2, b3) is zero.
     ///
     /// The default makes several passes, and a temporary for the sign of a look-ahead and for Lion's; these rules do hardly any arithmetic, so

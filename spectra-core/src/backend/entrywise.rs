@@ -32,6 +32,16 @@ pub enum Entrywise {
         /// `(b3, a)`
         slow: Option<(f64, f64)>,
     },
+    /// State `M`, `V`, `L`. `C = (1 + w) G - w L`, clipped to a norm of 1, `C = min(1, 1 / ||C||_F) C`; `M`, `V` and `d` as Adam's of the gradient `C`,
+    /// then `L = G`. L is not read if w is zero. Entry by entry but for the norm.
+    Mars {
+        /// `(b1, b2)`
+        betas: (f64, f64),
+        /// eps
+        eps: f64,
+        /// w
+        weight: f64,
+    },
 }
 
 impl Entrywise {
@@ -43,7 +53,7 @@ impl Entrywise {
         match self {
             Self::Momentum { .. } | Self::Lion { .. } => 2,
             Self::Adam { slow: None, .. } => 3,
-            Self::Adam { slow: Some(_), .. } => 4,
+            Self::Adam { slow: Some(_), .. } | Self::Mars { .. } => 4,
         }
     }
 

@@ -1,40 +1,21 @@
-//! Plain loops over slices.
+//! Plain loops over values.
 
+use super::stored::Stored;
 use crate::backend::{Coefficient, Element, Op};
 
-/// `out = beta out + alpha f(x)`; `out` is not read when `beta` is zero on the host.
-pub(super) fn map1<E: Element>(
-    out: &mut [E],
+/// `out = beta out + alpha f(i)` for every entry i; `out` is not read when `beta` is zero on the host.
+pub(super) fn map<E: Element>(
+    out: &mut Stored<E>,
     beta: Coefficient<'_, f64>,
     alpha: Coefficient<'_, f64>,
-    x: &[E],
-    f: impl Fn(E) -> E,
+    f: impl Fn(usize) -> E,
 ) {
     let alpha = E::narrow(alpha.value());
     if beta.is_zero() {
-        out.iter_mut().zip(x).for_each(|(o, x)| *o = alpha * f(*x));
+        (0..out.len()).for_each(|i| out.set(i, alpha * f(i)));
     } else {
         let beta = E::narrow(beta.value());
-        out.iter_mut().zip(x).for_each(|(o, x)| *o = beta * *o + alpha * f(*x));
-    }
-}
-
-/// `out = beta out + alpha f(x, y)`; `out` is not read when `beta` is zero on the host.
-pub(super) fn map2<E: Element>(
-    out: &mut [E],
-    beta: Coefficient<'_, f64>,
-    alpha: Coefficient<'_, f64>,
-    x: &[E],
-    y: &[E],
-    f: impl Fn(E, E) -> E,
-) {
-    let alpha = E::narrow(alpha.value());
-    let operands = x.iter().zip(y);
-    if beta.is_zero() {
-        out.iter_mut().zip(operands).for_each(|(o, (x, y))| *o = alpha * f(*x, *y));
-    } else {
-        let beta = E::narrow(beta.value());
-        out.iter_mut().zip(operands).for_each(|(o, (x, y))| *o = beta * *o + alpha * f(*x, *y));
+        (0..out.len()).for_each(|i| out.set(i, beta * out.get(i) + alpha * f(i)));
     }
 }
 
@@ -44,27 +25,27 @@ pub(super) fn sign<E: Element>(x: E) -> E {
 }
 
 /// Sum of products in `f64`.
-pub(super) fn dot<E: Element>(x: &[E], y: &[E]) -> f64 {
-    x.iter().zip(y).map(|(x, y)| x.widen() * y.widen()).sum()
+pub(super) fn dot<E: Element>(x: &Stored<E>, y: &Stored<E>) -> f64 {
+    x.iter().zip(y.iter()).map(|(x, y)| x.widen() * y.widen()).sum()
 }
 
 /// The largest magnitude, NaN if there is one.
-pub(super) fn max_abs<E: Element>(x: &[E]) -> f64 {
+pub(super) fn max_abs<E: Element>(x: &Stored<E>) -> f64 {
     let largest = x.iter().fold(E::zero(), |a, x| if x.is_nan() || x.abs() > a { x.abs() } else { a });
     largest.widen()
 }
 
-/// `op(A)` of a row-major slice.
+/// `op(A)` of row-major values.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a, E> {
-    values: &'a [E],
+    values: &'a Stored<E>,
     row: usize,
     col: usize,
 }
 
 impl<'a, E: Element> View<'a, E> {
     /// `op(A)` for A with `cols` columns.
-    pub(super) fn new(values: &'a [E], cols: usize, op: Op) -> Self {
+    pub(super) fn new(values: &'a Stored<E>, cols: usize, op: Op) -> Self {
         match op {
             Op::Plain => Self { values, row: cols, col: 1 },
             Op::Transposed => Self { values, row: 1, col: cols },
@@ -72,7 +53,7 @@ impl<'a, E: Element> View<'a, E> {
     }
 
     fn at(&self, i: usize, j: usize) -> E {
-        self.values[i * self.row + j * self.col]
+        self.values.get(i * self.row + j * self.col)
     }
 }
 
@@ -80,20 +61,16 @@ impl<'a, E: Element> View<'a, E> {
 pub(super) fn gemm<E: Element>(
     cols: usize,
     inner: usize,
-    out: &mut [E],
+    out: &mut Stored<E>,
     beta: f64,
     alpha: f64,
     a: View<'_, E>,
     b: View<'_, E>,
 ) {
-    if cols == 0 {
-        return;
-    }
-    for (i, row) in out.chunks_exact_mut(cols).enumerate() {
-        for (j, out) in row.iter_mut().enumerate() {
-            let sum: f64 = (0..inner).map(|p| a.at(i, p).widen() * b.at(p, j).widen()).sum();
-            let kept = if beta == 0.0 { 0.0 } else { beta * out.widen() };
-            *out = E::narrow(kept + alpha * sum);
-        }
+    for at in 0..out.len() {
+        let (i, j) = (at / cols, at % cols);
+        let sum: f64 = (0..inner).map(|p| a.at(i, p).widen() * b.at(p, j).widen()).sum();
+        let kept = if beta == 0.0 { 0.0 } else { beta * out.get(at).widen() };
+        out.set(at, E::narrow(kept + alpha * sum));
     }
 }

@@ -2,12 +2,15 @@
 //! reference that the conformance suite trusts, and what runs without an operating system.
 
 mod kernels;
+mod stored;
 
 use crate::backend::{
     Backend, Coef, Element, Error, Fused, Matrix, Op, Result, check_gemm, check_memory, check_same,
 };
+use crate::linalg::SixteenBits;
 use alloc::{vec, vec::Vec};
 use core::marker::PhantomData;
+pub(crate) use stored::Stored;
 
 /// The portable CPU backend for `f32` or `f64`.
 #[derive(Debug)]
@@ -32,12 +35,12 @@ impl<E> Default for Dense<E> {
     }
 }
 
-/// A row-major matrix in a `Vec`.
+/// A row-major matrix in a `Vec`, of the element type or of [16 bits](Backend::zeros_stored).
 #[derive(Debug, Clone, PartialEq)]
 pub struct DenseMatrix<E> {
     rows: usize,
     cols: usize,
-    values: Vec<E>,
+    values: Stored<E>,
 }
 
 impl<E: Element> DenseMatrix<E> {
@@ -47,22 +50,40 @@ impl<E: Element> DenseMatrix<E> {
     /// If `values.len() != rows * cols`.
     pub fn from_vec(rows: usize, cols: usize, values: Vec<E>) -> Result<Self> {
         check_len("from_vec", (rows, cols), values.len())?;
-        Ok(Self { rows, cols, values })
+        Ok(Self { rows, cols, values: Stored::Full(values) })
     }
 
     /// A matrix whose entry `(i, j)` is `f(i, j)`.
     pub fn from_fn(rows: usize, cols: usize, mut f: impl FnMut(usize, usize) -> E) -> Self {
         let values = (0..rows * cols).map(|i| f(i / cols, i % cols)).collect();
-        Self { rows, cols, values }
+        Self { rows, cols, values: Stored::Full(values) }
     }
 
-    /// The row-major values.
+    /// The row-major values; none of a matrix kept in 16 bits, whose values [`read`](Matrix::read) gives.
     pub fn values(&self) -> &[E] {
+        match &self.values {
+            Stored::Full(values) => values,
+            Stored::Sixteen(..) => &[],
+        }
+    }
+
+    /// The row-major values, to change; likewise.
+    pub fn values_mut(&mut self) -> &mut [E] {
+        match &mut self.values {
+            Stored::Full(values) => values,
+            Stored::Sixteen(..) => &mut [],
+        }
+    }
+
+    /// The values as they are kept.
+    #[cfg(feature = "faer")]
+    pub(crate) fn stored(&self) -> &Stored<E> {
         &self.values
     }
 
-    /// The row-major values, to change.
-    pub fn values_mut(&mut self) -> &mut [E] {
+    /// The values as they are kept, to change.
+    #[cfg(feature = "faer")]
+    pub(crate) fn stored_mut(&mut self) -> &mut Stored<E> {
         &mut self.values
     }
 }
@@ -74,7 +95,17 @@ impl<E: Element> Backend for Dense<E> {
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
         let count = check_memory::<E>("zeros", rows, cols)?;
-        Ok(DenseMatrix { rows, cols, values: vec![E::zero(); count] })
+        Ok(DenseMatrix { rows, cols, values: Stored::Full(vec![E::zero(); count]) })
+    }
+
+    fn zeros_stored(
+        &self,
+        format: SixteenBits,
+        (rows, cols): (usize, usize),
+        _: Option<&Self::Matrix>,
+    ) -> Result<Self::Matrix> {
+        let count = check_memory::<u16>("zeros_stored", rows, cols)?;
+        Ok(DenseMatrix { rows, cols, values: Stored::Sixteen(format, vec![0; count]) })
     }
 
     fn scalar(&self, value: f64) -> Result<f64> {
@@ -92,26 +123,26 @@ impl<E: Element> Matrix for DenseMatrix<E> {
 
     fn read(&self, out: &mut [E]) -> Result<()> {
         check_len("read", self.shape(), out.len())?;
-        out.copy_from_slice(&self.values);
+        out.iter_mut().zip(self.values.iter()).for_each(|(out, x)| *out = x);
         Ok(())
     }
 
     fn write(&mut self, values: &[E]) -> Result<()> {
         check_len("write", self.shape(), values.len())?;
-        self.values.copy_from_slice(values);
+        values.iter().enumerate().for_each(|(i, x)| self.values.set(i, *x));
         Ok(())
     }
 
     fn scale_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
         check_same("scale_add", self, x)?;
-        kernels::map1(&mut self.values, beta, alpha, &x.values, |x| x);
+        kernels::map(&mut self.values, beta, alpha, |i| x.values.get(i));
         Ok(())
     }
 
     fn product_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self, y: &Self) -> Result<()> {
         check_same("product_add", self, x)?;
         check_same("product_add", self, y)?;
-        kernels::map2(&mut self.values, beta, alpha, &x.values, &y.values, |x, y| x * y);
+        kernels::map(&mut self.values, beta, alpha, |i| x.values.get(i) * y.values.get(i));
         Ok(())
     }
 
@@ -126,13 +157,13 @@ impl<E: Element> Matrix for DenseMatrix<E> {
         check_same("quotient_add", self, x)?;
         check_same("quotient_add", self, y)?;
         let eps = E::narrow(eps);
-        kernels::map2(&mut self.values, beta, alpha, &x.values, &y.values, |x, y| x / (y.sqrt() + eps));
+        kernels::map(&mut self.values, beta, alpha, |i| x.values.get(i) / (y.values.get(i).sqrt() + eps));
         Ok(())
     }
 
     fn sign_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
         check_same("sign_add", self, x)?;
-        kernels::map1(&mut self.values, beta, alpha, &x.values, kernels::sign);
+        kernels::map(&mut self.values, beta, alpha, |i| kernels::sign(x.values.get(i)));
         Ok(())
     }
 

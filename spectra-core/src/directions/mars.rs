@@ -2,8 +2,8 @@
 
 use super::adam::Corrected;
 use super::{Adam, DirectionRule, Target, half_range};
-use crate::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix, Result, domain};
-use crate::linalg::{Workspace, divide_by_unit};
+use crate::backend::{Backend, Entrywise, Gradient, Result, domain};
+use crate::linalg::Workspace;
 use crate::state::{LAST_GRADIENT, MOMENTUM, SECOND_MOMENT, State};
 
 /// `C = G + gamma b1 / (1 - b1) (G - G_last)`, clipped to Frobenius norm 1, then Adam's direction of `C`.
@@ -69,17 +69,10 @@ impl<B: Backend> DirectionRule<B> for Mars {
     ) -> Result<()> {
         let names = [MOMENTUM, SECOND_MOMENT, LAST_GRADIENT];
         let [first, second, last] = state.zeros(names, gradient.values, workspace.backend())?;
-        let weight = self.weight();
-        // C in the place of G_last, which is needed no more.
-        last.scale_add((-weight).into(), gradient.scale.times(1.0 + weight), gradient.values)?;
-        let norm = divide_by_unit(last, gradient.values, workspace.backend())?;
-        let clip = norm.clip_factor(1.0, 0.0, workspace.backend())?;
-
         let Target { out, beta, alpha } = target;
         let Corrected { factor, eps, .. } = self.adam.corrected(t);
-        let rule = Entrywise::Adam { betas: (self.adam.beta1, self.adam.beta2), eps, slow: None };
-        let clipped = Gradient::scaled(last, &clip);
-        B::entrywise_add([out, first, second], (beta, alpha * factor), rule, &clipped, workspace)?;
-        last.scale_add(Coefficient::ZERO, gradient.scale, gradient.values)
+        let betas = (self.adam.beta1, self.adam.beta2);
+        let rule = Entrywise::Mars { betas, eps, weight: self.weight() };
+        B::entrywise_add([out, first, second, last], (beta, alpha * factor), rule, gradient, workspace)
     }
 }

@@ -182,6 +182,20 @@ impl Direction {
     }
 }
 
+impl Direction {
+    /// The factor by which its first moment forgets.
+    pub(crate) fn memory(&self) -> f64 {
+        match self {
+            Self::Momentum(Momentum { mu, .. }) | Self::Signum(Signum { mu, .. }) => *mu,
+            Self::PolarFirst(PolarFirst { mu, .. }) => *mu,
+            Self::Adam(adam) | Self::AdEmaMix(AdEmaMix { adam, .. }) | Self::Mars(Mars { adam, .. }) => {
+                adam.beta1
+            }
+            Self::Lion(lion) => lion.beta2,
+        }
+    }
+}
+
 impl<B: Backend> DirectionRule<B> for Direction {
     fn name(&self) -> &'static str {
         self.rule::<B>().name()

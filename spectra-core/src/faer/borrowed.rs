@@ -4,6 +4,7 @@
 use super::forward::{self, Update};
 use super::gemm::view;
 use super::low_rank::LowRank;
+use super::mars::Clip;
 use super::parallel::{Split, for_each};
 use super::storage::{self, Values, ValuesMut};
 use super::{FaerElement, kernels::beta_of, transposed};
@@ -168,11 +169,11 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
     ) -> Result<()> {
         let inner = check_gemm(self.shape, a.shape, op_a, b.shape, op_b)?;
         let (m, n) = self.shape;
-        let narrow = (op_a, op_b) == (Op::Transposed, Op::Plain) && transposed::pays(m, n, inner);
+        if (op_a, op_b) == (Op::Transposed, Op::Plain) && transposed::pays(m, n, inner) {
+            b.values.full(|b| self.values.full(|out| E::transposed(out, beta, alpha, a.values, b, n)));
+            return Ok(());
+        }
         full(self, [a, b], |out, [a_values, b_values]| {
-            if narrow {
-                return E::transposed(out, beta, alpha, a_values, b_values, n);
-            }
             let (a, b) = (view(a_values, a.shape, op_a), view(b_values, b.shape, op_b));
             E::gemm(out, beta, alpha, a, b);
         });
@@ -213,8 +214,14 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         scale: Coef<'_>,
     ) -> Result<()> {
         rule.check(&matrices.each_ref().map(|x| x.shape), gradient.shape)?;
+        let clip = match (rule, matrices.as_slice()) {
+            (Entrywise::Mars { weight, .. }, [_, _, _, last]) => {
+                Clip::of(-weight, last.values.shared(), scale.times(1.0 + weight), gradient.values)?
+            }
+            _ => Clip::none(E::one()),
+        };
         storage::change_several(matrices.map(|x| x.values), gradient.values, &|mut matrices, gradient| {
-            E::entrywise(&mut matrices, (beta, alpha), rule, gradient, scale);
+            E::entrywise(&mut matrices, (beta, alpha), rule, gradient, (scale, clip));
         });
         Ok(())
     }
@@ -241,16 +248,14 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
             check_shape("power_sweep", (m, n), gradient.shape)?;
         }
         let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        let square = match (&mut self.values, &mut p.values, v.values) {
-            (ValuesMut::Full(m), ValuesMut::Full(p), Values::Full(v))
-                if forward::pays(k) && !m.is_empty() =>
-            {
+        let square = match (&mut p.values, v.values) {
+            (ValuesMut::Full(p), Values::Full(v)) if forward::pays(k) && m > 0 && n > 0 => {
                 let update = update.map(|(mu, gradient, scale)| Update {
                     mu: beta_of(mu.into()),
                     scale: E::narrow(scale.value()),
                     gradient: gradient.values,
                 });
-                E::forward(E::narrow(alpha), m, update, v, p, k)
+                E::forward(E::narrow(alpha), self.values.reborrow(), update, v, p, k)
             }
             _ => {
                 if let Some((mu, gradient, scale)) = update {
@@ -284,12 +289,10 @@ impl<'a, E: FaerElement> MatrixMut<'a, E> {
         check_shape("low_rank_add", (m, k), left.shape)?;
         check_shape("low_rank_add", (n, k), right.shape)?;
         let alpha = E::narrow(alpha.value());
-        x.values.full(|x| {
-            left.values.full(|left| {
-                right.values.full(|right| {
-                    let step = LowRank { beta: beta_of(beta), alpha, right, n, k };
-                    E::low_rank(step, self.values.reborrow(), x, left);
-                });
+        left.values.full(|left| {
+            right.values.full(|right| {
+                let step = LowRank { beta: beta_of(beta), alpha, right, n, k };
+                E::low_rank(step, self.values.reborrow(), x.values, left);
             });
         });
         Ok(())

@@ -1,8 +1,9 @@
 //! A step of an entrywise rule in one pass: every matrix is read and written once.
 //!
-//! Words an entry: 5 for momentum, its sign and Lion, 7 for Adam, 9 with a slow part.
+//! Words an entry: 5 for momentum, its sign and Lion, 7 for Adam, 9 with a slow part and for MARS, which reads two for its norm before.
 
 use super::elementwise::sign;
+use super::mars::Clip;
 use super::parallel::for_each;
 use super::simd::vectorized;
 use crate::backend::{Coefficient, Element, Entrywise};
@@ -41,13 +42,13 @@ impl<E: Element> Blend<E> {
 }
 
 /// [`Backend::entrywise_add`](crate::backend::Backend::entrywise_add) of `matrices` that fit; `scale`: the gradient's
-/// factor.
+/// factor; `clip`: that of MARS's.
 pub(super) fn add<E: Element>(
     matrices: &mut [&mut [E]],
     (beta, alpha): (f64, f64),
     rule: Entrywise,
     gradient: &[E],
-    scale: Coefficient<'_, f64>,
+    (scale, clip): (Coefficient<'_, f64>, Clip<E>),
 ) {
     let x = Blend::new(beta, alpha);
     let average = |beta, weight| Blend::new(beta, scale.times(weight).value());
@@ -71,7 +72,18 @@ pub(super) fn add<E: Element>(
                 _ => adam.alone(out, m, v, gradient),
             }
         }
-        (Entrywise::Momentum { .. } | Entrywise::Lion { .. } | Entrywise::Adam { .. }, _) => {}
+        (Entrywise::Mars { betas: (b1, b2), eps, weight }, [out, m, v, last]) => {
+            let (m_by, v_by) = (Blend::new(b1, 1.0 - b1), Blend::new(b2, 1.0 - b2));
+            let adam = Adam { x, m: m_by, v: v_by, eps: E::narrow(eps), scale: E::narrow(scale.value()) };
+            adam.variance_reduced(out, m, v, last, gradient, (average(-weight, 1.0 + weight), clip));
+        }
+        (
+            Entrywise::Momentum { .. }
+            | Entrywise::Lion { .. }
+            | Entrywise::Adam { .. }
+            | Entrywise::Mars { .. },
+            _,
+        ) => {}
     }
 }
 
@@ -151,6 +163,33 @@ impl<E: Element> Adam<E> {
                 || {
                     for (((o, m), v), g) in out.iter_mut().zip(m.iter_mut()).zip(v.iter_mut()).zip(gradient) {
                         let (m, denominator) = self.advance(m, v, self.scale * *g);
+                        self.x.apply(o, m / denominator);
+                    }
+                },
+            );
+        });
+    }
+
+    /// MARS: the same of `C = b L + a G` clipped, then `L = scale G`.
+    fn variance_reduced(
+        self,
+        out: &mut [E],
+        m: &mut [E],
+        v: &mut [E],
+        last: &mut [E],
+        gradient: &[E],
+        (blend, Clip { inverse, factor }): (Blend<E>, Clip<E>),
+    ) {
+        for_each(((out, gradient), (m, v, last)), &|((out, gradient), (m, v, last))| {
+            self.clear(out, m, v);
+            vectorized(
+                #[inline(always)]
+                || {
+                    let states = m.iter_mut().zip(v.iter_mut()).zip(last.iter_mut());
+                    for ((o, ((m, v), l)), g) in out.iter_mut().zip(states).zip(gradient) {
+                        let c = factor * (inverse * blend.of(*l, *g));
+                        *l = self.scale * *g;
+                        let (m, denominator) = self.advance(m, v, c);
                         self.x.apply(o, m / denominator);
                     }
                 },

@@ -6,11 +6,13 @@
 
 use super::forward::{self, Update};
 use super::low_rank::LowRank;
+use super::mars::Clip;
 use super::scratch::{Buffers, Pool};
 use super::simd::{Lanes, vectorized};
-use super::storage::ValuesMut;
+use super::storage::{Values, ValuesMut};
 use super::{Stack, eigen, elementwise, entrywise, gemm, householder, reduce, symmetric, transposed};
 use crate::backend::{Coefficient, Element, Entrywise};
+use crate::linalg::SixteenBits;
 use faer::MatRef;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -22,6 +24,8 @@ type Coef<'a> = Coefficient<'a, f64>;
 pub trait Kernels: Lanes + faer::traits::RealField {
     /// Working memory of this type.
     fn buffers(pool: &Pool) -> &Buffers<Self>;
+    /// For a loop of the caller's instruction set.
+    fn of_bf16(x: bf16) -> Self;
     fn widen_bf16(x: &[bf16], out: &mut [Self]);
     fn widen_f16(x: &[f16], out: &mut [Self]);
     /// To nearest, ties to even.
@@ -35,7 +39,14 @@ pub trait Kernels: Lanes + faer::traits::RealField {
     fn max_abs(x: &[Self]) -> f64;
     fn gemm(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
     /// `out = beta out + alpha A^T B` for a narrow B with `n` columns, both row-major.
-    fn transposed(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, a: &[Self], b: &[Self], n: usize);
+    fn transposed(
+        out: &mut [Self],
+        beta: Coef<'_>,
+        alpha: Coef<'_>,
+        a: Values<'_, Self>,
+        b: &[Self],
+        n: usize,
+    );
     fn gemm_symmetric(
         out: &mut [Self],
         beta: Coef<'_>,
@@ -46,7 +57,7 @@ pub trait Kernels: Lanes + faer::traits::RealField {
     /// [`forward::pass`].
     fn forward(
         alpha: Self,
-        m: &mut [Self],
+        m: ValuesMut<'_, Self>,
         update: Option<Update<'_, Self>>,
         v: &[Self],
         p: &mut [Self],
@@ -58,9 +69,9 @@ pub trait Kernels: Lanes + faer::traits::RealField {
         weights: (f64, f64),
         rule: Entrywise,
         gradient: &[Self],
-        scale: Coef<'_>,
+        scale: (Coef<'_>, Clip<Self>),
     );
-    fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: &[Self], left: &[Self]);
+    fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: Values<'_, Self>, left: &[Self]);
     /// [`householder::orthonormalize`].
     fn orthonormalize(m: usize, k: usize, values: &mut [Self]);
     /// [`eigen::eigenvectors`].
@@ -87,10 +98,14 @@ pub(super) fn beta_of<E: Element>(beta: Coef<'_>) -> Option<E> {
 }
 
 macro_rules! kernels {
-    ($element:ty, $pool:ident, $to:ident, $from:ident, $to_slice:ident, $from_slice:ident) => {
+    ($element:ty, $pool:ident, $to:ident, $to_slice:ident, $round_bf16:expr, $round_f16:expr) => {
         impl Kernels for $element {
             fn buffers(pool: &Pool) -> &Buffers<Self> {
                 &pool.$pool
+            }
+            #[inline(always)]
+            fn of_bf16(x: bf16) -> Self {
+                x.$to()
             }
             fn widen_bf16(x: &[bf16], out: &mut [Self]) {
                 vectorized(
@@ -104,11 +119,11 @@ macro_rules! kernels {
             fn round_bf16(x: &[Self], out: &mut [bf16]) {
                 vectorized(
                     #[inline(always)]
-                    || out.iter_mut().zip(x).for_each(|(out, x)| *out = bf16::$from(*x)),
+                    || out.iter_mut().zip(x).for_each(|(out, x)| *out = $round_bf16(*x)),
                 );
             }
             fn round_f16(x: &[Self], out: &mut [f16]) {
-                out.$from_slice(x);
+                $round_f16(x, out);
             }
             fn scale_add(out: &mut [Self], beta: Coef<'_>, alpha: Coef<'_>, x: &[Self]) {
                 elementwise::map1(out, beta, alpha, x, |x| x);
@@ -149,7 +164,7 @@ macro_rules! kernels {
                 out: &mut [Self],
                 beta: Coef<'_>,
                 alpha: Coef<'_>,
-                a: &[Self],
+                a: Values<'_, Self>,
                 b: &[Self],
                 n: usize,
             ) {
@@ -166,7 +181,7 @@ macro_rules! kernels {
             }
             fn forward(
                 alpha: Self,
-                m: &mut [Self],
+                m: ValuesMut<'_, Self>,
                 update: Option<Update<'_, Self>>,
                 v: &[Self],
                 p: &mut [Self],
@@ -179,11 +194,16 @@ macro_rules! kernels {
                 weights: (f64, f64),
                 rule: Entrywise,
                 gradient: &[Self],
-                scale: Coef<'_>,
+                scale: (Coef<'_>, Clip<Self>),
             ) {
                 entrywise::add(matrices, weights, rule, gradient, scale);
             }
-            fn low_rank(step: LowRank<'_, Self>, out: ValuesMut<'_, Self>, x: &[Self], left: &[Self]) {
+            fn low_rank(
+                step: LowRank<'_, Self>,
+                out: ValuesMut<'_, Self>,
+                x: Values<'_, Self>,
+                left: &[Self],
+            ) {
                 step.add(out, x, left);
             }
             fn orthonormalize(m: usize, k: usize, values: &mut [Self]) {
@@ -211,5 +231,14 @@ macro_rules! kernels {
     };
 }
 
-kernels!(f32, single, to_f32, from_f32, convert_to_f32_slice, convert_from_f32_slice);
-kernels!(f64, double, to_f64, from_f64, convert_to_f64_slice, convert_from_f64_slice);
+kernels!(f32, single, to_f32, convert_to_f32_slice, bf16::from_f32, |x: &[f32], out: &mut [f16]| {
+    out.convert_from_f32_slice(x)
+});
+// The conversions of `half` look at the first 20 bits of a double's fraction only: what is just above half a unit they take for half.
+kernels!(f64, double, to_f64, convert_to_f64_slice, exact_bf16, |x: &[f64], out: &mut [f16]| {
+    out.iter_mut().zip(x).for_each(|(out, x)| *out = f16::from_bits(SixteenBits::F16.to_bits(*x)));
+});
+
+fn exact_bf16(x: f64) -> bf16 {
+    bf16::from_bits(SixteenBits::Bf16.to_bits(x))
+}

@@ -4,8 +4,9 @@ use super::FaerElement;
 use super::parallel::{GRAIN, Split, for_each_rows};
 use super::scratch;
 use super::simd::Prefetch;
-use super::storage::ValuesMut;
+use super::storage::{Values, ValuesMut};
 use super::tile::{self, MOST, Padding, ROWS, RUN, Tiled, line, tile};
+use core::ops::Range;
 use pulp::Simd;
 
 /// Columns of a block, a multiple of every panel's width: with k = 64 in `f32`, 512 KiB of R^T stay in a core's own
@@ -32,7 +33,7 @@ pub struct LowRank<'a, E> {
 
 impl<E: FaerElement> LowRank<'_, E> {
     /// `out`, `x`: m x n; `left`: m x k.
-    pub(super) fn add(&self, mut out: ValuesMut<'_, E>, x: &[E], left: &[E]) {
+    pub(super) fn add(&self, mut out: ValuesMut<'_, E>, x: Values<'_, E>, left: &[E]) {
         let len = x.len();
         if len == 0 {
             return;
@@ -63,7 +64,7 @@ impl<E: FaerElement> LowRank<'_, E> {
         padding: Padding,
         panels: &'a [E],
         out: &'a mut [E],
-        x: &'a [E],
+        x: Values<'a, E>,
         left: &'a [E],
     ) -> Rows<'a, E> {
         let Self { beta, alpha, n, k, .. } = *self;
@@ -76,7 +77,7 @@ impl<E: FaerElement> LowRank<'_, E> {
         (padding, panels): (Padding, &[E]),
         buffers: &mut [E],
         out: ValuesMut<'_, E>,
-        x: &[E],
+        x: Values<'_, E>,
         left: &[E],
         threads: usize,
     ) {
@@ -84,7 +85,7 @@ impl<E: FaerElement> LowRank<'_, E> {
         let rows = x.len() / n;
         let at = (rows / 2).next_multiple_of(ROWS);
         if threads > 1 && at < rows {
-            let ((out0, out1), (x0, x1)) = (out.split(at * n), x.split_at(at * n));
+            let ((out0, out1), (x0, x1)) = (out.split(at * n), x.split(at * n));
             let (left0, left1) = left.split_at(at * k);
             let (buffers0, buffers1) = buffers.split_at_mut(threads / 2 * BLOCK * n);
             rayon::join(
@@ -94,10 +95,10 @@ impl<E: FaerElement> LowRank<'_, E> {
             return;
         }
         let (mut out, mut x, mut left) = (out, x, left);
-        while !x.is_empty() {
+        while x.len() > 0 {
             let at = BLOCK.min(x.len() / n);
             let (mut block, rest) = out.split(at * n);
-            let ((block_x, rest_x), (block_left, rest_left)) = (x.split_at(at * n), left.split_at(at * k));
+            let ((block_x, rest_x), (block_left, rest_left)) = (x.split(at * n), left.split_at(at * k));
             block.full_in(buffers, |out| self.rows(padding, panels, out, block_x, block_left).share(1));
             (out, x, left) = (rest, rest_x, rest_left);
         }
@@ -131,7 +132,7 @@ struct Rows<'a, E> {
     n: usize,
     k: usize,
     out: &'a mut [E],
-    x: &'a [E],
+    x: Values<'a, E>,
     left: &'a [E],
 }
 
@@ -144,7 +145,7 @@ impl<E: FaerElement> Rows<'_, E> {
             return tile::run(self.padding.vectors, self);
         }
         let (out0, out1) = self.out.split_at_mut(at * self.n);
-        let ((x0, x1), (left0, left1)) = (self.x.split_at(at * self.n), self.left.split_at(at * self.k));
+        let ((x0, x1), (left0, left1)) = (self.x.split(at * self.n), self.left.split_at(at * self.k));
         let a = Rows { out: out0, x: x0, left: left0, ..self };
         let b = Rows { out: out1, x: x1, left: left1, ..self };
         rayon::join(|| a.share(threads / 2), || b.share(threads - threads / 2));
@@ -162,7 +163,7 @@ impl<E: FaerElement> Rows<'_, E> {
         let (n, k, width) = (self.n, self.k, self.padding.width);
         let left: [&[E]; R] = core::array::from_fn(|r| &self.left[(i + r) * k..][..k]);
         let panel = &self.panels[j * k..][..width * k];
-        let (x, out) = (self.x, &*self.out);
+        let ((x, x_size), out) = (self.x.place(), &*self.out);
         let a = |t: usize, r: usize| left[r][t];
         let (b, _) = E::vectors::<S>(panel).as_chunks::<V>();
         // All lines of a row of the next tile, spread over the runs.
@@ -172,7 +173,7 @@ impl<E: FaerElement> Rows<'_, E> {
             for c in c * lines_per_run..lines.min((c + 1) * lines_per_run) {
                 for r in 0..R {
                     let at = (next_i + r) * n + next_j + c * line::<E>();
-                    prefetch.near(x, at);
+                    prefetch.near_byte(x, at * x_size);
                     prefetch.near(out, at);
                 }
             }
@@ -186,7 +187,8 @@ impl<E: FaerElement> Rows<'_, E> {
         // By reference: moving the sums would first store them.
         for (r, sum) in sum.iter().enumerate() {
             let at = (i + r) * n + j;
-            let x = &E::vectors::<S>(&self.x[at..at + width])[..V];
+            let mut buffer = [E::zero(); MOST];
+            let x = &E::vectors::<S>(wide(self.x, at..at + width, &mut buffer))[..V];
             let out = &mut E::vectors_mut::<S>(&mut self.out[at..at + width])[..V];
             for v in 0..V {
                 let mut value = E::times(simd, minus, sum[v]);
@@ -211,13 +213,26 @@ impl<E: FaerElement> Rows<'_, E> {
             let mut rest = [E::zero(); MOST];
             E::vectors_mut::<S>(&mut rest)[..V].copy_from_slice(&sum);
             let range = (i + r) * self.n + j..(i + r + 1) * self.n;
-            let (x, out) = (&self.x[range.clone()], &mut self.out[range]);
+            let mut buffer = [E::zero(); MOST];
+            let (x, out) = (wide(self.x, range.clone(), &mut buffer), &mut self.out[range]);
             for ((out, x), sum) in out.iter_mut().zip(x).zip(rest) {
                 let old = self.beta.map_or(E::zero(), |beta| beta * *out);
                 *out = old + self.alpha * (*x - sum);
             }
         }
     }
+}
+
+/// A few of the values in full width, by the caller's instruction set.
+#[inline(always)]
+fn wide<'b, E: FaerElement>(x: Values<'b, E>, range: Range<usize>, buffer: &'b mut [E; MOST]) -> &'b [E] {
+    let len = range.end - range.start;
+    match x {
+        Values::Full(x) => return &x[range],
+        Values::Bf16(x) => buffer.iter_mut().zip(&x[range]).for_each(|(wide, x)| *wide = E::of_bf16(*x)),
+        Values::F16(x) => E::widen_f16(&x[range], &mut buffer[..len]),
+    }
+    &buffer[..len]
 }
 
 impl<E: FaerElement> Tiled for Rows<'_, E> {

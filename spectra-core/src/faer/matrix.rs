@@ -3,9 +3,10 @@
 use super::kernels::Kernels;
 use super::{MatrixMut, MatrixRef, Values, ValuesMut};
 use crate::backend::{Backend, Coef, Entrywise, Fused, Gradient, Matrix, Op, Result};
-use crate::dense::{Dense, DenseMatrix};
+use crate::dense::{Dense, DenseMatrix, Stored};
 use crate::linalg::{Scratch, SixteenBits, Workspace};
 use core::marker::PhantomData;
+use half::slice::HalfBitsSliceExt;
 
 /// The elements of this backend: `f32` and `f64`.
 pub trait FaerElement: Kernels {}
@@ -73,25 +74,35 @@ impl<E: FaerElement> FaerMatrix<E> {
         Self(DenseMatrix::from_fn(rows, cols, f))
     }
 
-    /// The row-major values.
+    /// The row-major values; none of a matrix kept in 16 bits.
     pub fn values(&self) -> &[E] {
         self.0.values()
     }
 
-    /// The row-major values, to change.
+    /// The row-major values, to change; likewise.
     pub fn values_mut(&mut self) -> &mut [E] {
         self.0.values_mut()
     }
 
     /// The values where they are, to read.
     pub fn borrow(&self) -> MatrixRef<'_, E> {
-        MatrixRef { values: Values::Full(self.0.values()), shape: self.0.shape() }
+        let values = match self.0.stored() {
+            Stored::Full(values) => Values::Full(values),
+            Stored::Sixteen(SixteenBits::Bf16, values) => Values::Bf16(values.reinterpret_cast()),
+            Stored::Sixteen(SixteenBits::F16, values) => Values::F16(values.reinterpret_cast()),
+        };
+        MatrixRef { values, shape: self.0.shape() }
     }
 
     /// The values where they are, to change.
     pub fn borrow_mut(&mut self) -> MatrixMut<'_, E> {
         let shape = self.0.shape();
-        MatrixMut { values: ValuesMut::Full(self.0.values_mut()), shape }
+        let values = match self.0.stored_mut() {
+            Stored::Full(values) => ValuesMut::Full(values),
+            Stored::Sixteen(SixteenBits::Bf16, values) => ValuesMut::bf16(values.reinterpret_cast_mut()),
+            Stored::Sixteen(SixteenBits::F16, values) => ValuesMut::f16(values.reinterpret_cast_mut()),
+        };
+        MatrixMut { values, shape }
     }
 }
 
@@ -114,6 +125,15 @@ impl<E: FaerElement> Backend for Faer<E> {
 
     fn zeros(&self, rows: usize, cols: usize, _: Option<&Self::Matrix>) -> Result<Self::Matrix> {
         Dense::new().zeros(rows, cols, None).map(FaerMatrix)
+    }
+
+    fn zeros_stored(
+        &self,
+        format: SixteenBits,
+        shape: (usize, usize),
+        _: Option<&Self::Matrix>,
+    ) -> Result<Self::Matrix> {
+        Dense::new().zeros_stored(format, shape, None).map(FaerMatrix)
     }
 
     fn scalar(&self, value: f64) -> Result<f64> {

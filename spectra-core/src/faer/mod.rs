@@ -24,6 +24,7 @@ mod gemm;
 mod householder;
 mod kernels;
 mod low_rank;
+mod mars;
 mod matrix;
 mod parallel;
 mod reduce;

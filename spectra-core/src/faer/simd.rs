@@ -40,6 +40,12 @@ impl Prefetch {
         self.into::<3>(x.as_ptr().wrapping_add(at).cast());
     }
 
+    /// The line of the byte `at` from a place, into the first cache.
+    #[inline(always)]
+    pub(super) fn near_byte(self, place: *const u8, at: usize) {
+        self.into::<3>(place.wrapping_add(at));
+    }
+
     /// The line of the byte `at` from a place, into the second cache.
     #[inline(always)]
     pub(super) fn far(self, place: *const u8, at: usize) {

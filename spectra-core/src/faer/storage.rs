@@ -156,6 +156,12 @@ impl<'a, E: FaerElement> ValuesMut<'a, E> {
         })
     }
 
+    /// A part of the values, which reach so far.
+    pub(super) fn range(self, range: core::ops::Range<usize>) -> Self {
+        let (head, _) = self.split(range.end);
+        head.split(range.start).1
+    }
+
     /// Values of bf16.
     pub fn bf16(values: &'a mut [bf16]) -> Self {
         Self::Bf16(Sixteen::new(values))
@@ -221,7 +227,7 @@ impl<'a, E: FaerElement> ValuesMut<'a, E> {
     }
 
     /// Rounds `x` into values that are not kept in full width.
-    fn round(&mut self, x: &[E]) {
+    pub(super) fn round(&mut self, x: &[E]) {
         match self {
             Self::Full(_) => {}
             Self::Bf16(out) => {

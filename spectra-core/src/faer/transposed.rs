@@ -26,7 +26,14 @@ pub(super) fn pays(m: usize, n: usize, l: usize) -> bool {
 }
 
 /// `out = beta out + alpha A^T B` for `A` l x m and `B` l x n, row-major.
-pub(super) fn product<E: FaerElement>(out: &mut [E], beta: Option<E>, alpha: E, a: &[E], b: &[E], n: usize) {
+pub(super) fn product<E: FaerElement>(
+    out: &mut [E],
+    beta: Option<E>,
+    alpha: E,
+    a: Values<'_, E>,
+    b: &[E],
+    n: usize,
+) {
     let (m, l) = (out.len() / n, b.len() / n);
     let padding = Padding::new::<E>(n);
     scratch::with((m + l) * padding.stride, |buffer: &mut [E]| {
@@ -51,7 +58,7 @@ struct Backward<'a, E> {
     alpha: E,
     padding: Padding,
     /// With `cols` columns.
-    m: &'a [E],
+    m: Values<'a, E>,
     cols: usize,
     /// Padded, by groups of columns.
     p: &'a [E],
@@ -83,9 +90,16 @@ impl<E: FaerElement> Backward<'_, E> {
     #[inline(always)]
     fn copy(&self, (i, rows): (usize, usize), j: usize, columns: &mut [E]) -> usize {
         let width = Self::COLUMNS.min(self.z.len() / self.padding.stride - j);
-        let m = self.m[i * self.cols..][..rows * self.cols].chunks_exact(self.cols);
-        for (copy, m) in columns.chunks_exact_mut(Self::COLUMNS).zip(m) {
-            copy[..width].copy_from_slice(&m[self.first + j..][..width]);
+        let first = self.first + j;
+        let starts = (0..rows).map(|t| (i + t) * self.cols + first);
+        let copies =
+            columns.chunks_exact_mut(Self::COLUMNS).zip(starts).map(|(copy, at)| (&mut copy[..width], at));
+        match self.m {
+            Values::Full(m) => copies.for_each(|(copy, at)| copy.copy_from_slice(&m[at..at + width])),
+            Values::Bf16(m) => copies.for_each(|(copy, at)| {
+                copy.iter_mut().zip(&m[at..at + width]).for_each(|(copy, m)| *copy = E::of_bf16(*m));
+            }),
+            Values::F16(m) => copies.for_each(|(copy, at)| E::widen_f16(&m[at..at + width], copy)),
         }
         width
     }
@@ -130,7 +144,7 @@ impl<E: FaerElement> Tiled for Backward<'_, E> {
         let prefetch = Prefetch::new();
         let stride = self.padding.stride;
         let (rows, cols) = (self.p.len() / stride, self.z.len() / stride);
-        let ((m, size), m_cols) = (Values::Full(self.m).place(), self.cols);
+        let ((m, size), m_cols) = (self.m.place(), self.cols);
         let mut columns = Columns([E::zero(); BLOCK * MOST]);
         for i in (0..rows).step_by(BLOCK) {
             let block = (i, BLOCK.min(rows - i));

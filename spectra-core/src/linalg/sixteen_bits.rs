@@ -3,7 +3,7 @@
 use super::random::mix;
 use crate::backend::Element;
 
-/// A 16-bit type in which weights are kept.
+/// A 16-bit type in which weights and buffers of state are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SixteenBits {
     /// 8 bits of precision, the exponents of `f32`.
@@ -23,6 +23,45 @@ impl SixteenBits {
             Self::Bf16 => (7, -126, 255.0 * f64::from_bits((1023 + 120) << 52)),
             Self::F16 => (10, -14, 65504.0),
         }
+    }
+
+    /// The bits of the number of this type nearest to `x`, of two the even one; infinity beyond the largest by half a unit of its last place.
+    pub fn to_bits<E: Element>(self, x: E) -> u16 {
+        let (precision, smallest, _) = self.form();
+        let (value, infinity) = (x.widen(), self.infinity());
+        let sign = u16::from(value.is_sign_negative()) << 15;
+        if value.is_nan() {
+            return sign | infinity | 1 << (precision - 1);
+        }
+        let magnitude = value.abs();
+        let exponent = ((magnitude.to_bits() >> 52) as i32 - 1023).max(smallest);
+        let unit = f64::from_bits(((exponent - precision + 1023) as u64) << 52);
+        // Exact but for the rounding to a whole number of units, which may carry into the exponent.
+        let units = libm::rint(magnitude / unit) as u64;
+        let bits = (((exponent - smallest) as u64) << precision).saturating_add(units);
+        sign | bits.min(infinity.into()) as u16
+    }
+
+    /// The number with these bits; the nearest element, for `f32` and `f64` the number itself.
+    pub fn from_bits<E: Element>(self, bits: u16) -> E {
+        let (precision, smallest, _) = self.form();
+        let (magnitude, infinity) = (bits & 0x7fff, self.infinity());
+        let (exponent, fraction) = (i32::from(magnitude >> precision), magnitude & ((1 << precision) - 1));
+        let value = if magnitude > infinity {
+            f64::NAN
+        } else if magnitude == infinity {
+            f64::INFINITY
+        } else {
+            let units = if exponent == 0 { fraction } else { fraction | 1 << precision };
+            let unit = (exponent.max(1) - 1 + smallest - precision + 1023) as u64;
+            f64::from(units) * f64::from_bits(unit << 52)
+        };
+        E::narrow(if bits == magnitude { value } else { -value })
+    }
+
+    fn infinity(self) -> u16 {
+        let (precision, ..) = self.form();
+        0x7fff >> precision << precision
     }
 
     /// `x` as one of the two numbers of this type next to it, the farther from zero with probability `(|x| - low) / (high - low)`, so
@@ -78,6 +117,36 @@ mod tests {
                 }
             }
             assert!(format.round(f32::NAN, 0).is_nan());
+        }
+    }
+
+    /// Every number of a type has its own bits, and what lies between two is the nearer one, at half the even one.
+    #[test]
+    fn all_bits_and_what_lies_between_them() {
+        for format in [SixteenBits::Bf16, SixteenBits::F16] {
+            for bits in 0..=u16::MAX {
+                let x: f64 = format.from_bits(bits);
+                if x.is_nan() {
+                    assert!(bits & 0x7fff > format.infinity());
+                    assert!(format.from_bits::<f32>(format.to_bits(x)).is_nan());
+                    continue;
+                }
+                assert_eq!((format.to_bits(x), format.to_bits(x as f32)), (bits, bits), "{format:?} {x}");
+                let next: f64 = format.from_bits(bits.wrapping_add(1));
+                if bits & 0x7fff < format.infinity() && next.is_finite() {
+                    let half = x + (next - x) / 2.0;
+                    let (even, nearer) = (bits + bits % 2, half - (next - x) * 1e-9);
+                    assert_eq!(
+                        (format.to_bits(half), format.to_bits(nearer)),
+                        (even, bits),
+                        "{format:?} {half}"
+                    );
+                }
+            }
+            let (_, _, largest) = format.form();
+            assert_eq!(format.to_bits(largest * 1.0001), format.to_bits(largest));
+            assert_eq!(format.to_bits(-2.0 * largest), format.infinity() | 0x8000);
+            assert_eq!(format.to_bits(f64::INFINITY), format.infinity());
         }
     }
 

@@ -2,13 +2,13 @@
 
 use super::Config;
 use super::assigned::Assigned;
-use super::member::{Member, ParameterSpec, SharedRules};
+use super::member::{Member, ParameterSpec, SharedRules, with_rule};
 use super::parameter::BlockState;
 use super::plan::{Rule, StateCost};
 use super::progress::Progress;
 use super::rates::{FactorsSet, ModelRates};
 use super::stacks::Stacks;
-use crate::backend::{Backend, Error, ErrorKind, Result};
+use crate::backend::{Backend, Element, Error, ErrorKind, Result};
 use crate::linalg::Workspace;
 use crate::rules::{Rules, UpdateRule, Weights};
 #[cfg(feature = "serde")]
@@ -78,6 +78,15 @@ impl<B: Backend> Optimizer<B> {
             }
             let rule = assigned.rule_of(&spec).map_err(|error| error.for_parameter(&spec.name))?;
             members.push(Member { spec, rule, block: BlockState::default(), report: None });
+        }
+        for member in members.iter().filter(|member| member.is_live()) {
+            let shape = (member.spec.rows, member.spec.cols);
+            let buffers = with_rule(&*assigned.rules[member.rule], &member.spec, |rule| rule.buffers(shape));
+            for format in buffers.iter().filter_map(|buffer| buffer.format) {
+                // Whether the backend knows the format.
+                let known = backend.zeros_stored(format, (0, 0), None);
+                known.map_err(|error| error.for_parameter(&member.spec.name))?;
+            }
         }
         if !members.iter().any(Member::is_live) {
             let requirement = "at least one that is not frozen: there is nothing to train";
@@ -166,8 +175,12 @@ impl<B: Backend> Optimizer<B> {
 
     /// Bytes of state once every parameter has taken a step; the largest `usize` if there are more.
     pub fn state_bytes(&self) -> usize {
-        let numbers = (0..self.members.len()).map(|index| self.state_numbers(index));
-        numbers.fold(0, usize::saturating_add).saturating_mul(core::mem::size_of::<B::Element>())
+        let live = self.members.iter().filter(|member| member.is_live());
+        let bytes = live.map(|member| {
+            let (shape, width) = ((member.spec.rows, member.spec.cols), B::Element::BYTES);
+            member.with_rule(&self.rules, |rule| rule.state_bytes(shape, width))
+        });
+        bytes.fold(0, usize::saturating_add)
     }
 
     pub(super) fn spec(&self, index: usize) -> Result<&ParameterSpec> {
@@ -191,7 +204,17 @@ impl<B: Backend> StateCost for &Optimizer<B> {
         at.and_then(|at| self.rules.get(at)).map_or(0, |rule| rule.state_numbers((rows, cols)))
     }
 
+    fn state_bytes(&self, rule: Rule, rows: usize, cols: usize) -> usize {
+        self.config.bytes(rule, (rows, cols), B::Element::BYTES)
+    }
+
+    fn named_bytes(&self, rule: &str, rows: usize, cols: usize) -> usize {
+        let at = self.named.iter().find(|(name, _)| **name == *rule).map(|(_, at)| *at);
+        let rule = at.and_then(|at| self.rules.get(at));
+        rule.map_or(0, |rule| rule.state_bytes((rows, cols), B::Element::BYTES))
+    }
+
     fn bytes_per_number(&self) -> usize {
-        core::mem::size_of::<B::Element>()
+        B::Element::BYTES
     }
 }

@@ -43,6 +43,7 @@ pub fn settings_of(config: &Config) -> Vec<Setting> {
                 settings.push(Setting::new(format!("{part}.map"), recipe.map));
                 settings.push(Setting::new(format!("{part}.scale"), recipe.scale));
                 settings.push(Setting::new(format!("{part}.weight_decay"), recipe.weight_decay));
+                settings.push(Setting::new(format!("{part}.momentum_format"), recipe.momentum_format));
             }
             Method::Whole(rule) => settings.push(Setting::new(format!("{part}.rule"), rule)),
         }

@@ -5,6 +5,7 @@ use crate::backend::{Error, ErrorKind, Result};
 use crate::directions::{AdEmaMix, Adam, Direction, Mars};
 use crate::linalg::{Polar, SubspaceForm};
 use crate::maps::{HardClip, SecondMoment, SoftClip, SpectralMap, TailShrink};
+use crate::rules::MomentumFormat;
 
 fn adam(direction: &mut Direction) -> Option<&mut Adam> {
     match direction {
@@ -57,6 +58,8 @@ settings! {
         Direction::PolarFirst(direction) => Some(&mut direction.mu),
         _ => None,
     };
+    /// [`Recipe::momentum_format`].
+    momentum_format: MomentumFormat = |recipe| Some(&mut recipe.momentum_format);
     /// Nesterov's look-ahead of [`Momentum`](crate::directions::Momentum) and [`Signum`](crate::directions::Signum).
     nesterov: bool = |recipe| match &mut recipe.direction {
         Direction::Momentum(direction) => Some(&mut direction.nesterov),

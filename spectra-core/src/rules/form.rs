@@ -1,6 +1,6 @@
-//! How a [`Method`] is written: a recipe as it always was, its four fields; any other rule under the name `rule`.
+//! How a [`Method`] is written: a recipe as it always was, its four fields, the format of its momentum if it is another; any other rule under the name `rule`.
 
-use super::{Method, Recipe, WholeRule};
+use super::{Method, MomentumFormat, Recipe, WholeRule};
 use crate::directions::Direction;
 use crate::maps::SpectralMap;
 use crate::scales::StepScale;
@@ -18,19 +18,23 @@ pub(super) struct Form {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weight_decay: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    momentum_format: Option<MomentumFormat>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     rule: Option<WholeRule>,
 }
 
 impl From<Method> for Form {
     fn from(method: Method) -> Self {
-        let empty = Self { direction: None, map: None, scale: None, weight_decay: None, rule: None };
+        let (direction, map, scale, weight_decay, momentum_format) = Default::default();
+        let empty = Self { direction, map, scale, weight_decay, momentum_format, rule: None };
         match method {
             Method::Whole(rule) => Self { rule: Some(rule), ..empty },
-            Method::Recipe(Recipe { direction, map, scale, weight_decay }) => Self {
+            Method::Recipe(Recipe { direction, map, scale, weight_decay, momentum_format }) => Self {
                 direction: Some(direction),
                 map: Some(map),
                 scale: Some(scale),
                 weight_decay: Some(weight_decay),
+                momentum_format: Some(momentum_format).filter(|format| *format != MomentumFormat::Full),
                 ..empty
             },
         }
@@ -42,16 +46,24 @@ impl TryFrom<Form> for Method {
 
     fn try_from(form: Form) -> Result<Self, Self::Error> {
         match form {
-            Form { direction: None, map: None, scale: None, weight_decay: None, rule: Some(rule) } => {
-                Ok(Self::Whole(rule))
+            Form {
+                direction: None,
+                map: None,
+                scale: None,
+                weight_decay: None,
+                momentum_format: None,
+                rule: Some(rule),
+            } => Ok(Self::Whole(rule)),
+            Form { rule: Some(_), .. } => Err("a method is either `rule` or the fields of a recipe"),
+            Form { direction, map, scale, weight_decay, momentum_format, rule: None } => {
+                Ok(Self::Recipe(Recipe {
+                    direction: direction.ok_or("missing field `direction`")?,
+                    map: map.ok_or("missing field `map`")?,
+                    scale: scale.ok_or("missing field `scale`")?,
+                    weight_decay: weight_decay.ok_or("missing field `weight_decay`")?,
+                    momentum_format: momentum_format.unwrap_or_default(),
+                }))
             }
-            Form { rule: Some(_), .. } => Err("a method is either `rule` or the four fields of a recipe"),
-            Form { direction, map, scale, weight_decay, rule: None } => Ok(Self::Recipe(Recipe {
-                direction: direction.ok_or("missing field `direction`")?,
-                map: map.ok_or("missing field `map`")?,
-                scale: scale.ok_or("missing field `scale`")?,
-                weight_decay: weight_decay.ok_or("missing field `weight_decay`")?,
-            })),
         }
     }
 }

@@ -144,6 +144,11 @@ impl Method {
         self.rule::<Dense<f32>>().state_numbers((rows, cols))
     }
 
+    /// How many bytes that is, of `width` for a number in the arithmetic type.
+    pub fn state_bytes(&self, rows: usize, cols: usize, width: usize) -> usize {
+        self.rule::<Dense<f32>>().state_bytes((rows, cols), width)
+    }
+
     /// An error if a setting is outside its domain for arithmetic in `E`.
     ///
     /// # Errors

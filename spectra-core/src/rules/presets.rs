@@ -13,7 +13,7 @@ pub(super) type Row = (&'static str, Method, &'static str);
 
 /// Direction, spectral map, step scale, weight decay.
 const fn recipe(direction: Direction, map: SpectralMap, scale: StepScale, weight_decay: f64) -> Method {
-    Method::Recipe(Recipe { direction, map, scale, weight_decay })
+    Method::Recipe(Recipe::new(direction, map, scale, weight_decay))
 }
 
 pub(super) const fn cautious(rule: Recipe) -> Method {
@@ -29,12 +29,8 @@ const CLIP: SpectralMap = SpectralMap::SoftClip { clip: SoftClip::AUTO, threshol
 const MUON: SpectralMap = SpectralMap::Orthogonalize(Polar::MUON);
 const SIGNUM: Signum = Signum { mu: 0.95, nesterov: true };
 /// Also the rule of everything that is not a hidden matrix.
-const ADAMW: Recipe = Recipe {
-    direction: Direction::Adam(Adam::PYTORCH),
-    map: SpectralMap::Identity,
-    scale: StepScale::One,
-    weight_decay: 0.01,
-};
+const ADAMW: Recipe =
+    Recipe::new(Direction::Adam(Adam::PYTORCH), SpectralMap::Identity, StepScale::One, 0.01);
 const LION: Recipe = Recipe { direction: Direction::Lion(Lion::PAPER), weight_decay: 0.0, ..ADAMW };
 const ADAM: Recipe = Recipe { weight_decay: 0.0, ..ADAMW };
 const MOMENTUM: Direction = Direction::Momentum(Momentum::muon(0.95));
@@ -43,12 +39,12 @@ const EXACT: SpectralMap = SpectralMap::Orthogonalize(Polar::EXACT);
 const NORMUON: SpectralMap = SpectralMap::Normalized { polar: Polar::MUON, moment: SecondMoment::NORMUON };
 const ADAMUON: SpectralMap = SpectralMap::Normalized { polar: Polar::MUON, moment: SecondMoment::ADAMUON };
 /// Scion's momentum 0.1 is one minus ours; 50 is its authors' radius of hidden layers.
-const SCION: Recipe = Recipe {
-    direction: Direction::Momentum(Momentum { mu: 0.9, ..AVERAGED }),
-    map: MUON,
-    scale: StepScale::RmsOperator { radius: 50.0 },
-    weight_decay: 1.0,
-};
+const SCION: Recipe = Recipe::new(
+    Direction::Momentum(Momentum { mu: 0.9, ..AVERAGED }),
+    MUON,
+    StepScale::RmsOperator { radius: 50.0 },
+    1.0,
+);
 
 /// 2602.11185, Algorithms 1 and 2.
 pub(super) const SPECTRA: Recipe = Recipe {
@@ -79,7 +75,7 @@ const PRESETS: &[Row] = &[
         "modded-nanogpt, microsoft/dion: five steps of 2505.16932"),
     ("muon-gram", recipe(MOMENTUM, SpectralMap::Orthogonalize(Polar::GRAM), StepScale::AspectRatio, 0.0),
         "ours: four steps of 2505.16932 after the Gram bound ||(X X^T)^2||_F^(1/4) in place of the Frobenius norm"),
-    ("muon-hyperball", hyperball(Recipe { direction: MOMENTUM, map: MUON, scale: StepScale::One, weight_decay: 0.0 }),
+    ("muon-hyperball", hyperball(Recipe::new(MOMENTUM, MUON, StepScale::One, 0.0)),
         "2606.16899; NVIDIA's MuonHyperball but for its one radius"),
     ("normuon", recipe(MOMENTUM, NORMUON, StepScale::AspectRatio, 0.0),
         "zichongli5/NorMuon (2510.05491): b2 0.95 of the rows"),

@@ -2,7 +2,9 @@
 
 use super::composed::Parts;
 use super::method::Settings;
-use super::{BatchItem, Batching, Dots, GradientLimits, Sharding, StepInfo, StepRates, UpdateRule};
+use super::{
+    BatchItem, Batching, Dots, GradientLimits, MomentumFormat, Sharding, StepInfo, StepRates, UpdateRule,
+};
 use crate::backend::{Backend, Element, Gradient, Result};
 use crate::dense::Dense;
 use crate::directions::Direction;
@@ -17,7 +19,7 @@ use alloc::{string::String, vec::Vec};
 /// ```
 /// use spectra_core::directions::{Direction, Momentum};
 /// use spectra_core::maps::{SpectralMap, TailShrink};
-/// use spectra_core::rules::Recipe;
+/// use spectra_core::rules::{MomentumFormat, Recipe};
 /// use spectra_core::scales::StepScale;
 ///
 /// let spectra = Recipe {
@@ -25,6 +27,7 @@ use alloc::{string::String, vec::Vec};
 ///     map: SpectralMap::TailShrink(TailShrink::default()),
 ///     scale: StepScale::RMS,
 ///     weight_decay: 0.0,
+///     momentum_format: MomentumFormat::Full,
 /// };
 /// assert_eq!(spectra, Recipe::preset("spectra")?);
 /// // State of one 4096 x 14336 matrix: mn + nk numbers, k = round(0.015 * 4096) = 61.
@@ -44,9 +47,17 @@ pub struct Recipe {
     /// Decoupled weight decay `wd >= 0`, multiplied by the learning rate; `lr wd <= 1`, because beyond the weights would
     /// change their sign at every step. In `f32` at most 4.2e9.
     pub weight_decay: f64,
+    /// The numbers in which the direction's momentum is kept.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub momentum_format: MomentumFormat,
 }
 
 impl Recipe {
+    /// The recipe of these parts, with a momentum in the arithmetic type.
+    pub const fn new(direction: Direction, map: SpectralMap, scale: StepScale, weight_decay: f64) -> Self {
+        Self { direction, map, scale, weight_decay, momentum_format: MomentumFormat::Full }
+    }
+
     /// The same recipe with another decoupled weight decay.
     #[must_use]
     pub fn with_weight_decay(mut self, weight_decay: f64) -> Self {
@@ -107,7 +118,7 @@ impl<B: Backend> UpdateRule<B> for Recipe {
     }
 
     fn buffers(&self, shape: (usize, usize)) -> Vec<BufferSpec> {
-        self.parts::<B>().buffers(shape)
+        self.momentum_format.of(self.parts::<B>().buffers(shape))
     }
 
     fn flops(&self, shape: (usize, usize)) -> f64 {
@@ -123,7 +134,8 @@ impl<B: Backend> UpdateRule<B> for Recipe {
     }
 
     fn validate(&self) -> Result<()> {
-        self.parts::<B>().validate(self.weight_decay)
+        self.parts::<B>().validate(self.weight_decay)?;
+        self.momentum_format.validate(self.direction.memory())
     }
 
     fn check_clip_factor(&self, factor: f64) -> Result<()> {
@@ -131,7 +143,7 @@ impl<B: Backend> UpdateRule<B> for Recipe {
     }
 
     fn gradient_limits(&self, shape: (usize, usize), dots: Dots) -> GradientLimits {
-        self.parts::<B>().gradient_limits(shape, dots)
+        self.momentum_format.limit(self.parts::<B>().gradient_limits(shape, dots))
     }
 
     fn resize(&self, wanted: &BufferSpec, saved: &B::Matrix, backend: &B) -> Result<Option<B::Matrix>> {

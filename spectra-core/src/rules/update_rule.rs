@@ -132,6 +132,11 @@ pub trait UpdateRule<B: Backend>: fmt::Debug + Send + Sync {
         self.buffers(shape).iter().map(BufferSpec::numbers).fold(0, usize::saturating_add)
     }
 
+    /// How many bytes that is, of `width` for a number in the arithmetic type.
+    fn state_bytes(&self, shape: (usize, usize), width: usize) -> usize {
+        self.buffers(shape).iter().map(|buffer| buffer.bytes(width)).fold(0, usize::saturating_add)
+    }
+
     /// Flops of a step for a parameter of this shape, to leading order: what owners are
     /// [balanced](crate::distributed::Placement) by. Unless overridden those of an entrywise step, `10 mn`.
     fn flops(&self, shape: (usize, usize)) -> f64 {

@@ -18,7 +18,7 @@ use crate::checked::{Average, Device, MOST, Of, Products, Storage, Tally};
 use crate::error::{At, CudaError};
 use cudarc::driver::{CudaContext, CudaStream};
 use spectra_core::backend::{
-    Backend, Entrywise, Error, Gradient, Matrix, Result, Scalar, ScalarOp, Stacking,
+    Backend, Entrywise, Error, Gradient, Matrix, Result, Scalar, ScalarOp, Stacking, composed,
 };
 use spectra_core::linalg::{Orthonormalization, PowerIteration, SixteenBits, Subspace, Workspace};
 use std::fmt;
@@ -144,8 +144,11 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
         (beta, alpha): (f64, f64),
         rule: Entrywise,
         gradient: &Gradient<'_, Self::Matrix>,
-        _: &mut Workspace<Self>,
+        workspace: &mut Workspace<Self>,
     ) -> Result<()> {
+        if let Entrywise::Mars { .. } = rule {
+            return composed::entrywise_add(matrices, (beta, alpha), rule, gradient, workspace);
+        }
         rule.check(&matrices.each_ref().map(|x| x.shape()), gradient.values.shape())?;
         let weights = (beta.into(), alpha.into());
         match (rule, matrices.as_mut_slice()) {
@@ -166,7 +169,13 @@ impl<E: CudaElement> Backend for CudaBackend<E> {
                 out.momentum_add(weights, state, gradient, average)
             }
             // Refused above.
-            (Entrywise::Momentum { .. } | Entrywise::Lion { .. } | Entrywise::Adam { .. }, _) => Ok(()),
+            (
+                Entrywise::Momentum { .. }
+                | Entrywise::Lion { .. }
+                | Entrywise::Adam { .. }
+                | Entrywise::Mars { .. },
+                _,
+            ) => Ok(()),
         }
     }
 

@@ -8,6 +8,7 @@ mod entrywise;
 mod factor;
 mod low_rank;
 mod low_rank_large;
+mod mars;
 mod non_finite;
 mod power_sweep;
 mod power_sweep_large;
@@ -20,6 +21,7 @@ pub use entrywise::{adam_add_large, entrywise_add, entrywise_add_large};
 pub(crate) use factor::Factor;
 pub use low_rank::low_rank_add;
 pub use low_rank_large::{low_rank_add_every_rank, low_rank_add_large};
+pub use mars::mars_add;
 pub use non_finite::{
     adam_add_non_finite, entrywise_add_non_finite, low_rank_add_non_finite, power_sweep_non_finite,
 };

@@ -13,9 +13,9 @@ pub(crate) type Numbers = (f64, f64, f64);
 
 /// An entry, and the sum of the absolute values that went into it.
 #[derive(Clone, Copy)]
-struct Sized {
-    value: f64,
-    size: f64,
+pub(super) struct Sized {
+    pub(super) value: f64,
+    pub(super) size: f64,
 }
 
 impl Sized {
@@ -42,7 +42,7 @@ impl Sized {
 }
 
 /// `X`, `M`, `V`, `S` after a step, those that the rule has first; the others as they were.
-fn advance(
+pub(super) fn advance(
     rule: Entrywise,
     (beta, alpha, factor): Numbers,
     old: [f64; 4],
@@ -74,6 +74,7 @@ fn advance(
             };
             (numerator.over(denominator), [m, v, s])
         }
+        Entrywise::Mars { .. } => unreachable!("it has a norm, and a check of its own"),
     };
     let [m, v, s] = states;
     [x.combine(beta, alpha, direction), m, v, s]
@@ -88,6 +89,7 @@ pub(super) fn memories(rule: Entrywise, beta: f64) -> Vec<f64> {
         Entrywise::Adam { betas: (b1, b2), slow, .. } => {
             [beta, b1, b2].into_iter().chain(slow.map(|(b3, _)| b3)).collect()
         }
+        Entrywise::Mars { betas: (b1, b2), weight, .. } => vec![beta, b1, b2, weight],
     }
 }
 
@@ -154,6 +156,7 @@ impl Before {
         let names = match rule {
             Entrywise::Momentum { .. } | Entrywise::Lion { .. } => ["weights", "momentum", "", ""],
             Entrywise::Adam { .. } => ["weights", "first moment", "second moment", "slow momentum"],
+            Entrywise::Mars { .. } => ["weights", "first moment", "second moment", "last gradient"],
         };
         let shapes =
             computed.iter().chain(default.into_iter().flatten()).all(|x| x.shape() == self.gradient.shape());

@@ -1,7 +1,9 @@
 //! Values go to the device and come back.
 
+mod sixteen_bits;
 mod sizes;
 
+pub use sixteen_bits::sixteen_bits;
 pub use sizes::{impossible_sizes, large_transfers};
 
 use spectra_core::backend::{Backend, Coefficient, Element, Matrix, Op, Scalar};

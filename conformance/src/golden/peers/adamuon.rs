@@ -26,6 +26,7 @@ pub fn golden_adamuon<B: Backend>(subject: &Subject<B>) -> Outcome {
         map: SpectralMap::Normalized { polar, moment },
         scale: StepScale::MatchNorm { rms: 0.2, eps },
         weight_decay: case.hyper_number("weight_decay")?,
+        ..Recipe::adamw()
     };
     for j in 0..3 {
         let momentum = format!("outputs.M{j}_8");
@@ -52,6 +53,7 @@ pub fn golden_adamuon<B: Backend>(subject: &Subject<B>) -> Outcome {
         map: SpectralMap::Normalized { polar: Polar::MUON_TORCH, moment },
         scale: StepScale::MaxDimension { factor: 0.2 },
         weight_decay: number("weight_decay")?,
+        ..Recipe::adamw()
     };
     let (lr, buffers) = (number("lr")?, [("M", MOMENTUM), ("V", MAPPED_SECOND_MOMENT)]);
     Run { judge: &mut judge, subject, case, lr, buffers: &buffers }.compare(&rule, |_, _, _| Ok(()))?;

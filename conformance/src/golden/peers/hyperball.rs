@@ -31,6 +31,7 @@ pub fn golden_hyperball<B: Backend>(subject: &Subject<B>) -> Outcome {
         map: SpectralMap::Orthogonalize(Polar::MUON_TORCH),
         scale: StepScale::One,
         weight_decay: 0.0,
+        ..Recipe::adamw()
     };
     let rule = Hyperball::new(muon).radius(case.hyper_number("radius")?);
     let lr = case.hyper_number("lr")?;

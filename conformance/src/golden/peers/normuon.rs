@@ -29,7 +29,7 @@ const BUFFERS: [(&str, &str); 2] = [("M", MOMENTUM), ("V", MAPPED_SECOND_MOMENT)
 
 fn recipe(momentum: Momentum, polar: Polar, moment: SecondMoment, scale: StepScale) -> Recipe {
     let map = SpectralMap::Normalized { polar, moment };
-    Recipe { direction: Direction::Momentum(momentum), map, scale, weight_decay: 0.0 }
+    Recipe::new(Direction::Momentum(momentum), map, scale, 0.0)
 }
 
 fn official<B: Backend>(judge: &mut Judge, subject: &Subject<B>) -> Result<(), Failure> {

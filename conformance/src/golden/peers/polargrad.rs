@@ -33,6 +33,7 @@ pub fn golden_polargrad<B: Backend>(subject: &Subject<B>) -> Outcome {
                 map: SpectralMap::Orthogonalize(Polar::EXACT),
                 scale: StepScale::InnerProduct,
                 weight_decay,
+                ..Recipe::adamw()
             }
         };
         let (lr, buffers) = (case.hyper_number("lr")?, [("M", MOMENTUM)]);

@@ -29,6 +29,7 @@ pub fn golden_scion<B: Backend>(subject: &Subject<B>) -> Outcome {
             map: SpectralMap::Orthogonalize(polar),
             scale: StepScale::RmsOperator { radius },
             weight_decay: if case.hyper_flag("unconstrained")? { 0.0 } else { 1.0 },
+            ..Recipe::adamw()
         };
         let scale = StepScale::MatchRms { rms: radius, eps: 1e-8 };
         let vector = Recipe { map: SpectralMap::Identity, scale, ..matrix };

@@ -12,7 +12,7 @@ pub(in crate::distributed) use vote::{settle, to_text};
 
 use super::{Axis, Collectives, Division};
 use crate::backend::{Backend, Error, ErrorKind, Gradient, Matrix, PackedProducts, Ranks, Result};
-use crate::backend::{Entrywise, check_shape};
+use crate::backend::{Entrywise, check_shape, composed};
 use crate::linalg::{Orthonormalization, PowerIteration, Subspace, Workspace};
 use alloc::{rc::Rc, vec::Vec};
 use core::cell::{Cell, RefCell};
@@ -208,6 +208,10 @@ impl<B: Backend, C: Collectives<B>> Backend for Sharded<B, C> {
         let spread = gradient.values.spread;
         if gradient.values.is_sum() || matrices.iter().any(|x| x.spread != spread) {
             return Err(matrix::other_distribution("entrywise_add"));
+        }
+        if spread.is_some() && matches!(rule, Entrywise::Mars { .. }) {
+            // Its norm is one of all ranks.
+            return composed::entrywise_add(matrices, factors, rule, gradient, workspace);
         }
         let local = Gradient { values: &gradient.values.local, scale: gradient.scale };
         let locals = matrices.each_mut().map(|x| &mut x.local);

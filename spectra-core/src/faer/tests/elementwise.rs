@@ -1,7 +1,7 @@
 //! Elementwise operations, reductions and the fused AdamW pass.
 
 use super::*;
-use crate::backend::{Backend, Coef, Coefficient, Element, Entrywise, Gradient};
+use crate::backend::{Backend, Coef, Coefficient, Element, Entrywise, Gradient, composed};
 use crate::dense::Dense;
 use crate::faer::Faer;
 use crate::faer::parallel::GRAIN;
@@ -170,6 +170,44 @@ fn lion_has_the_bits_of_the_separate_passes() {
     }
 }
 
+/// C, its norm and what is clipped: of entries of a size that the squares hold, do not reach, and (in `f64`, where no wider sum is) go beyond.
+fn check_mars<E: FaerElement>(n: usize, size: f64, weight: f64) {
+    let [x, m, mut v, l, mut g] = [0, 1, 2, 3, 4].map(|i| pair::<E>(1, n, i).0);
+    v.values_mut().iter_mut().for_each(|y| *y = y.abs());
+    g.values_mut().iter_mut().for_each(|y| *y = E::narrow(y.widen() * size));
+    let l = if weight == 0.0 { nan_pair::<E>(1, n).0 } else { l };
+    let rule = Entrywise::Mars { betas: (0.95, 0.99), eps: 1e-8, weight };
+    let half = &Gradient { scale: 0.5.into(), ..Gradient::new(&g) };
+    let workspace = &mut Workspace::new(Faer::new());
+    let [fused, passes] = [true, false].map(|fused| {
+        let [mut x, mut m, mut v, mut l] = [&x, &m, &v, &l].map(Clone::clone);
+        let matrices = [&mut x, &mut m, &mut v, &mut l];
+        let done = match fused {
+            true => Faer::entrywise_add(matrices, (0.9, -0.01), rule, half, workspace),
+            false => composed::entrywise_add(matrices, (0.9, -0.01), rule, half, workspace),
+        };
+        done.unwrap();
+        [x, m, v, l]
+    });
+    assert_eq!(fused, passes, "length {n}, size {size:e}, w {weight}");
+    assert!(fused.iter().all(|x| x.values().iter().all(|x| x.is_finite())), "length {n}, size {size:e}");
+}
+
+#[test]
+fn mars_has_the_bits_of_the_separate_passes() {
+    for n in lengths() {
+        for weight in [0.475, 0.0] {
+            for size in [1.0, 1e-30, 1e30] {
+                check_mars::<f32>(n, size, weight);
+                check_mars::<f64>(n, size, weight);
+            }
+            for size in [1e-200, 1e200] {
+                check_mars::<f64>(n, size, weight);
+            }
+        }
+    }
+}
+
 /// The weights take two terms at once, not one after the other: rounding errors of `|beta x| + |alpha| (|term| + |term|)`.
 #[test]
 fn two_terms_are_added_at_once() {
@@ -188,6 +226,7 @@ fn two_terms_are_added_at_once() {
                     let terms = match rule {
                         Entrywise::Momentum { .. } | Entrywise::Lion { .. } => at(&m) + at(&g),
                         Entrywise::Adam { eps, .. } => (at(&m) + 8.0 * at(&s)) / (at(&v).sqrt() + eps),
+                        Entrywise::Mars { .. } => unreachable!("not of the rules above"),
                     };
                     8.0 * f64::from(f32::EPSILON) * (weights.1.values()[i].abs().widen() + 0.02 * terms)
                 };

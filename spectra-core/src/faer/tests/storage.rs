@@ -4,6 +4,7 @@ use super::*;
 use crate::backend::{Coefficient, Entrywise};
 use crate::faer::parallel::GRAIN;
 use crate::faer::{FaerElement, MatrixMut, MatrixRef, Values, ValuesMut};
+use crate::linalg::SixteenBits;
 use alloc::vec;
 use half::{bf16, f16};
 
@@ -16,10 +17,11 @@ trait Narrow<E>: Copy + PartialEq + core::fmt::Debug + Sync {
 }
 
 macro_rules! narrow {
-    ($half:ident, $variant:ident, $element:ident, $from:ident, $to:ident) => {
+    ($half:ident, $variant:ident, $format:ident, $element:ident, $to:ident) => {
         impl Narrow<$element> for $half {
             fn round(x: $element) -> Self {
-                $half::$from(x)
+                // Not by `half`, which rounds doubles by the first bits of their fraction.
+                $half::from_bits(SixteenBits::$format.to_bits(x))
             }
             fn wide(self) -> $element {
                 self.$to()
@@ -34,10 +36,10 @@ macro_rules! narrow {
     };
 }
 
-narrow!(bf16, Bf16, f32, from_f32, to_f32);
-narrow!(f16, F16, f32, from_f32, to_f32);
-narrow!(bf16, Bf16, f64, from_f64, to_f64);
-narrow!(f16, F16, f64, from_f64, to_f64);
+narrow!(bf16, Bf16, Bf16, f32, to_f32);
+narrow!(f16, F16, F16, f32, to_f32);
+narrow!(bf16, Bf16, Bf16, f64, to_f64);
+narrow!(f16, F16, F16, f64, to_f64);
 
 fn numbers<E: FaerElement, H: Narrow<E>>(len: usize, seed: u64) -> (Vec<H>, Vec<E>) {
     let half: Vec<H> =
@@ -122,5 +124,48 @@ fn a_sweep_takes_a_gradient_in_16_bits() {
         };
         let narrow = sweep(MatrixRef::stored(Values::Bf16(&g), m, n).unwrap());
         assert!(narrow == sweep(MatrixRef::new(&wide_g, m, n).unwrap()));
+    }
+}
+
+/// The momentum in 16 bits: advanced, rounded, and multiplied as rounded.
+fn narrow_momentum<E: FaerElement, H: Narrow<E>>((m, n, k): (usize, usize, usize)) {
+    let (g, v) = (numbers::<E, H>(m * n, 1).1, numbers::<E, H>(n * k, 3).1);
+    let gradient = MatrixRef::new(&g, m, n).unwrap();
+    let sweep = |mut momentum: MatrixMut<'_, E>,
+                 update: Option<(f64, MatrixRef<'_, E>, Coefficient<'_, f64>)>| {
+        let zeros = |count| vec![E::zero(); count];
+        let (mut p, mut gram, mut z) = (zeros(m * k), zeros(k * k), zeros(n * k));
+        let v = MatrixRef::new(&v, n, k).unwrap();
+        let products = [
+            MatrixMut::new(&mut p, m, k).unwrap(),
+            MatrixMut::new(&mut gram, k, k).unwrap(),
+            MatrixMut::new(&mut z, n, k).unwrap(),
+        ];
+        let [mut a, mut b, mut c] = products;
+        let square = momentum.power_sweep(update, 0.7, v, &mut a, &mut b, &mut c).unwrap();
+        (p, gram, z, square)
+    };
+    let update = Some((0.95, gradient, 0.5.into()));
+    let (mut narrow, mut wide) = numbers::<E, H>(m * n, 2);
+    let found = sweep(MatrixMut::stored(H::values_mut(&mut narrow), m, n).unwrap(), update);
+    MatrixMut::new(&mut wide, m, n).unwrap().scale_add(0.95.into(), 0.5.into(), gradient).unwrap();
+    let mut rounded: Vec<E> = wide.iter().map(|x| H::round(*x).wide()).collect();
+    assert!(narrow.iter().map(|x| x.wide()).eq(rounded.iter().copied()), "{m} x {n}: momentum");
+    let expected = sweep(MatrixMut::new(&mut rounded, m, n).unwrap(), None);
+    assert!(
+        (&found.0, &found.1, &found.2) == (&expected.0, &expected.1, &expected.2),
+        "{m} x {n}, {k}: products"
+    );
+    // Sums of positive doubles in another order.
+    assert!((found.3 / expected.3 - 1.0).abs() < 1e-12, "{m} x {n}: norm");
+}
+
+#[test]
+fn a_sweep_takes_a_momentum_in_16_bits() {
+    // Rows and columns that no tile divides, several panels, few and many columns, and more than the pass takes.
+    for shape in [(30, 50, 3), (301, 700, 5), (67, 5000, 33), (97, 4100, 61), (40, 300, 200)] {
+        narrow_momentum::<f32, bf16>(shape);
+        narrow_momentum::<f32, f16>(shape);
+        narrow_momentum::<f64, bf16>(shape);
     }
 }

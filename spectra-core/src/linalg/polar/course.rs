@@ -16,6 +16,8 @@ pub(super) struct Course {
     polar: Polar,
     /// Of this stage.
     rest: Polynomials,
+    /// Into so many segments they fall: counted once, for each costs a recursion of every step.
+    segments: usize,
     /// Whether the residual is looked at when they are used up, and where the values promised will then be.
     measured: Option<(f64, f64)>,
     steps: usize,
@@ -62,10 +64,13 @@ impl Course {
             Steps::Fixed(_) | Steps::Exact => polar.schedule.on(interval, steps, eps),
             Steps::Auto { .. } | Steps::Measured { .. } => polar.schedule.reaching(interval, wanted, eps),
         };
+        let (polar, covered_from) = (*polar, polar.lower);
         let mut course =
-            Self { polar: *polar, rest, measured: None, steps: 0, covered_from: polar.lower, length, eps };
+            Self { polar, rest, segments: 0, measured: None, steps: 0, covered_from, length, eps };
         if matches!(polar.steps, Steps::Measured { .. }) && polar.lower < DECADE && workspace.tells_norms()? {
             course.stage(interval);
+        } else {
+            course.count();
         }
         Ok(course)
     }
@@ -78,6 +83,7 @@ impl Course {
         let small = polynomials.by_ref().fold(lower, |x, p| p.at(x));
         let (low, high) = polynomials.interval();
         self.measured = Some((small.min(low), high));
+        self.count();
     }
 
     /// Whether no step is left, and nothing to learn.
@@ -107,26 +113,31 @@ impl Course {
         }
         if interval.0 >= DECADE * interval.1 {
             self.rest = self.polar.schedule.reaching(interval, attainable(tolerance, self.eps), self.eps);
+            self.count();
         } else {
             self.stage(interval);
         }
         self.rest.left() > 0
     }
 
-    /// How many segments there are, as far as is known.
-    pub(super) fn segments(&self) -> usize {
-        let (mut rest, mut count) = (self.rest.clone(), 0);
+    fn count(&mut self) {
+        let mut rest = self.rest.clone();
+        self.segments = 0;
         while rest.left() > 0 {
             let length = self.length(&rest);
             rest.by_ref().take(length).for_each(drop);
-            count += 1;
+            self.segments += 1;
         }
-        count
+    }
+
+    /// How many segments are left, as far as is known.
+    pub(super) fn segments(&self) -> usize {
+        self.segments
     }
 
     /// Whether all ends with the next segment.
     pub(super) fn ends_next(&self) -> bool {
-        self.measured.is_none() && self.segments() == 1
+        self.measured.is_none() && self.segments == 1
     }
 
     fn length(&self, rest: &Polynomials) -> usize {
@@ -140,6 +151,7 @@ impl Course {
     pub(super) fn segment(&mut self) -> impl Iterator<Item = OddPolynomial> {
         let length = self.length(&self.rest).min(self.rest.left());
         self.steps += length;
+        self.segments = self.segments.saturating_sub(1);
         self.rest.by_ref().take(length)
     }
 

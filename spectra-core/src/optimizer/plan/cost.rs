@@ -36,7 +36,18 @@ pub trait StateCost {
         0
     }
 
-    /// Bytes of one such number; 4 unless overridden.
+    /// Bytes of [`state_numbers`](Self::state_numbers), which may be of several sizes; unless overridden
+    /// [as many each](Self::bytes_per_number).
+    fn state_bytes(&self, rule: Rule, rows: usize, cols: usize) -> usize {
+        self.state_numbers(rule, rows, cols).saturating_mul(self.bytes_per_number())
+    }
+
+    /// Bytes of [`named_numbers`](Self::named_numbers), likewise.
+    fn named_bytes(&self, rule: &str, rows: usize, cols: usize) -> usize {
+        self.named_numbers(rule, rows, cols).saturating_mul(self.bytes_per_number())
+    }
+
+    /// Bytes of a number in the arithmetic type; 4 unless overridden.
     fn bytes_per_number(&self) -> usize {
         4
     }
@@ -53,6 +64,26 @@ impl StateCost for Config {
         match rule {
             Rule::Spectral => self.spectral.state_numbers(rows, cols),
             Rule::Elementwise => self.elementwise.state_numbers(rows, cols),
+            Rule::Frozen => 0,
+        }
+    }
+
+    fn state_bytes(&self, rule: Rule, rows: usize, cols: usize) -> usize {
+        self.bytes(rule, (rows, cols), self.bytes_per_number())
+    }
+}
+
+impl Config {
+    /// Bytes of state, of `width` for a number in the arithmetic type.
+    pub(in crate::optimizer) fn bytes(
+        &self,
+        rule: Rule,
+        (rows, cols): (usize, usize),
+        width: usize,
+    ) -> usize {
+        match rule {
+            Rule::Spectral => self.spectral.state_bytes(rows, cols, width),
+            Rule::Elementwise => self.elementwise.state_bytes(rows, cols, width),
             Rule::Frozen => 0,
         }
     }
@@ -78,46 +109,46 @@ impl StateTotals {
         let mut totals = Self::default();
         for entry in entries {
             totals.elements = totals.elements.saturating_add(entry.elements() as u64);
-            totals.numbers = totals.numbers.saturating_add(numbers_of(entry, cost));
+            for block in entry.blocks() {
+                let (numbers, bytes) = block_cost(entry, block, cost);
+                totals.numbers = totals.numbers.saturating_add(numbers);
+                totals.bytes = totals.bytes.saturating_add(bytes);
+            }
             if entry.rule() != Rule::Frozen {
                 let adamw = (entry.elements() as u64).saturating_mul(2);
                 totals.adamw_numbers = totals.adamw_numbers.saturating_add(adamw);
             }
         }
         let width = cost.bytes_per_number() as u64;
-        totals.bytes = totals.numbers.saturating_mul(width);
         totals.adamw_bytes = totals.adamw_numbers.saturating_mul(width);
         totals
     }
 
-    /// The part of AdamW's state that is saved, `1 - numbers / adamw_numbers`; negative where it is more, 0 where
+    /// The part of AdamW's state that is saved, `1 - bytes / adamw_bytes`; negative where it is more, 0 where
     /// nothing is trained.
     #[must_use]
     pub fn saving(&self) -> f64 {
-        if self.adamw_numbers == 0 {
+        if self.adamw_bytes == 0 {
             return 0.0;
         }
-        1.0 - self.numbers as f64 / self.adamw_numbers as f64
+        1.0 - self.bytes as f64 / self.adamw_bytes as f64
     }
 }
 
-/// Numbers of state of one parameter.
-pub(super) fn numbers_of<C: StateCost>(entry: &Entry, cost: &C) -> u64 {
-    let of_block = |block: &Block| block_numbers(entry, block, cost);
-    entry.blocks().iter().map(of_block).fold(0, u64::saturating_add)
-}
-
-/// Numbers of state of one block.
-pub(super) fn block_numbers<C: StateCost>(entry: &Entry, block: &Block, cost: &C) -> u64 {
+/// Numbers of state of one block, and their bytes.
+pub(super) fn block_cost<C: StateCost>(entry: &Entry, block: &Block, cost: &C) -> (u64, u64) {
     if entry.rule() == Rule::Frozen || entry.view().0 == 0 {
-        return 0;
+        return (0, 0);
     }
-    let (rows, cols) = block.shape();
-    let numbers = match (entry.group().own_method(), entry.group().rule_name()) {
-        (Some(method), _) => method.state_numbers(rows, cols),
-        (None, Some(name)) => cost.named_numbers(name, rows, cols),
-        (None, None) => cost.state_numbers(entry.rule(), rows, cols),
+    let ((rows, cols), width) = (block.shape(), cost.bytes_per_number());
+    let (numbers, bytes) = match (entry.group().own_method(), entry.group().rule_name()) {
+        (Some(method), _) => (method.state_numbers(rows, cols), method.state_bytes(rows, cols, width)),
+        (None, Some(name)) => (cost.named_numbers(name, rows, cols), cost.named_bytes(name, rows, cols)),
+        (None, None) => {
+            (cost.state_numbers(entry.rule(), rows, cols), cost.state_bytes(entry.rule(), rows, cols))
+        }
     };
     let master = if entry.weights() == Weights::Master { rows.saturating_mul(cols) } else { 0 };
-    numbers.saturating_add(master) as u64
+    let master_bytes = master.saturating_mul(width);
+    (numbers.saturating_add(master) as u64, bytes.saturating_add(master_bytes) as u64)
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::Plan;
-use super::cost::{StateCost, StateTotals, block_numbers};
+use super::cost::{StateCost, StateTotals, block_cost};
 use super::entry::Rule;
 use super::layers::{group_text, layers};
 
@@ -40,8 +40,8 @@ impl<'a, C: StateCost> Table<'a, C> {
     fn lines(&self) -> Vec<[String; 8]> {
         let line = |group: super::layers::Layers<'_>| {
             let count = group.count as u64;
-            let numbers = block_numbers(group.first, group.block, &self.cost).saturating_mul(count);
-            let bytes = numbers.saturating_mul(self.cost.bytes_per_number() as u64);
+            let (numbers, bytes) = block_cost(group.first, group.block, &self.cost);
+            let (numbers, bytes) = (numbers.saturating_mul(count), bytes.saturating_mul(count));
             [
                 group.name(),
                 format!("{count} x"),

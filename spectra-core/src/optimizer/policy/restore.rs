@@ -123,8 +123,13 @@ impl<B: Backend> Place<'_, B> {
             if !matrix.max_abs()?.read()?.is_finite() {
                 return Err(refuse("a buffer holds a NaN or an infinity"));
             }
+<<<<<<< HEAD
             let matrix = if spec.fits((rows, cols)) {
                 matrix
+=======
+            let matrix = if (rows, cols) == (spec.rows, spec.cols) {
+                kept(spec, matrix, backend)?
+>>>>>>> core19
             } else {
                 let resized = rule.resize(spec, &matrix, backend)?;
                 resized.ok_or_else(|| refuse("a buffer has another shape there"))?
@@ -132,6 +137,20 @@ impl<B: Backend> Place<'_, B> {
             block.state.put(spec.name, matrix);
         }
         Ok(block)
+    }
+}
+
+/// A buffer in the 16 bits of its rule, if it is kept in such: each number is rounded once.
+fn kept<B: Backend>(spec: &BufferSpec, full: B::Matrix, backend: &B) -> Result<B::Matrix> {
+    if spec.format.is_none() {
+        return Ok(full);
+    }
+    let mut narrow = spec.make(backend, Some(&full))?;
+    narrow.copy_from(&full)?;
+    if narrow.max_abs()?.read()?.is_finite() {
+        Ok(narrow)
+    } else {
+        Err(refuse("a buffer leaves the range of 16 bits"))
     }
 }
 

@@ -82,6 +82,15 @@ impl<E: FaerElement> Backend for Timed<E> {
         self.inner.zeros(rows, cols, None).map(|values| self.matrix(values))
     }
 
+    fn zeros_stored(
+        &self,
+        format: SixteenBits,
+        shape: (usize, usize),
+        _: Option<&Self::Matrix>,
+    ) -> Result<Self::Matrix> {
+        self.inner.zeros_stored(format, shape, None).map(|values| self.matrix(values))
+    }
+
     fn scalar(&self, value: f64) -> Result<f64> {
         Ok(value)
     }

@@ -1,48 +1,16 @@
 //! Dion (2504.05295): a low-rank orthonormal update with error feedback.
 
+mod options;
+mod step;
+
+pub use options::{DionQr, DionRank, DionSide};
+
 use super::method::Settings;
 use super::{BatchItem, Batching, Dots, GradientLimits, Sharding, StepInfo, StepRates, UpdateRule};
-use crate::backend::{Backend, Coefficient, Fused, Gradient, Matrix, Op, Result, domain, require};
-use crate::linalg::{Workspace, orthonormalize};
+use crate::backend::{Backend, Gradient, Matrix, Result, domain};
+use crate::linalg::Workspace;
 use crate::state::{BufferSpec, MOMENTUM, SUBSPACE, State};
 use alloc::{string::String, vec, vec::Vec};
-
-/// The rank r of Dion's update, never above `min(m, n)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum DionRank {
-    /// So many columns, at least 1 (`dion_simple.py`: 768).
-    Columns(usize),
-    /// `fraction min(m, n)` rounded up to a multiple (`dion_reference.py`: 1.0 and 1).
-    Fraction {
-        /// In (0, 1].
-        fraction: f64,
-        /// At least 1.
-        multiple_of: usize,
-    },
-}
-
-/// On which side of M the cached factor Q is multiplied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum DionSide {
-    /// `M Q`, Q is n x r: `dion_simple.py`.
-    Right,
-    /// `M^T Q`, Q is m x r.
-    Left,
-    /// Left for wide matrices, m < n, and right for the others: `dion_reference.py`.
-    Short,
-}
-
-/// The orthonormalisation of Dion's tall factor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum DionQr {
-    /// [`orthonormalize`]: Cholesky QR where the columns are well conditioned, twice or by Gram-Schmidt where they are not.
-    Cholesky,
-    /// Gram-Schmidt with one re-orthogonalisation in `f64` on the host. **Waits** for a device.
-    GramSchmidt,
-}
 
 /// One step of power iteration on the momentum M gives the update, and only what it captured of M is damped:
 ///
@@ -100,23 +68,11 @@ impl Dion {
 
     /// r for an m x n matrix.
     pub fn rank(&self, (m, n): (usize, usize)) -> usize {
-        let short = m.min(n);
-        let rank = match self.rank {
-            DionRank::Columns(rank) => rank,
-            DionRank::Fraction { fraction, multiple_of } => {
-                let rank = libm::ceil(fraction * short as f64 / multiple_of as f64);
-                (rank as usize).saturating_mul(multiple_of)
-            }
-        };
-        rank.min(short)
+        self.rank.of(m.min(n))
     }
 
-    fn is_left(&self, (m, n): (usize, usize)) -> bool {
-        match self.side {
-            DionSide::Right => false,
-            DionSide::Left => true,
-            DionSide::Short => m < n,
-        }
+    fn is_left(&self, shape: (usize, usize)) -> bool {
+        self.side.is_left(shape)
     }
 }
 
@@ -164,13 +120,7 @@ impl<B: Backend> UpdateRule<B> for Dion {
         domain::memory::<B::Element>("dion", "mu", self.mu)?;
         domain::square_normal::<B::Element>("dion", "eps", self.eps)?;
         domain::rate::<B::Element>("dion", "weight_decay", self.weight_decay)?;
-        match self.rank {
-            DionRank::Columns(rank) => require(rank >= 1, "dion", "rank", rank as f64, "at least 1"),
-            DionRank::Fraction { fraction, multiple_of } => {
-                require(fraction > 0.0 && fraction <= 1.0, "dion", "fraction", fraction, "in (0, 1]")?;
-                require(multiple_of >= 1, "dion", "multiple_of", multiple_of as f64, "at least 1")
-            }
-        }
+        self.rank.validate()
     }
 
     /// The squares of R's columns are summed, and what the update does not capture of M is not damped: with room for 2^24 steps.
@@ -224,93 +174,5 @@ impl<B: Backend> UpdateRule<B> for Dion {
             *info = Some(self.finish::<B>(weights, found, state, rates, workspace)?);
         }
         Ok(())
-    }
-}
-
-impl Dion {
-    /// `M = M + G`, then `M Q`.
-    fn project<B: Backend>(
-        &self,
-        gradient: &Gradient<'_, B::Matrix>,
-        state: &mut State<B::Matrix>,
-        workspace: &mut Workspace<B>,
-    ) -> Result<B::Matrix> {
-        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        let shape = gradient.values.shape();
-        let (left, rank) = (self.is_left(shape), self.rank(shape));
-        let (across, rows) = if left { (Op::Transposed, shape.0) } else { (Op::Plain, shape.1) };
-        if state.get(SUBSPACE).is_none() {
-            let mut q = workspace.backend().zeros(rows, rank, left.then_some(gradient.values))?;
-            q.seed_zero_columns(self.seed, &mut workspace.scratch)?;
-            state.put(SUBSPACE, q);
-        }
-        let [m, q] = state.all_mut([MOMENTUM, SUBSPACE])?;
-        m.scale_add(one, gradient.scale, gradient.values)?;
-
-        let mut p =
-            if left { workspace.take(shape.1, rank)? } else { workspace.take_like(gradient.values, rank)? };
-        p.gemm(zero, one, m, across, q, Op::Plain)?;
-        Ok(p)
-    }
-
-    /// `P = qr(M Q)` in its place, `R = M^T P`, `M = M - (1 - mu) P R^T`.
-    fn capture<B: Backend>(
-        &self,
-        p: &mut B::Matrix,
-        state: &mut State<B::Matrix>,
-        workspace: &mut Workspace<B>,
-    ) -> Result<B::Matrix> {
-        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        match self.qr {
-            DionQr::Cholesky => orthonormalize(p, workspace).map(drop)?,
-            DionQr::GramSchmidt => p.gram_schmidt(&mut workspace.scratch)?,
-        }
-        let [m, q] = state.all_mut([MOMENTUM, SUBSPACE])?;
-        let left = self.is_left(m.shape());
-        let mut r = workspace.take_like(q, q.shape().1)?;
-        r.gemm(zero, one, m, if left { Op::Plain } else { Op::Transposed }, p, Op::Plain)?;
-        let (outer, inner): (&B::Matrix, &B::Matrix) = if left { (&r, p) } else { (p, &r) };
-        m.gemm(one, (self.mu - 1.0).into(), outer, Op::Plain, inner, Op::Transposed)?;
-        Ok(r)
-    }
-
-    /// `Q = R` with columns divided by their norms, then the weights.
-    fn finish<B: Backend>(
-        &self,
-        weights: &mut B::Matrix,
-        (p, r): (B::Matrix, B::Matrix),
-        state: &mut State<B::Matrix>,
-        rates: &StepRates,
-        workspace: &mut Workspace<B>,
-    ) -> Result<StepInfo<B::Scalar>> {
-        let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
-        let shape = weights.shape();
-        let left = self.is_left(shape);
-        let [q] = state.all_mut([SUBSPACE])?;
-        let (rows, rank) = q.shape();
-
-        // Every column's square in each of its rows.
-        let (row, column) = (workspace.ones(1, rows)?, workspace.ones(rows, 1)?);
-        let (mut squares, mut sums) = (workspace.take_like(q, rank)?, workspace.take(1, rank)?);
-        squares.product_add(zero, one, &r, &r)?;
-        sums.gemm(zero, one, &row, Op::Plain, &squares, Op::Plain)?;
-        squares.gemm(zero, one, &column, Op::Plain, &sums, Op::Plain)?;
-        // Q is kept where there is nothing to divide.
-        let (mut alive, mut old) = (workspace.take_like(q, rank)?, workspace.take_like(q, rank)?);
-        alive.sign_add(zero, one, &squares)?;
-        old.copy_from(q)?;
-        q.product_add(one, (-1.0).into(), &alive, &old)?;
-        q.quotient_add(one, one, &r, &squares, self.eps)?;
-        for matrix in [r, squares, sums, alive, old] {
-            workspace.give(matrix);
-        }
-        workspace.give_ones(row);
-        workspace.give_ones(column);
-
-        let step = -rates.lr * libm::sqrt(shape.0 as f64 / shape.1 as f64);
-        let (outer, inner): (&B::Matrix, &B::Matrix) = if left { (q, &p) } else { (&p, q) };
-        weights.gemm(rates.decay().into(), step.into(), outer, Op::Plain, inner, Op::Transposed)?;
-        workspace.give(p);
-        Ok(StepInfo::default())
     }
 }
