@@ -2,7 +2,7 @@
 
 use super::memory::Memory;
 use super::stack;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use spectra_core::backend::{Error, Result};
 use std::fmt;
 use std::marker::PhantomData;
@@ -68,6 +68,16 @@ impl<E> BurnMatrix<E> {
     /// of the CPU device only: another would have to be waited for.
     pub(crate) fn has_overflowed(&self) -> bool {
         self.memory().is_some_and(Memory::has_overflowed)
+    }
+
+    /// Where the values are.
+    pub(super) fn device(&self) -> Device {
+        match &self.values {
+            Values::Memory(_) => Device::flex(),
+            Values::Tensor(tensor) => tensor.device(),
+            Values::Stack(whole) => whole.device(),
+            Values::Part(whole, _) => whole.device(),
+        }
     }
 
     /// A handle to the values.

@@ -1,7 +1,9 @@
 //! A thread's step of a whole model.
 
+use super::lockstep::Lockstep;
 use super::shared::{Shared, lock};
 use crate::BurnScalar;
+use burn::optim::GradientsParams;
 use spectra_core::backend::Error;
 use spectra_core::optimizer::StepReport;
 use std::thread::{self, ThreadId};
@@ -17,6 +19,8 @@ pub(super) struct Prepared {
     pub(super) model_step: Option<u64>,
     /// Whether to report what the step does.
     pub(super) keep_reports: bool,
+    /// Whether parameters may [wait](super::lockstep) for others of their shape.
+    pub(super) lockstep: bool,
 }
 
 /// What came of it.
@@ -28,6 +32,11 @@ pub(super) struct Outcome {
     pub(super) overflowed: Vec<Box<str>>,
     /// What the steps of matrices did.
     pub(super) reports: Vec<(Box<str>, StepReport<BurnScalar>)>,
+    /// What steps together, in `f32` arithmetic and in `f64`.
+    pub(super) single: Lockstep<f32>,
+    pub(super) double: Lockstep<f64>,
+    /// A tensor for each parameter that burn has to come by again for.
+    pub(super) again: GradientsParams,
 }
 
 /// The turns that are being taken.
