@@ -65,6 +65,20 @@ fn main() -> ExitCode {
     for name in ["burn", "burn-tensors"] {
         elsewhere.push((name, "add --features burn to cargo's arguments"));
     }
+    #[cfg(feature = "wgpu")]
+    candidates.push(Candidate::new("burn-wgpu", || {
+        let backend = spectra_burn::BurnBackend::<f32>::new(&software_gpu()?);
+        Ok(Subject::new(backend).with_second_handle(Clone::clone))
+    }));
+    #[cfg(not(feature = "wgpu"))]
+    elsewhere.push(("burn-wgpu", "run spectra-burn/wgpu.sh"));
     elsewhere.push(("cuda", "needs a device: SPECTRA_CUDA=real cargo test --release -p spectra-cuda"));
     report::main(candidates, &elsewhere)
+}
+
+/// WGSL on llvmpipe by OpenGL: Mesa's Vulkan driver lavapipe (22.3) crashes in sums and products.
+#[cfg(feature = "wgpu")]
+fn software_gpu() -> Result<burn::tensor::Device, Box<dyn std::error::Error>> {
+    use burn::tensor::{Device, DeviceKind, wgpu::WgpuBackend};
+    Ok(Device::wgpu_options().device_kind(DeviceKind::Cpu).graphics_api(WgpuBackend::Gl).init()?)
 }

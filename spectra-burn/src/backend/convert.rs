@@ -41,7 +41,7 @@ impl<E: BurnElement> BurnBackend<E> {
     pub(crate) fn adopt(&self, matrix: BurnMatrix<E>) -> BurnMatrix<E> {
         let is_here = match matrix.memory() {
             Some(_) => self.on_memory,
-            None => matrix.tensor().device() == self.device,
+            None => matrix.device() == self.device,
         };
         if is_here {
             return matrix;

@@ -39,12 +39,12 @@ impl<E: BurnElement> BurnMatrix<E> {
         left: &Self,
         right: &Self,
     ) -> Result<bool> {
-        let (beta, alpha) = (OnHost::new(beta)?, OnHost::new(alpha)?);
         let (Values::Memory(out), Some(x), Some(left), Some(right)) =
             (&mut self.values, x.memory(), left.memory(), right.memory())
         else {
             return Ok(false);
         };
+        let (beta, alpha) = (OnHost::new(beta)?, OnHost::new(alpha)?);
         let transposed = out.is_transposed();
         let (x, left, right) = (x.in_order(transposed), left.in_order(false), right.in_order(false));
         // (X - L R^T)^T = X^T - R L^T

@@ -1,10 +1,12 @@
 //! A matrix in a burn tensor.
 
 use super::memory::Memory;
-use burn::tensor::Tensor;
+use super::stack;
+use burn::tensor::{Device, Tensor};
 use spectra_core::backend::{Error, Result};
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// A two-dimensional tensor of type `E`.
 ///
@@ -24,6 +26,10 @@ pub(super) enum Values {
     Memory(Memory),
     /// On any device.
     Tensor(Tensor<2>),
+    /// Several of one shape, on any device: part, row, column.
+    Stack(Tensor<3>),
+    /// One of a stack that is there as long as another of its parts is.
+    Part(Arc<Tensor<3>>, usize),
 }
 
 impl<E> BurnMatrix<E> {
@@ -34,15 +40,22 @@ impl<E> BurnMatrix<E> {
                 let [rows, cols] = tensor.dims();
                 (rows, cols)
             }
+            Values::Stack(whole) => last_two(whole),
+            Values::Part(whole, _) => last_two(whole),
         };
         Self { shape, values, element: PhantomData }
     }
 
-    /// The matrix as a tensor, without a copy.
+    /// The matrix as a tensor, without a copy. (Of a [stack](spectra_core::backend::Stacking): its parts below each other.)
     pub fn into_tensor(self) -> Tensor<2> {
         match self.values {
             Values::Memory(memory) => memory.into_tensor(),
             Values::Tensor(tensor) => tensor,
+            Values::Stack(whole) => {
+                let [count, rows, cols] = whole.dims();
+                whole.reshape([count * rows, cols])
+            }
+            Values::Part(whole, at) => stack::part(&whole, at),
         }
     }
 
@@ -57,11 +70,40 @@ impl<E> BurnMatrix<E> {
         self.memory().is_some_and(Memory::has_overflowed)
     }
 
+    /// Where the values are.
+    pub(super) fn device(&self) -> Device {
+        match &self.values {
+            Values::Memory(_) => Device::flex(),
+            Values::Tensor(tensor) => tensor.device(),
+            Values::Stack(whole) => whole.device(),
+            Values::Part(whole, _) => whole.device(),
+        }
+    }
+
     /// A handle to the values.
     pub(super) fn tensor(&self) -> Tensor<2> {
+        Self { values: self.values.clone(), ..*self }.into_tensor()
+    }
+
+    /// The same of one matrix.
+    ///
+    /// # Errors
+    /// A stack.
+    pub(super) fn single(&self) -> Result<Tensor<2>> {
         match &self.values {
-            Values::Memory(memory) => memory.clone().into_tensor(),
-            Values::Tensor(tensor) => tensor.clone(),
+            Values::Stack(_) => Err(Error::device("operand", "a stack beside a matrix that is none")),
+            _ => Ok(self.tensor()),
+        }
+    }
+
+    /// The same of a stack of `count` parts.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub(super) fn stacked(&self, count: usize) -> Result<Tensor<3>> {
+        match &self.values {
+            Values::Stack(whole) if whole.dims()[0] == count => Ok(whole.clone()),
+            _ => Err(Error::device("operand", "no stack of as many parts, beside a stack")),
         }
     }
 
@@ -82,6 +124,8 @@ impl<E> fmt::Debug for BurnMatrix<E> {
         let place = match self.values {
             Values::Memory(_) => "memory",
             Values::Tensor(_) => "tensor",
+            Values::Stack(_) => "stack",
+            Values::Part(..) => "part of a stack",
         };
         f.debug_struct("BurnMatrix")
             .field("shape", &self.shape)
@@ -89,6 +133,11 @@ impl<E> fmt::Debug for BurnMatrix<E> {
             .field("place", &place)
             .finish()
     }
+}
+
+fn last_two(whole: &Tensor<3>) -> (usize, usize) {
+    let [_, rows, cols] = whole.dims();
+    (rows, cols)
 }
 
 /// An error unless `len` numbers fill a matrix of `shape`.

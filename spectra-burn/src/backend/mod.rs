@@ -1,6 +1,7 @@
 //! The traits of `spectra-core` on burn tensors.
 
 mod convert;
+pub(crate) mod counted;
 mod element;
 mod fused;
 mod matrix;
@@ -8,6 +9,7 @@ mod memory;
 mod on_memory;
 mod operations;
 mod scalar;
+mod stack;
 mod tensor_ops;
 
 pub use element::BurnElement;
@@ -15,8 +17,11 @@ pub use matrix::BurnMatrix;
 pub use scalar::BurnScalar;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use counted::{Work, note};
 use matrix::{Values, check_len};
-use spectra_core::backend::{Backend, Entrywise, Gradient, Result, check_memory, composed};
+use spectra_core::backend::{
+    Backend, Entrywise, Gradient, Matrix, Result, Scalar, ScalarOp, Stacking, check_memory, composed,
+};
 use spectra_core::linalg::Workspace;
 use std::fmt;
 use std::marker::PhantomData;
@@ -30,6 +35,8 @@ use std::marker::PhantomData;
 pub struct BurnBackend<E> {
     device: Device,
     on_memory: bool,
+    /// How many parts a matrix has that is made here: one, but in a backend of stacks.
+    count: usize,
     element: PhantomData<E>,
 }
 
@@ -38,7 +45,7 @@ impl<E: BurnElement> BurnBackend<E> {
     pub fn new(device: &Device) -> Self {
         let device = device.clone().without_autodiff();
         let on_memory = device == Device::flex();
-        Self { device, on_memory, element: PhantomData }
+        Self { device, on_memory, count: 1, element: PhantomData }
     }
 
     /// The backend that uses tensor operations even on the CPU device: the path of the GPUs, to test it.
@@ -74,13 +81,22 @@ impl<E: BurnElement> Backend for BurnBackend<E> {
 
     fn zeros(&self, rows: usize, cols: usize, rows_like: Option<&Self::Matrix>) -> Result<Self::Matrix> {
         // Burn's own allocation aborts, or panics, where there is no memory.
-        check_memory::<E>("zeros", rows, cols)?;
+        check_memory::<E>("zeros", rows.saturating_mul(self.count), cols)?;
+        if self.count > 1 {
+            let whole = Tensor::zeros([self.count, rows, cols], (&self.device, E::DTYPE));
+            return Ok(BurnMatrix::new(Values::Stack(whole)));
+        }
         // Stored as its model is, so that entries that meet lie in the same order.
         if rows_like.is_some_and(BurnMatrix::is_transposed) {
             let storage = Tensor::zeros([cols, rows], (&self.device, E::DTYPE));
             return self.wrap(storage, true);
         }
         self.wrap(Tensor::zeros([rows, cols], (&self.device, E::DTYPE)), false)
+    }
+
+    /// Where a device is asked for every operation, and does those of all parts at once. In memory one matrix after the other is faster.
+    fn stacking(&self) -> Option<&dyn Stacking<Self>> {
+        (self.count == 1 && !self.on_memory).then_some(self)
     }
 
     fn scalar(&self, value: f64) -> Result<Self::Scalar> {
@@ -101,8 +117,47 @@ impl<E: BurnElement> Backend for BurnBackend<E> {
         composed::entrywise_add(matrices, weights, rule, gradient, workspace)
     }
 
+    /// Gradients of one shape at once, by a copy of them.
+    fn add_squares<'m>(
+        sum: Self::Scalar,
+        matrices: impl Iterator<Item = &'m Self::Matrix>,
+    ) -> Result<Self::Scalar>
+    where
+        Self::Matrix: 'm,
+    {
+        let mut groups: Vec<Vec<&BurnMatrix<E>>> = Vec::new();
+        for x in matrices {
+            let most = (stack::ENTRIES / (x.shape.0 * x.shape.1).max(1)).min(stack::MOST);
+            let fits = |group: &&mut Vec<&BurnMatrix<E>>| {
+                let are_tensors = group[0].memory().is_none() && x.memory().is_none();
+                are_tensors && group[0].shape == x.shape && group.len() < most
+            };
+            match groups.iter_mut().find(fits) {
+                Some(group) => group.push(x),
+                None => groups.push(vec![x]),
+            }
+        }
+        groups.into_iter().try_fold(sum, |sum, group| {
+            let squares = match &group[..] {
+                [one] => one.dot(one)?,
+                all => {
+                    let parts = all.iter().map(|x| x.single()).collect::<Result<Vec<_>>>()?;
+                    note(Work::Gather, 1);
+                    BurnScalar::device(tensor_ops::squares(Tensor::stack(parts, 0)))
+                }
+            };
+            BurnScalar::combine(ScalarOp::Add, &sum, &squares)
+        })
+    }
+
     fn upload(&self, rows: usize, cols: usize, values: &[E]) -> Result<Self::Matrix> {
         check_len("upload", (rows, cols), values.len())?;
+        if self.count > 1 {
+            let mut stack = self.zeros(rows, cols, None)?;
+            stack.write(values)?;
+            return Ok(stack);
+        }
+        note(Work::Upload, usize::from(!self.on_memory));
         let data = TensorData::new(values.to_vec(), [rows, cols]);
         self.wrap(Tensor::from_data(data, (&self.device, E::DTYPE)), false)
     }

@@ -10,7 +10,8 @@ use spectra_core::faer::{MatrixMut, MatrixRef};
 type Coef<'a> = Coefficient<'a, BurnScalar>;
 type Host<'a> = Coefficient<'a, f64>;
 
-/// A coefficient with its device part, if any, on the host (where it is anyway).
+/// A coefficient with its device part, if any, on the host, where it is anyway for matrices in memory: on another device
+/// the host would have to wait.
 pub(super) struct OnHost(f64, Option<f64>);
 
 impl OnHost {
@@ -31,8 +32,8 @@ impl<E: BurnElement> BurnMatrix<E> {
         operands: [&Self; R],
         f: impl FnOnce(&mut MatrixMut<'_, E>, (Host<'_>, Host<'_>), [MatrixRef<'_, E>; R]) -> Result<()>,
     ) -> Result<bool> {
-        let (beta, alpha) = (OnHost::new(beta)?, OnHost::new(alpha)?);
         let Values::Memory(out) = &mut self.values else { return Ok(false) };
+        let (beta, alpha) = (OnHost::new(beta)?, OnHost::new(alpha)?);
         let transposed = out.is_transposed();
         let operands = operands.map(|x| x.memory().map(|memory| memory.in_order(transposed)));
         let mut views = [MatrixRef::default(); R];
@@ -52,10 +53,10 @@ impl<E: BurnElement> BurnMatrix<E> {
         (b, op_b): (&Self, Op),
         f: impl FnOnce(MatrixMut<'_, E>, (Host<'_>, Host<'_>), Operand<'_, E>, Operand<'_, E>) -> Result<()>,
     ) -> Result<bool> {
-        let (beta, alpha) = (OnHost::new(beta)?, OnHost::new(alpha)?);
         let (Values::Memory(out), Some(a), Some(b)) = (&mut self.values, a.memory(), b.memory()) else {
             return Ok(false);
         };
+        let (beta, alpha) = (OnHost::new(beta)?, OnHost::new(alpha)?);
         // (A B)^T = B^T A^T
         let (a, b) = if out.is_transposed() {
             (b.operand(flip(op_b))?, a.operand(flip(op_a))?)

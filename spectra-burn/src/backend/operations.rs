@@ -1,13 +1,16 @@
 //! The trait `Matrix`: on the CPU device on the tensors' memory, elsewhere by tensor operations.
 
+use super::counted::{Work, note};
 use super::element::BurnElement;
 use super::matrix::{BurnMatrix, Values, check_len};
 use super::scalar::BurnScalar;
 use super::tensor_ops;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use spectra_core::backend::{
     Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
+    composed,
 };
+use spectra_core::linalg::{Scratch, SmallFactor, SmallInfo};
 
 impl<E: BurnElement> Matrix for BurnMatrix<E> {
     type Element = E;
@@ -28,7 +31,8 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
             memory.read(out);
             return Ok(());
         }
-        let data = self.tensor().try_into_data().map_err(|e| Error::device("read", e.to_string()))?;
+        note(Work::Wait, 1);
+        let data = self.single()?.try_into_data().map_err(|e| Error::device("read", e.to_string()))?;
         let values = data.as_slice::<E>().map_err(|e| Error::device("read", format!("{e:?}")))?;
         out.copy_from_slice(values);
         Ok(())
@@ -36,12 +40,18 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
 
     fn write(&mut self, values: &[E]) -> Result<()> {
         check_len("write", self.shape, values.len())?;
+        let (rows, cols) = self.shape;
+        let uploaded = |device: &Device| {
+            note(Work::Upload, 1);
+            Tensor::<3>::from_data(TensorData::new(values.to_vec(), [1, rows, cols]), (device, E::DTYPE))
+        };
         match &mut self.values {
-            Values::Memory(memory) => memory.write(values)?,
-            Values::Tensor(tensor) => {
-                let data = TensorData::new(values.to_vec(), [self.shape.0, self.shape.1]);
-                *tensor = Tensor::from_data(data, (&tensor.device(), E::DTYPE));
+            Values::Memory(memory) => return memory.write(values),
+            Values::Tensor(tensor) => *tensor = uploaded(&tensor.device()).reshape([rows, cols]),
+            Values::Part(whole, _) => {
+                self.values = Values::Tensor(uploaded(&whole.device()).reshape([rows, cols]));
             }
+            Values::Stack(whole) => *whole = uploaded(&whole.device()).repeat_dim(0, whole.dims()[0]),
         }
         Ok(())
     }
@@ -51,7 +61,7 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
         if self.change((beta, alpha), [x], |out, (b, a), [x]| out.scale_add(b, a, x))? {
             return Ok(());
         }
-        self.combine(beta, alpha, x.tensor())
+        self.combine(beta, alpha, Term::Plain(x))
     }
 
     fn product_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self, y: &Self) -> Result<()> {
@@ -60,7 +70,7 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
         if self.change((beta, alpha), [x, y], |out, (b, a), [x, y]| out.product_add(b, a, x, y))? {
             return Ok(());
         }
-        self.combine(beta, alpha, x.tensor() * y.tensor())
+        self.combine(beta, alpha, Term::Product(x, y))
     }
 
     fn quotient_add(
@@ -76,7 +86,7 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
         if self.change((beta, alpha), [x, y], |out, (b, a), [x, y]| out.quotient_add(b, a, x, y, eps))? {
             return Ok(());
         }
-        self.combine(beta, alpha, tensor_ops::quotient(x.tensor(), y.tensor(), eps))
+        self.combine(beta, alpha, Term::Quotient(x, y, eps))
     }
 
     fn sign_add(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: &Self) -> Result<()> {
@@ -84,7 +94,7 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
         if self.change((beta, alpha), [x], |out, (b, a), [x]| out.sign_add(b, a, x))? {
             return Ok(());
         }
-        self.combine(beta, alpha, tensor_ops::sign(x.tensor()))
+        self.combine(beta, alpha, Term::Sign(x))
     }
 
     fn gemm(
@@ -103,7 +113,7 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
         if done {
             return Ok(());
         }
-        self.combine(beta, alpha, tensor_ops::product(a.tensor(), op_a, b.tensor(), op_b))
+        self.combine(beta, alpha, Term::Gemm((a, op_a), (b, op_b)))
     }
 
     fn has_wide_dot(&self) -> bool {
@@ -115,14 +125,20 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
         if let (Some(a), Some(b)) = (self.memory(), x.memory()) {
             return a.stored::<E>()?.dot(b.in_order(a.is_transposed()).stored()?).map(BurnScalar::host);
         }
-        Ok(BurnScalar::device(tensor_ops::dot(self.tensor(), x.tensor())))
+        Ok(BurnScalar::device(match &self.values {
+            Values::Stack(whole) => tensor_ops::dot(whole.clone(), x.stacked(whole.dims()[0])?),
+            _ => tensor_ops::dot(self.tensor(), x.single()?),
+        }))
     }
 
     fn max_abs(&self) -> Result<BurnScalar> {
         if let Some(memory) = self.memory() {
             return Ok(BurnScalar::host(memory.stored::<E>()?.max_abs()));
         }
-        Ok(BurnScalar::device(tensor_ops::max_abs(self.tensor())))
+        Ok(BurnScalar::device(match &self.values {
+            Values::Stack(whole) => tensor_ops::max_abs(whole.clone()),
+            _ => tensor_ops::max_abs(self.tensor()),
+        }))
     }
 }
 
@@ -145,7 +161,30 @@ impl<E: BurnElement> Fused for BurnMatrix<E> {
         if done {
             return Ok(());
         }
-        self.combine(beta, alpha, tensor_ops::product(a.tensor(), op_a, b.tensor(), op_b))
+        self.combine(beta, alpha, Term::Gemm((a, op_a), (b, op_b)))
+    }
+
+    fn small_factor(
+        &mut self,
+        factor: SmallFactor,
+        gram: &Self,
+        scratch: &mut Scratch<E>,
+    ) -> Result<Option<SmallInfo>> {
+        check_same("small_factor", self, gram)?;
+        let (Values::Stack(out), Values::Stack(whole)) = (&mut self.values, &gram.values) else {
+            return composed::small_factor(self, factor, gram, scratch);
+        };
+        *out = Self::small_factors(whole, factor, scratch)?;
+        Ok(None)
+    }
+
+    fn seed_zero_columns(&mut self, seed: u64, scratch: &mut Scratch<E>) -> Result<()> {
+        match &mut self.values {
+            Values::Tensor(x) => *x = Self::seed_columns(x, seed)?.unwrap_or_else(|| x.clone()),
+            Values::Stack(x) => *x = Self::seed_columns(x, seed)?.unwrap_or_else(|| x.clone()),
+            _ => return composed::seed_zero_columns(self, seed, scratch),
+        }
+        Ok(())
     }
 
     fn power_sweep(
@@ -200,13 +239,41 @@ impl<E: BurnElement> Fused for BurnMatrix<E> {
     }
 }
 
+/// What is added to a matrix.
+enum Term<'a, M> {
+    Plain(&'a M),
+    Sign(&'a M),
+    Product(&'a M, &'a M),
+    Quotient(&'a M, &'a M, f64),
+    Gemm((&'a M, Op), (&'a M, Op)),
+}
+
+impl<M> Term<'_, M> {
+    /// By tensor operations.
+    fn tensor<const D: usize>(self, of: impl Fn(&M) -> Result<Tensor<D>>) -> Result<Tensor<D>> {
+        Ok(match self {
+            Self::Plain(x) => of(x)?,
+            Self::Sign(x) => tensor_ops::sign(of(x)?),
+            Self::Product(x, y) => tensor_ops::multiply(of(x)?, of(y)?),
+            Self::Quotient(x, y, eps) => tensor_ops::quotient(of(x)?, of(y)?, eps),
+            Self::Gemm((a, op_a), (b, op_b)) => tensor_ops::product(of(a)?, op_a, of(b)?, op_b),
+        })
+    }
+}
+
 impl<E: BurnElement> BurnMatrix<E> {
-    /// `self = beta self + alpha x` by tensor operations.
-    fn combine(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: Tensor<2>) -> Result<()> {
-        let Values::Tensor(out) = &mut self.values else {
-            return Err(Error::device("combine", "matrices of two backends"));
-        };
-        tensor_ops::combine(out, beta, alpha, x);
-        Ok(())
+    /// `self = beta self + alpha x` by tensor operations, on every part of a stack.
+    fn combine(&mut self, beta: Coef<'_, Self>, alpha: Coef<'_, Self>, x: Term<'_, Self>) -> Result<()> {
+        if let Values::Part(..) = self.values {
+            self.values = Values::Tensor(self.tensor());
+        }
+        match &mut self.values {
+            Values::Tensor(out) => tensor_ops::combine(out, beta, alpha, x.tensor(Self::single)?),
+            Values::Stack(out) => {
+                let count = out.dims()[0];
+                tensor_ops::combine(out, beta, alpha, x.tensor(|x| x.stacked(count))?)
+            }
+            _ => Err(Error::device("combine", "matrices of two backends")),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A norm or coefficient: a host number on the CPU device, a tensor that nobody waits for elsewhere.
 
+use super::counted::{Work, note};
 use burn::tensor::{DType, Device, Tensor};
 use spectra_core::backend::{Coefficient, Error, Result, Scalar, ScalarOp};
 
@@ -10,7 +11,7 @@ pub struct BurnScalar(Place);
 #[derive(Debug, Clone)]
 enum Place {
     Host(f64),
-    /// One element of the backend's type.
+    /// One number of the backend's type, or one for each part of a stack.
     Device(Box<Tensor<1>>),
 }
 
@@ -27,8 +28,8 @@ impl BurnScalar {
 /// An evaluated coefficient.
 pub(super) enum Factor {
     Host(f64),
-    /// 1 x 1, to broadcast.
-    Device(Box<Tensor<2>>),
+    /// One number, or one for each part of a stack.
+    Device(Box<Tensor<1>>),
 }
 
 impl Factor {
@@ -37,9 +38,10 @@ impl Factor {
         match scalar.map(|scalar| &scalar.0) {
             None => Self::Host(factor),
             Some(Place::Host(value)) => Self::Host(factor * value),
+            Some(Place::Device(tensor)) if factor == 1.0 => Self::Device(tensor.clone()),
             Some(Place::Device(tensor)) => {
-                let scaled = Tensor::clone(tensor).mul_scalar(factor);
-                Self::Device(Box::new(scaled.reshape([1, 1])))
+                note(Work::Pass, 1);
+                Self::Device(Box::new(Tensor::clone(tensor).mul_scalar(factor)))
             }
         }
     }
@@ -59,7 +61,10 @@ impl Scalar for BurnScalar {
     fn sqrt(&self) -> Result<Self> {
         Ok(match &self.0 {
             Place::Host(value) => Self::host(f64::sqrt(*value)),
-            Place::Device(tensor) => Self::device(Tensor::clone(tensor).sqrt()),
+            Place::Device(tensor) => {
+                note(Work::Pass, 1);
+                Self::device(Tensor::clone(tensor).sqrt())
+            }
         })
     }
 
@@ -68,6 +73,10 @@ impl Scalar for BurnScalar {
             Place::Host(value) => return Ok(*value),
             Place::Device(tensor) => tensor,
         };
+        if tensor.dims() != [1] {
+            return Err(Error::device("read", "a number of each part of a stack"));
+        }
+        note(Work::Wait, 1);
         let data = Tensor::clone(tensor).try_into_data().map_err(|e| Error::device("read", e.to_string()))?;
         data.iter::<f64>().next().ok_or_else(|| Error::device("read", "a scalar without a value"))
     }
@@ -77,11 +86,16 @@ impl Scalar for BurnScalar {
     }
 }
 
-/// Both on the device of `a` and of the wider type: the parameters of a model may differ in them.
+/// Both on the device of `a`, of the wider type (the parameters of a model may differ in them), and of as many numbers.
 fn alike(a: Tensor<1>, b: Tensor<1>) -> (Tensor<1>, Tensor<1>) {
     let dtype = if b.dtype() == DType::F64 { DType::F64 } else { a.dtype() };
     let device = a.device();
-    (placed(a, &device, dtype), placed(b, &device, dtype))
+    let (a, b) = (placed(a, &device, dtype), placed(b, &device, dtype));
+    match (a.dims(), b.dims()) {
+        ([1], [count]) if count > 1 => (a.expand([count]), b),
+        ([count], [1]) if count > 1 => (a, b.expand([count])),
+        _ => (a, b),
+    }
 }
 
 /// On this device and of this type.
@@ -90,13 +104,13 @@ pub(super) fn placed<const D: usize>(x: Tensor<D>, device: &Device, dtype: DType
     if x.dtype() == dtype { x } else { x.cast(dtype) }
 }
 
-/// A number of the type and on the device of `like`.
+/// A number of the type and on the device of `like`, as often as that has one.
 fn constant(value: f64, like: &Tensor<1>) -> Tensor<1> {
-    let dtype: DType = like.dtype();
-    Tensor::from_data([value], (&like.device(), dtype))
+    like.full_like(value)
 }
 
 fn on_device(op: ScalarOp, a: Tensor<1>, b: Tensor<1>) -> Tensor<1> {
+    note(Work::Pass, 1);
     match op {
         ScalarOp::Add => a + b,
         ScalarOp::Sub => a - b,

@@ -8,9 +8,12 @@ use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::linalg::SixteenBits;
 use spectra_core::optimizer::plan::{Group, Rule};
 use spectra_core::optimizer::policy::{ModelRates, Place, check_rule};
-use spectra_core::optimizer::{Config as Settings, Rates};
+use spectra_core::optimizer::{Config as Settings, Method, Rates};
 use spectra_core::rules::{Rounding, UpdateRule, Weights};
 use std::sync::Arc;
+
+/// The recipes that groups set: parameters of one share its rule.
+pub(super) type Methods = Vec<(Method, Arc<dyn BurnRule>)>;
 
 /// What a parameter is stepped with.
 #[derive(Debug, Clone)]
@@ -37,9 +40,16 @@ impl Assigned {
     ///
     /// # Errors
     /// A rule that is not among these.
-    pub(super) fn in_group(&self, group: &Group, rules: &OwnRules) -> Result<Self> {
+    pub(super) fn in_group(&self, group: &Group, rules: &OwnRules, methods: &mut Methods) -> Result<Self> {
         let rule = match (group.own_method(), group.rule_name()) {
-            (Some(method), _) => Arc::new(*method) as Arc<dyn BurnRule>,
+            (Some(method), _) => match methods.iter().find(|(known, _)| known == method) {
+                Some((_, rule)) => rule.clone(),
+                None => {
+                    let rule: Arc<dyn BurnRule> = Arc::new(*method);
+                    methods.push((*method, rule.clone()));
+                    rule
+                }
+            },
             (None, Some(name)) => rules.get(name).ok_or_else(|| {
                 let reason = "is no rule that the optimizer was given";
                 Error::new("optimizer", ErrorKind::Name { name: name.into(), reason })
@@ -48,6 +58,11 @@ impl Assigned {
         };
         let rounding = group.rounding().unwrap_or(self.rounding);
         Ok(Self { rule, kind: self.kind, group: group.clone(), rounding })
+    }
+
+    /// The same for all parameters that share a rule.
+    pub(super) fn rule_address(&self) -> *const () {
+        Arc::as_ptr(&self.rule).cast()
     }
 
     /// What the plan made of the parameter.

@@ -27,6 +27,7 @@ pub(super) fn rank(blocks: &[Block], whole: (usize, usize)) -> usize {
 
 /// The `out x in` matrix seen in a parameter, as it is stored: blocks are cut out of it and put back into its memory, and no entry
 /// of another block is moved.
+#[derive(Debug)]
 pub(super) struct Whole {
     stored: Tensor<2>,
     /// Whether that is the matrix's transpose.

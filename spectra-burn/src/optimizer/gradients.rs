@@ -18,7 +18,7 @@ pub(super) struct Seen<'a, E> {
     name: Option<&'a str>,
     assigned: &'a Assigned,
     blocks: &'a [Block],
-    device: Device,
+    backend: BurnBackend<E>,
     whole: BurnMatrix<E>,
     parts: Vec<BurnMatrix<E>>,
     /// The number of its first matrix.
@@ -42,8 +42,8 @@ impl<'a, E: Arithmetic> Seen<'a, E> {
             Vec::new()
         };
         let first = others.last().map_or(0, |last| last.first + last.parts.len().max(1));
-        let device = backend.device().clone();
-        Ok(Self { place, name, assigned, blocks, device, whole, parts, first })
+        let backend = backend.clone();
+        Ok(Self { place, name, assigned, blocks, backend, whole, parts, first })
     }
 
     fn given(&self) -> impl Iterator<Item = Given<'_, BurnBackend<E>>> + Clone {
@@ -113,9 +113,9 @@ pub(super) fn check(
 /// Temporaries on each device.
 fn workspaces<E: Arithmetic>(shared: &Shared, seen: &[Seen<'_, E>]) -> Vec<Workspace<BurnBackend<E>>> {
     let mut workspaces: Vec<Workspace<BurnBackend<E>>> = Vec::new();
-    for Seen { device, .. } in seen {
-        if !workspaces.iter().any(|workspace| workspace.backend().device() == device) {
-            workspaces.push(shared.take(&BurnBackend::new(device)));
+    for Seen { backend, .. } in seen {
+        if !workspaces.iter().any(|workspace| workspace.backend().device() == backend.device()) {
+            workspaces.push(shared.take(backend));
         }
     }
     workspaces
@@ -128,7 +128,7 @@ fn lists<'s, E: Arithmetic>(
 ) -> Vec<Gradients<'s, BurnBackend<E>, impl Iterator<Item = Given<'s, BurnBackend<E>>> + Clone + 's>> {
     let list = |workspace: &'s mut Workspace<BurnBackend<E>>| {
         let device = workspace.backend().device().clone();
-        let given = seen.iter().filter(move |one| one.device == device).flat_map(Seen::given);
+        let given = seen.iter().filter(move |one| *one.backend.device() == device).flat_map(Seen::given);
         Gradients { given, replaced: Vec::new(), workspace }
     };
     workspaces.iter_mut().map(list).collect()

@@ -1,6 +1,6 @@
 //! The optimizer of a whole module, by a plan.
 
-use super::assigned::{Assigned, sixteen_bits};
+use super::assigned::{Assigned, Methods, sixteen_bits};
 use super::blocks::{blocks_of, shapes};
 use super::parameters::{Found, parameters};
 use super::planned::module_optimizer;
@@ -134,13 +134,14 @@ impl Hybrid {
         let plan = builder.build(found.iter().map(|found| (found.name.as_str(), found.out_by_in())))?;
         let format = |at: usize| found.get(at).and_then(|found| sixteen_bits(found.dtype));
         let plan = plan.with_rounding(config.rounding.unwrap_or_default(), format);
-        let mut members = Vec::with_capacity(found.len());
+        let (mut members, mut methods) = (Vec::with_capacity(found.len()), Methods::new());
         for (found, entry) in found.into_iter().zip(plan.entries()) {
             let named = |error: Error| error.for_parameter(entry.name());
             let ((rows, cols), blocks) = (entry.view(), blocks_of(entry));
             let view = View { rule: entry.rule(), rows, cols, layout: found.layout };
-            let assigned =
-                spectral.of_rule(view.rule).map(|assigned| assigned.in_group(entry.group(), &rules));
+            let assigned = spectral
+                .of_rule(view.rule)
+                .map(|assigned| assigned.in_group(entry.group(), &rules, &mut methods));
             let assigned = assigned.transpose().map_err(named)?;
             if let Some(assigned) = &assigned {
                 shapes(&blocks, (rows, cols))
@@ -173,6 +174,15 @@ impl Hybrid {
             plan,
             rules,
         })
+    }
+
+    /// The same optimizer, before its first step and before a state is loaded, with the CPU device treated as any other: by tensor operations, and matrices
+    /// of one shape together. To test the path of the GPUs; it is slower there.
+    #[must_use]
+    pub fn by_tensor_operations(mut self) -> Self {
+        self.spectral = self.spectral.by_tensor_operations();
+        self.optimizer = module_optimizer(&self.spectral, &self.members, self.clipping.as_ref());
+        self
     }
 
     /// Who got which rule and why; [`plan_table`](Self::plan_table) prints it.

@@ -6,10 +6,13 @@ mod blocks;
 mod broken;
 mod clock;
 mod config;
+#[cfg(test)]
+mod counted;
 mod gradients;
 mod hybrid;
 mod layout;
 mod load;
+mod lockstep;
 mod multi;
 mod observe;
 mod one_step;

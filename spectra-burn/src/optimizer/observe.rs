@@ -64,7 +64,7 @@ impl Hybrid {
         module.visit(&mut copies);
         let mut gradients = copies.to;
         let observes = Some(names.iter().map(|name| Box::from(*name)).collect());
-        let prepared = Prepared { observes, ..dry.prepare(&lr, module, &mut gradients)? };
+        let prepared = Prepared { observes, lockstep: false, ..dry.prepare(&lr, module, &mut gradients)? };
         let spectral = dry.spectral.clone();
         let turn = Turn::begin(spectral.shared(), prepared);
         dry.optimizer.step(lr, module.clone(), gradients);

@@ -3,8 +3,9 @@
 use super::gradients::{Checked, Seen, check};
 use super::hybrid::Member;
 use super::layout::{flat, see, unsee};
-use super::shared::{Arithmetic, Shared};
-use crate::{BurnBackend, BurnScalar};
+use super::shared::Arithmetic;
+use super::spectral::Spectral;
+use crate::BurnScalar;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
@@ -22,7 +23,7 @@ pub(super) fn prepare<M: Module>(
     module: &M,
     gradients: &mut GradientsParams,
     members: &[Member],
-    shared: &Shared,
+    spectral: &Spectral,
     (settings, pre_clip_factor): (&Settings, f64),
 ) -> Result<(Measured<BurnScalar>, Vec<usize>)> {
     let looks = settings.check_finite || settings.clip_norm.is_some() || settings.pre_clip.is_some();
@@ -31,6 +32,7 @@ pub(super) fn prepare<M: Module>(
     let mut visitor = Collect {
         gradients,
         members,
+        spectral,
         settings: settings_if,
         single,
         double,
@@ -45,7 +47,7 @@ pub(super) fn prepare<M: Module>(
     }
     check_present(settings, any, || missing.first().map(|place| &*members[*place].found.name))?;
     let how = (settings, pre_clip_factor, looks);
-    let Checked { measured, replaced } = check(shared, how, (&single, &double))?;
+    let Checked { measured, replaced } = check(spectral.shared(), how, (&single, &double))?;
     drop((single, double));
     if !replaced.is_empty() {
         module.visit(&mut Replace { gradients, members, replaced });
@@ -60,6 +62,7 @@ pub(super) fn place_of(members: &[Member], id: ParamId) -> Option<usize> {
 struct Collect<'a, 'g> {
     gradients: &'g mut GradientsParams,
     members: &'a [Member],
+    spectral: &'a Spectral,
     /// `None`: nothing looks at values.
     settings: Option<&'a Settings>,
     single: Vec<Seen<'a, f32>>,
@@ -92,8 +95,10 @@ impl Collect<'_, '_> {
                 self.any = true;
                 let fits = check_fit(&param.val(), &gradient, member);
                 let seen = fits.and_then(|()| match member.found.dtype {
-                    DType::F64 => see_one(gradient, place, member, self.settings, &mut self.double),
-                    _ => see_one(gradient, place, member, self.settings, &mut self.single),
+                    DType::F64 => {
+                        see_one(self.spectral, gradient, (place, member), self.settings, &mut self.double)
+                    }
+                    _ => see_one(self.spectral, gradient, (place, member), self.settings, &mut self.single),
                 });
                 seen.map_err(|error| error.for_parameter(&member.found.name))?;
             }
@@ -129,14 +134,14 @@ fn check_fit<const D: usize>(weights: &Tensor<D>, gradient: &Tensor<D>, member: 
 }
 
 fn see_one<'a, E: Arithmetic, const D: usize>(
+    spectral: &Spectral,
     gradient: Tensor<D>,
-    place: usize,
-    member: &'a Member,
+    (place, member): (usize, &'a Member),
     settings: Option<&Settings>,
     list: &mut Vec<Seen<'a, E>>,
 ) -> Result<()> {
     let (Some(settings), Some(assigned)) = (settings, &member.assigned) else { return Ok(()) };
-    let backend = BurnBackend::<E>::new(&gradient.device());
+    let backend = spectral.backend::<E>(&gradient.device());
     let whole = see(&backend, gradient, member.view)?;
     let parameter = (place, Some(member.found.name.as_str()));
     list.push(Seen::new(parameter, (assigned, &member.blocks), (&backend, whole), settings, list)?);

@@ -2,7 +2,9 @@
 
 use super::Orientation;
 use super::assigned::Assigned;
+use super::blocks::shapes;
 use super::layout::{View, flat, group_view};
+use burn::module::ParamId;
 use burn::tensor::DType;
 use spectra_core::backend::{Error, ErrorKind, Result};
 use spectra_core::optimizer::plan::Block;
@@ -24,6 +26,7 @@ pub(super) enum Role {
 pub(super) struct Target {
     /// Its place in the plan.
     pub(super) place: usize,
+    pub(super) id: ParamId,
     pub(super) name: Box<str>,
     pub(super) shape: Box<[usize]>,
     pub(super) dtype: DType,
@@ -34,9 +37,22 @@ pub(super) struct Target {
     pub(super) assigned: Option<Assigned>,
 }
 
+impl Target {
+    /// The shapes of the matrices that it is stepped as.
+    pub(super) fn shapes(&self) -> Vec<(usize, usize)> {
+        shapes(&self.blocks, (self.view.rows, self.view.cols))
+    }
+
+    /// Their names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let whole = self.blocks.is_empty().then_some(&*self.name);
+        whole.into_iter().chain(self.blocks.iter().map(Block::name))
+    }
+}
+
 impl Role {
     /// The parameter, if it is one parameter's.
-    pub(super) fn target(&self) -> Option<&Target> {
+    pub(super) fn target(&self) -> Option<&Arc<Target>> {
         if let Self::Parameter(target) = self { Some(target) } else { None }
     }
 

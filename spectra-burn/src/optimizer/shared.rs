@@ -2,23 +2,31 @@
 
 use super::clock::Clock;
 use super::gradients::Seen;
+use super::lockstep::Lockstep;
 use super::rules::BurnRule;
 use super::state::{Buffers, Typed};
-use super::turn::Turns;
+use super::turn::{Outcome, Turns};
 use crate::{BurnBackend, BurnElement};
+use burn::tensor::Device;
 use spectra_core::backend::Error;
 use spectra_core::linalg::Workspace;
+use spectra_core::optimizer::policy::Stacks;
 use spectra_core::rules::UpdateRule;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Temporaries on each device.
 type Pool<E> = Mutex<Vec<Workspace<BurnBackend<E>>>>;
 
+/// What stacked steps keep on each device.
+type StackPool<E> = Mutex<Vec<(Device, Stacks<BurnBackend<E>>)>>;
+
 /// Shared by all clones of an optimizer. States are not: each clone has its own.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     single: Pool<f32>,
     double: Pool<f64>,
+    single_stacks: StackPool<f32>,
+    double_stacks: StackPool<f64>,
     turns: Mutex<Turns>,
     clock: Mutex<Clock>,
     /// Of steps that no whole model takes.
@@ -29,6 +37,10 @@ pub(super) struct Shared {
 pub(super) trait Arithmetic: BurnElement {
     /// The pool.
     fn pool(shared: &Shared) -> &Pool<Self>;
+    /// The pool of what stacked steps keep.
+    fn stacks(shared: &Shared) -> &StackPool<Self>;
+    /// What steps together.
+    fn lockstep(outcome: &mut Outcome) -> &mut Lockstep<Self>;
     /// The rule.
     fn rule(rule: &dyn BurnRule) -> &dyn UpdateRule<BurnBackend<Self>>;
     /// The state, if it is of this type.
@@ -45,6 +57,12 @@ type Both<'s, 'a> = (&'s [Seen<'a, f32>], &'s [Seen<'a, f64>]);
 impl Arithmetic for f32 {
     fn pool(shared: &Shared) -> &Pool<Self> {
         &shared.single
+    }
+    fn stacks(shared: &Shared) -> &StackPool<Self> {
+        &shared.single_stacks
+    }
+    fn lockstep(outcome: &mut Outcome) -> &mut Lockstep<Self> {
+        &mut outcome.single
     }
     fn rule(rule: &dyn BurnRule) -> &dyn UpdateRule<BurnBackend<Self>> {
         rule.single()
@@ -63,6 +81,12 @@ impl Arithmetic for f32 {
 impl Arithmetic for f64 {
     fn pool(shared: &Shared) -> &Pool<Self> {
         &shared.double
+    }
+    fn stacks(shared: &Shared) -> &StackPool<Self> {
+        &shared.double_stacks
+    }
+    fn lockstep(outcome: &mut Outcome) -> &mut Lockstep<Self> {
+        &mut outcome.double
     }
     fn rule(rule: &dyn BurnRule) -> &dyn UpdateRule<BurnBackend<Self>> {
         rule.double()
@@ -88,6 +112,17 @@ impl Shared {
 
     pub(super) fn give<E: Arithmetic>(&self, workspace: Workspace<BurnBackend<E>>) {
         lock(E::pool(self)).push(workspace);
+    }
+
+    /// What stacked steps keep on this device, to be [given](Self::give_stacks) back.
+    pub(super) fn take_stacks<E: Arithmetic>(&self, device: &Device) -> Stacks<BurnBackend<E>> {
+        let mut pool = lock(E::stacks(self));
+        let at = pool.iter().position(|(of, _)| of == device);
+        at.map_or_else(Stacks::default, |at| pool.swap_remove(at).1)
+    }
+
+    pub(super) fn give_stacks<E: Arithmetic>(&self, device: Device, stacks: Stacks<BurnBackend<E>>) {
+        lock(E::stacks(self)).push((device, stacks));
     }
 
     /// Runs `f` with the temporaries of this device.

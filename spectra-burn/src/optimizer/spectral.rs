@@ -43,6 +43,8 @@ pub struct Spectral {
     orientation: Orientation,
     role: Role,
     shared: Arc<Shared>,
+    /// Whether the CPU device is treated as any other.
+    by_tensor_operations: bool,
 }
 
 impl Spectral {
@@ -53,14 +55,15 @@ impl Spectral {
         let vector = elementwise.clone();
         let vector = if config.decay_vectors == Some(true) { vector } else { vector.without_decay() };
         let (orientation, role, shared) = (config.orientation, Role::Group, Arc::default());
-        Self { settings, spectral, elementwise, vector, orientation, role, shared }
+        let by_tensor_operations = false;
+        Self { settings, spectral, elementwise, vector, orientation, role, shared, by_tensor_operations }
     }
 
     /// The same optimizer for one parameter.
     pub(super) fn for_parameter(&self, place: usize, member: &Member) -> Self {
         let Member { found, view, blocks, assigned } = member.clone();
-        let (name, shape, dtype) = (found.name.into(), found.shape.into(), found.dtype);
-        let target = Target { place, name, shape, dtype, view, blocks, assigned };
+        let (id, name, shape, dtype) = (found.id, found.name.into(), found.shape.into(), found.dtype);
+        let target = Target { place, id, name, shape, dtype, view, blocks, assigned };
         Self { role: Role::Parameter(Arc::new(target)), ..self.clone() }
     }
 
@@ -72,6 +75,20 @@ impl Spectral {
     /// The same optimizer with temporaries and counts of its own.
     pub(super) fn apart(&self) -> Self {
         Self { shared: Arc::default(), ..self.clone() }
+    }
+
+    /// The same optimizer, to which the CPU device is as any other.
+    pub(super) fn by_tensor_operations(&self) -> Self {
+        Self { by_tensor_operations: true, ..self.apart() }
+    }
+
+    /// The backend on a device.
+    pub(super) fn backend<E: Arithmetic>(&self, device: &Device) -> BurnBackend<E> {
+        if self.by_tensor_operations {
+            BurnBackend::by_tensor_operations(device)
+        } else {
+            BurnBackend::new(device)
+        }
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -98,7 +115,7 @@ impl Spectral {
 
     /// Its parameter, if it is one parameter's.
     pub(super) fn target(&self) -> Option<&Target> {
-        self.role.target()
+        self.role.target().map(|target| &**target)
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -139,12 +156,18 @@ impl Spectral {
             }
         };
         let Some(assigned) = self.assigned(view, D) else { return (tensor, state) };
+        if prepared.lockstep
+            && let Some(target) = self.target()
+            && let Some((weights, buffers)) = self.shared.take_done::<E>(target.place)
+        {
+            return (unsee(weights, view, shape, dtype), Some(SpectralState(E::typed(buffers))));
+        }
         // The step of the model that this one belongs to, from 1.
         let model_step = prepared.model_step.unwrap_or_else(|| {
             let place = self.target().map(|target| target.place);
             self.shared.clock().step(place, state.as_ref().map_or(0, |state| state.0.model_step()))
         });
-        let (backend, rule) = (BurnBackend::<E>::new(&tensor.device()), assigned.rule::<E>());
+        let (backend, rule) = (self.backend::<E>(&tensor.device()), assigned.rule::<E>());
         let rates = assigned.rates(&self.settings, &self.model_rates(lr, prepared.clip_factor), model_step);
         let accepted = rates
             .validate(rule)
@@ -174,19 +197,33 @@ impl Spectral {
             }
             return (tensor, state);
         }
-        // `weights` is the only handle now, unless the user has one, and is changed in place.
-        drop(tensor);
-        let mut weights = weights;
-
-        let buffers = state.and_then(|state| E::own(state.0)).unwrap_or_else(|| Buffers::new(rule));
-        let Buffers { blocks: mut states, rule: written, .. } = buffers;
+        let mut buffers = state.and_then(|state| E::own(state.0)).unwrap_or_else(|| Buffers::new(rule));
         let blocks = self.blocks();
-        states.resize_with(blocks.len().max(1), BlockState::default);
+        if self.by_tensor_operations {
+            // What was loaded lies in memory.
+            buffers = buffers.on(&backend);
+        }
+        buffers.blocks.resize_with(blocks.len().max(1), BlockState::default);
+        (buffers.model_step, buffers.rule) = (model_step, buffers.rule.renewed(rule));
         let (check_finite, keep_report) = (self.settings.check_finite, prepared.keep_reports);
         let options = StepOptions { rates, check_finite, keep_report };
         let (shared, scale) = (&*self.shared, prepared.scale.as_ref());
         let step = OneStep { shared, assigned, backend: &backend, dtype, options, scale };
-        let (weights, outcome) = match (blocks, &mut states[..]) {
+        if let Some(target) = self.role.target().filter(|_| prepared.lockstep)
+            && step.can_wait(target, &buffers)
+        {
+            // Its place is kept; what is in it comes with the weights.
+            let place = Buffers { blocks: Vec::new(), ..buffers };
+            let buffers = Buffers { blocks: buffers.blocks, ..place };
+            if let Err(error) = step.wait(target, &tensor, (weights, gradient), buffers) {
+                self.refuse(error, &prepared);
+            }
+            return (tensor, Some(SpectralState(E::typed(place))));
+        }
+        // `weights` is the only handle now, unless the user has one, and is changed in place.
+        drop(tensor);
+        let mut weights = weights;
+        let (weights, outcome) = match (blocks, &mut buffers.blocks[..]) {
             ([], [state]) => {
                 let outcome = step.apply(self.name().unwrap_or_default(), &mut weights, &gradient, state);
                 (weights.into_tensor(), outcome)
@@ -198,7 +235,6 @@ impl Spectral {
             Ok(false) => {}
             Err(error) => self.refuse(error, &prepared),
         }
-        let buffers = Buffers { blocks: states, model_step, rule: written.renewed(rule) };
         (unsee(weights, view, shape, dtype), Some(SpectralState(E::typed(buffers))))
     }
 

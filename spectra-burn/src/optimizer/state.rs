@@ -101,8 +101,12 @@ impl<E: Arithmetic> Buffers<E> {
         Ok(self)
     }
 
-    fn moved_to(mut self, device: &Device) -> Self {
-        let backend = BurnBackend::<E>::new(device);
+    fn moved_to(self, device: &Device) -> Self {
+        self.on(&BurnBackend::new(device))
+    }
+
+    /// The same as matrices of this backend.
+    pub(super) fn on(mut self, backend: &BurnBackend<E>) -> Self {
         let adopt = |BlockState { state, steps }: BlockState<_>| {
             let state = state.map(|matrix| backend.adopt(matrix));
             BlockState { state, steps }

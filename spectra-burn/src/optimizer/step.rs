@@ -90,14 +90,23 @@ impl Hybrid {
     ) -> core::result::Result<M, Refused<M>> {
         let spectral = self.spectral.clone();
         let lr = lr.into();
-        let turn = match self.prepare(&lr, &module, &mut gradients) {
-            Ok(prepared) => Turn::begin(spectral.shared(), prepared),
+        let prepared = match self.prepare(&lr, &module, &mut gradients) {
+            Ok(prepared) => prepared,
             Err(error) => return Err(Refused { module, error }),
         };
+        let scale = prepared.scale.clone();
+        let turn = Turn::begin(spectral.shared(), prepared);
         // Until the step is whole; also if burn panics.
         self.broken = Some("".into());
         self.reports.clear();
-        let module = self.optimizer.step(lr, module, gradients);
+        let mut module = self.optimizer.step(lr.clone(), module, gradients);
+        if spectral.shared().failure().is_none() {
+            match spectral.shared().step_waiting(scale.as_ref()) {
+                Ok(None) => {}
+                Ok(Some(again)) => module = self.optimizer.step(lr, module, again),
+                Err(error) => spectral.shared().fail(error),
+            }
+        }
         let Outcome { failed, overflowed, reports, .. } = turn.end();
         // Who takes no part in this step has none.
         self.reports = reports;
@@ -164,12 +173,21 @@ impl Hybrid {
         }
         let pre_clip_factor = self.factors.pre_clip.value() * self.spectral.pre_clip_factor(model_step);
         let how = (&self.settings, pre_clip_factor);
-        let (measured, missing) = prepare(module, gradients, &self.members, self.spectral.shared(), how)?;
+        let (measured, missing) = prepare(module, gradients, &self.members, &self.spectral, how)?;
         self.lr = first.unwrap_or(self.lr);
         self.norm = measured.norm;
         self.missing = missing;
         let (scale, keep_reports) = (measured.scale, self.keeps_reports);
-        Ok(Prepared { scale, clip_factor, model_step: Some(model_step), keep_reports, observes: None })
+        // Burn's clipping would be done again to what stands for a gradient when it comes by for the second time.
+        let lockstep = self.clipping.is_none();
+        Ok(Prepared {
+            scale,
+            clip_factor,
+            model_step: Some(model_step),
+            keep_reports,
+            observes: None,
+            lockstep,
+        })
     }
 }
 

@@ -1,7 +1,9 @@
 //! A thread's step of a whole model.
 
+use super::lockstep::Lockstep;
 use super::shared::{Shared, lock};
 use crate::BurnScalar;
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use spectra_core::backend::Error;
 use spectra_core::optimizer::{Observation, StepReport};
@@ -21,6 +23,8 @@ pub(super) struct Prepared {
     pub(super) keep_reports: bool,
     /// A dry run: the matrices that are observed, by their names, and nothing steps.
     pub(super) observes: Option<Arc<[Box<str>]>>,
+    /// Whether parameters may [wait](super::lockstep) for others of their shape.
+    pub(super) lockstep: bool,
 }
 
 /// What came of it.
@@ -34,6 +38,11 @@ pub(super) struct Outcome {
     pub(super) reports: Vec<(Box<str>, StepReport<BurnScalar>)>,
     /// What a dry run saw.
     pub(super) observations: Vec<(Box<str>, Observation<Tensor<2>>)>,
+    /// What steps together, in `f32` arithmetic and in `f64`.
+    pub(super) single: Lockstep<f32>,
+    pub(super) double: Lockstep<f64>,
+    /// A tensor for each parameter that burn has to come by again for.
+    pub(super) again: GradientsParams,
 }
 
 /// The turns that are being taken.

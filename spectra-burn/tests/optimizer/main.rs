@@ -9,6 +9,7 @@ mod gradient_range;
 mod groups;
 mod layouts;
 mod learner;
+mod lockstep;
 mod masters;
 mod model;
 mod observe;

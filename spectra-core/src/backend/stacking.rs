@@ -1,6 +1,7 @@
 //! Matrices of one shape as one.
 
 use super::{Backend, Result};
+use alloc::vec::Vec;
 
 /// A backend of stacks: matrices of one shape on which every operation works at once, so that a device is asked once for all of them.
 ///
@@ -22,10 +23,20 @@ pub trait Stacking<B: Backend> {
     /// Those of the device.
     fn of(&self, count: usize) -> Result<B>;
 
-    /// The stack of these matrices, at least 2: it shares their memory. What is done to it is done to them, in the order of calls; it is not to be
-    /// used after one of them is gone. `last`: a stack of as many that is no longer needed, whose place may be used again.
+    /// The stack of these matrices, at least 2: it shares their memory, or holds copies until [`unstack`](Self::unstack). What is done to it is done to
+    /// them, in the order of calls; it is not to be used after one of them is gone. `last`: a stack of as many that is no longer needed, whose place may be used again.
     ///
     /// # Errors
     /// Shapes; matrices that are not [`alike`](Self::alike); those of the device.
     fn stack(&self, parts: &[&B::Matrix], last: Option<B::Matrix>) -> Result<B::Matrix>;
+
+    /// The end of a stack: where it holds copies, what was done to it is done to `parts`, those that it was made of, or none if it was only read. Returns
+    /// it if it has a place that may be used again. The default is of stacks that share memory.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn unstack(&self, stack: B::Matrix, parts: Vec<&mut B::Matrix>) -> Result<Option<B::Matrix>> {
+        let _ = parts;
+        Ok(Some(stack))
+    }
 }

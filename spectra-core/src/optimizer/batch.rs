@@ -3,7 +3,6 @@
 use super::member::{Member, with_rule};
 use super::policy::{scaled, spoil};
 use super::progress::Progress;
-use super::stacks::rates_in_stack;
 use super::step::{Parts, Update, check_pair};
 use super::{Optimizer, Prepared};
 use crate::backend::{Backend, Error, ErrorKind, Result};
@@ -104,7 +103,7 @@ struct Key {
 impl<B: Backend> Update<'_, B> {
     /// With which others a member goes, if it does.
     fn key(&self, member: &Member<B>, backend: &B) -> Option<Key> {
-        let Member { spec, rule, .. } = member;
+        let Member { spec, rule, block, .. } = member;
         let of = self.rule(member);
         let shape = Some((spec.rows, spec.cols));
         let (shape, stacked) = match batching(of, backend) {
@@ -112,7 +111,10 @@ impl<B: Backend> Update<'_, B> {
             Batching::Alone => return None,
             Batching::AnyShape => (None, None),
             Batching::EqualShapes => (shape, None),
-            Batching::Stacked => (shape, Some(rates_in_stack(self, member, of)?)),
+            Batching::Stacked => {
+                let options = self.options(spec);
+                (shape, Some(options.in_stack(block, (of, spec.weights), (spec.rows, spec.cols))?))
+            }
         };
         Some(Key { rule: *rule, weights: spec.weights, shape, stacked })
     }

@@ -47,12 +47,12 @@ const SCION: Recipe = Recipe::new(
 );
 
 /// 2602.11185, Algorithms 1 and 2.
-pub(super) const SPECTRA: Recipe = Recipe {
-    direction: Direction::Momentum(Momentum::polyak(0.95)),
-    map: SpectralMap::TailShrink(TailShrink::PAPER),
-    scale: StepScale::RMS,
-    weight_decay: 0.0,
-};
+pub(super) const SPECTRA: Recipe = Recipe::new(
+    Direction::Momentum(Momentum::polyak(0.95)),
+    SpectralMap::TailShrink(TailShrink::PAPER),
+    StepScale::RMS,
+    0.0,
+);
 
 /// All presets.
 #[rustfmt::skip]

@@ -7,7 +7,8 @@
 //! 2. [`check_present`]: which gradients must be there;
 //! 3. [`prepare`]: finite check, pre-clip, norm clip, range check of all gradients;
 //! 4. [`StepOptions::step`]: the step of a matrix, its report, and what becomes of a NaN that nobody checked for;
-//! 5. [`Matches`], [`Place`]: from a saved state to the matrices of a model.
+//! 5. [`Stacks::step`]: that of several matrices of one shape as one, where the backend has [stacks](crate::backend::Stacking);
+//! 6. [`Matches`], [`Place`]: from a saved state to the matrices of a model.
 
 mod gradients;
 mod list;
@@ -17,6 +18,7 @@ mod step;
 
 pub use super::rates::ModelRates;
 pub use super::report::Before;
+pub use super::stacks::{Stacked, Stacks};
 pub use gradients::{Measured, prepare};
 pub use list::{Given, GradientList, Gradients};
 pub(super) use over_ranks::OverRanks;

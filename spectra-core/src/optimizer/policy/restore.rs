@@ -123,13 +123,8 @@ impl<B: Backend> Place<'_, B> {
             if !matrix.max_abs()?.read()?.is_finite() {
                 return Err(refuse("a buffer holds a NaN or an infinity"));
             }
-<<<<<<< HEAD
             let matrix = if spec.fits((rows, cols)) {
-                matrix
-=======
-            let matrix = if (rows, cols) == (spec.rows, spec.cols) {
                 kept(spec, matrix, backend)?
->>>>>>> core19
             } else {
                 let resized = rule.resize(spec, &matrix, backend)?;
                 resized.ok_or_else(|| refuse("a buffer has another shape there"))?
