@@ -3,7 +3,7 @@
 
 use spectra_core::backend::{Coefficient, ErrorKind, Matrix, Result};
 use spectra_core::dense::{Dense, DenseMatrix};
-use spectra_core::frank_wolfe::{FrankWolfe, Objective, Regularizer, StepRule, WeightDecayForm};
+use spectra_core::frank_wolfe::{Averaging, FrankWolfe, Objective, Regularizer, StepRule, WeightDecayForm};
 use spectra_core::linalg::{Workspace, uniform};
 use spectra_core::maps::HardClip;
 
@@ -35,7 +35,7 @@ fn the_optimizer_step_is_the_frank_wolfe_step() {
     let (mu, steps) = (0.9, 12);
     let solver = FrankWolfe {
         step: StepRule::Constant(form.step),
-        momentum: mu,
+        averaging: Averaging::Constant(mu),
         max_iterations: steps,
         tolerance: 0.0,
         ..FrankWolfe::new(form.radius, Regularizer::Frobenius { b: form.b })
@@ -76,7 +76,7 @@ fn bad_settings() {
         FrankWolfe { regularizer: Regularizer::SchattenP { p: 1.0, b: 1.0 }, ..good },
         FrankWolfe { step: StepRule::Constant(0.0), ..good },
         FrankWolfe { step: StepRule::Constant(1.5), ..good },
-        FrankWolfe { momentum: 1.0, ..good },
+        FrankWolfe { averaging: Averaging::Constant(1.0), ..good },
         FrankWolfe { tolerance: f64::NAN, ..good },
     ] {
         let error = bad.minimize(&mut objective, &mut x, &mut workspace).expect_err("accepted");

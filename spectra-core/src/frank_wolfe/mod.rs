@@ -3,7 +3,8 @@
 //!
 //! `V = argmin_{||V||_2 <= D} <G, V> + psi(V)`, `X <- (1 - gamma) X + gamma V`
 //!
-//! Each V is a spectral map of the gradient ([`Regularizer::minimizer`]); an optimizer with spectral clipping and
+//! Each V is a spectral map of the gradient ([`Regularizer::minimizer`]) unless psi is [one's own](RegularizerRule) or the
+//! [largest entry](MaxNorm); an optimizer with spectral clipping and
 //! decoupled weight decay takes the same steps (Proposition 1, [`WeightDecayForm`]). The duality gap
 //! `<G, X - V> + psi(X) - psi(V)` bounds how far `f + psi` is above its minimum, and stops the solver.
 //!
@@ -29,11 +30,15 @@
 //! ```
 
 mod conversion;
+mod max_norm;
 mod objective;
 mod regularizer;
+mod rule;
 mod solver;
 
 pub use conversion::{FrankWolfeForm, WeightDecayForm};
+pub use max_norm::{MaxNorm, MaxNormForm, MaxNormSolution};
 pub use objective::Objective;
 pub use regularizer::Regularizer;
-pub use solver::{FrankWolfe, Iteration, Outcome, StepRule};
+pub use rule::RegularizerRule;
+pub use solver::{Averaging, FrankWolfe, Iteration, Outcome, StepRule};

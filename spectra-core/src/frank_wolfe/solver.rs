@@ -1,9 +1,10 @@
 //! The iteration.
 
-use super::{Objective, Regularizer};
+use super::{Objective, Regularizer, RegularizerRule};
 use crate::backend::{
     Backend, Coefficient, Element, Error, ErrorKind, Matrix, Result, Scalar, domain, require,
 };
+use crate::dense::Dense;
 use crate::linalg::Workspace;
 
 /// How `gamma` is chosen.
@@ -13,6 +14,8 @@ pub enum StepRule {
     /// `2 / (k + 2)`, k from 0: the gap falls like 1 / k.
     #[default]
     Diminishing,
+    /// `2 / (k + 8)`: for stochastic gradients, with [`Averaging::Diminishing`].
+    Stochastic,
     /// Always the same, in (0, 1]: an optimizer with constant `lr wd`.
     Constant(f64),
     /// The minimum of `f(X + gamma (V - X)) + (1 - gamma) psi(X) + gamma psi(V)` over [0, 1] by golden-section
@@ -20,19 +23,47 @@ pub enum StepRule {
     LineSearch,
 }
 
+/// How gradients are averaged: the subproblem sees `M = (1 - rho_k) M + rho_k G`, M starting at the first G.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Averaging {
+    /// `rho = 1 - mu` with the momentum mu in [0, 1). 0: not at all.
+    Constant(f64),
+    /// `rho_k = 4 / (k + 8)^(2/3)`, k from 0, which forgets ever more slowly, so that the error of M vanishes: f comes within `O(k^(-1/3))` of its
+    /// minimum in expectation, at any batch size (Mokhtari, Hassani, Karbasi 2020, 1804.09554; the rate of 2603.14315's Theorem 1).
+    Diminishing,
+}
+
+impl Default for Averaging {
+    /// Not at all.
+    fn default() -> Self {
+        Self::Constant(0.0)
+    }
+}
+
+impl Averaging {
+    /// `1 - rho_k`
+    fn kept(self, index: usize) -> f64 {
+        match self {
+            _ if index == 0 => 0.0,
+            Self::Constant(momentum) => momentum,
+            Self::Diminishing => 1.0 - 4.0 / libm::cbrt((index as f64 + 8.0) * (index as f64 + 8.0)),
+        }
+    }
+}
+
 /// The solver's settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct FrankWolfe {
+pub struct FrankWolfe<R = Regularizer> {
     /// D, the radius of the spectral-norm ball; a normal number of the element type.
     pub radius: f64,
     /// psi.
-    pub regularizer: Regularizer,
+    pub regularizer: R,
     /// gamma.
     pub step: StepRule,
-    /// mu in [0, 1): the subproblem sees `M = mu M + (1 - mu) G`, M starting at the first G. For stochastic
-    /// gradients; the gap is then an estimate, of the averaged gradient.
-    pub momentum: f64,
+    /// For stochastic gradients; the gap is then an estimate, of the averaged gradient.
+    pub averaging: Averaging,
     /// At most so many steps; any number.
     pub max_iterations: usize,
     /// Stops when the gap is no larger; >= 0 and finite.
@@ -66,24 +97,38 @@ pub struct Outcome {
     pub objective: Option<f64>,
 }
 
-impl FrankWolfe {
+impl<R> FrankWolfe<R> {
     /// Steps `2 / (k + 2)`, no momentum, at most 1000 iterations, gap tolerance 1e-6.
-    pub const fn new(radius: f64, regularizer: Regularizer) -> Self {
+    pub const fn new(radius: f64, regularizer: R) -> Self {
         let step = StepRule::Diminishing;
-        Self { radius, regularizer, step, momentum: 0.0, max_iterations: 1000, tolerance: 1e-6 }
+        let averaging = Averaging::Constant(0.0);
+        Self { radius, regularizer, step, averaging, max_iterations: 1000, tolerance: 1e-6 }
     }
 
     /// An error if a setting is outside its domain for arithmetic in `E`.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] with the setting's name.
-    pub fn validate<E: Element>(&self) -> Result<()> {
-        self.regularizer.validate::<E>(self.radius)?;
+    pub fn validate<E: Element>(&self) -> Result<()>
+    where
+        R: RegularizerRule<Dense<E>>,
+    {
+        self.check::<Dense<E>>()
+    }
+
+    fn check<B: Backend>(&self) -> Result<()>
+    where
+        R: RegularizerRule<B>,
+    {
         let operation = "frank_wolfe";
+        domain::normal::<B::Element>(operation, "radius", self.radius)?;
+        self.regularizer.validate(self.radius)?;
         if let StepRule::Constant(step) = self.step {
             require(step > 0.0 && step <= 1.0, operation, "step", step, "in (0, 1]")?;
         }
-        domain::memory::<E>(operation, "momentum", self.momentum)?;
+        if let Averaging::Constant(momentum) = self.averaging {
+            domain::memory::<B::Element>(operation, "momentum", momentum)?;
+        }
         let ok = self.tolerance >= 0.0 && self.tolerance.is_finite();
         require(ok, operation, "tolerance", self.tolerance, ">= 0 and finite")
     }
@@ -98,7 +143,10 @@ impl FrankWolfe {
         objective: &mut impl Objective<B>,
         x: &mut B::Matrix,
         workspace: &mut Workspace<B>,
-    ) -> Result<Outcome> {
+    ) -> Result<Outcome>
+    where
+        R: RegularizerRule<B>,
+    {
         self.minimize_with(objective, x, workspace, |_| {})
     }
 
@@ -112,8 +160,11 @@ impl FrankWolfe {
         x: &mut B::Matrix,
         workspace: &mut Workspace<B>,
         mut report: impl FnMut(&Iteration),
-    ) -> Result<Outcome> {
-        self.validate::<B::Element>()?;
+    ) -> Result<Outcome>
+    where
+        R: RegularizerRule<B>,
+    {
+        self.check::<B>()?;
         let _scope = workspace.scope();
         let (rows, cols) = x.shape();
         // Not of the pool: an objective may put a handle of its own in its place.
@@ -124,9 +175,9 @@ impl FrankWolfe {
         let mut outcome = Outcome { iterations: 0, gap: f64::INFINITY, converged: false, objective: None };
         for index in 0..=self.max_iterations {
             objective.gradient(x, &mut gradient)?;
-            // M = mu M + (1 - mu) G
-            let (keep, take) = if index == 0 { (0.0, 1.0) } else { (self.momentum, 1.0 - self.momentum) };
-            average.scale_add(keep.into(), take.into(), &gradient)?;
+            // M = (1 - rho) M + rho G
+            let kept = self.averaging.kept(index);
+            average.scale_add(kept.into(), (1.0 - kept).into(), &gradient)?;
             self.regularizer.minimizer(&average, self.radius, &mut v, workspace)?;
 
             let (psi_x, psi_v) =
@@ -144,6 +195,7 @@ impl FrankWolfe {
             }
             let step = match self.step {
                 StepRule::Diminishing => 2.0 / (index as f64 + 2.0),
+                StepRule::Stochastic => 2.0 / (index as f64 + 8.0),
                 StepRule::Constant(step) => step,
                 StepRule::LineSearch => line_search::<B>(objective, x, &v, psi_v - psi_x, &mut trial)?,
             };
