@@ -70,9 +70,7 @@ fn check_count(name: &'static str, count: usize) -> Result<()> {
 /// The stack that these are the parts of, all of them and in order.
 fn kept<E>(parts: &[&BurnMatrix<E>]) -> Option<Tensor<3>> {
     let Values::Part(whole, _) = &parts.first()?.values else { return None };
-    let is_next = |(at, part): (usize, &&BurnMatrix<E>)| {
-        matches!(&part.values, Values::Part(other, place) if Arc::ptr_eq(whole, other) && *place == at)
-    };
+    let is_next = |(at, part): (usize, &&BurnMatrix<E>)| matches!(&part.values, Values::Part(other, place) if Arc::ptr_eq(whole, other) && *place == at);
     let all = whole.dims()[0] == parts.len() && parts.iter().enumerate().all(is_next);
     all.then(|| Tensor::clone(whole))
 }
@@ -80,8 +78,8 @@ fn kept<E>(parts: &[&BurnMatrix<E>]) -> Option<Tensor<3>> {
 /// A part of a stack.
 pub(super) fn part(whole: &Tensor<3>, at: usize) -> Tensor<2> {
     note(Work::View, 1);
-    let [_, rows, cols] = whole.dims();
-    whole.clone().slice([at..at + 1]).reshape([rows, cols])
+    // A reshape would take an extent of zero for one that is to stay.
+    whole.clone().slice([at..at + 1]).squeeze_dim(0)
 }
 
 impl<E: BurnElement> BurnMatrix<E> {

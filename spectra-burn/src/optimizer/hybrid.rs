@@ -139,8 +139,9 @@ impl Hybrid {
             let named = |error: Error| error.for_parameter(entry.name());
             let ((rows, cols), blocks) = (entry.view(), blocks_of(entry));
             let view = View { rule: entry.rule(), rows, cols, layout: found.layout };
-            let assigned =
-                spectral.of_rule(view.rule).map(|assigned| assigned.in_group(entry.group(), &rules, &mut methods));
+            let assigned = spectral
+                .of_rule(view.rule)
+                .map(|assigned| assigned.in_group(entry.group(), &rules, &mut methods));
             let assigned = assigned.transpose().map_err(named)?;
             if let Some(assigned) = &assigned {
                 shapes(&blocks, (rows, cols))

@@ -95,7 +95,9 @@ impl Collect<'_, '_> {
                 self.any = true;
                 let fits = check_fit(&param.val(), &gradient, member);
                 let seen = fits.and_then(|()| match member.found.dtype {
-                    DType::F64 => see_one(self.spectral, gradient, (place, member), self.settings, &mut self.double),
+                    DType::F64 => {
+                        see_one(self.spectral, gradient, (place, member), self.settings, &mut self.double)
+                    }
                     _ => see_one(self.spectral, gradient, (place, member), self.settings, &mut self.single),
                 });
                 seen.map_err(|error| error.for_parameter(&member.found.name))?;

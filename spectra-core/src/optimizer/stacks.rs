@@ -98,7 +98,9 @@ impl<B: Backend> Stacks<B> {
             let count = blocks.len().div_ceil(blocks.len().div_ceil(most));
             let later = blocks.split_off(count);
             match (backend.stacking(), blocks.as_mut_slice()) {
-                (Some(stacking), [_, _, ..]) => self.step_stack(&mut blocks, (rule, weights), scale, stacking)?,
+                (Some(stacking), [_, _, ..]) => {
+                    self.step_stack(&mut blocks, (rule, weights), scale, stacking)?
+                }
                 _ => {
                     for Stacked { name, weights: x, gradient, block, options, .. } in blocks {
                         let stepped = weights.with_rule(rule, name, |rule| {
