@@ -1,6 +1,12 @@
 #!/usr/bin/env bash
-# The tensor operations of GPUs on a software driver (Debian: libegl1 libegl-mesa0 libgl1-mesa-dri), on a few small shapes.
-# No part of .ci/run: it builds for minutes and takes 9 GB, in a target folder of its own. It says nothing of a GPU's speed.
+# The conformance program over burn's WebGPU, in f32, on a software driver (Debian: libegl1 libegl-mesa0 libgl1-mesa-dri). Prints one line for each group of
+# checks, names those that fail, and fails if one does.
+# No part of .ci/run: it builds for many minutes, in a target folder of its own ($SPECTRA_WGPU_TARGET, else target-wgpu). It says nothing
+# of a GPU's speed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec cargo test -p spectra-burn --features wgpu --target-dir target-wgpu --test optimizer on_device -- --test-threads 1
+target=${SPECTRA_WGPU_TARGET:-target-wgpu}
+# The time goes to the driver's compiler of shaders, not to this code.
+export CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off
+cargo build --release -p spectra-conformance --features wgpu --bin spectra-conformance --target-dir "$target"
+exec "$target/release/spectra-conformance" --backend burn-wgpu --by-group

@@ -90,7 +90,7 @@
 mod backend;
 mod optimizer;
 
-pub use backend::{BurnBackend, BurnElement, BurnMatrix, BurnScalar};
+pub use backend::{BurnBackend, BurnElement, BurnMatrix, BurnScalar, Tally};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
     Config as Settings, Difference, Method, Missing, Observation, PreClip, Recipe, RestoreOptions, Restored,

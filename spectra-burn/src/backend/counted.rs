@@ -1,45 +1,72 @@
-//! What a thread asks of burn, counted in this crate's tests only.
+//! What a thread asks of burn's devices.
 
-/// A kind of work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use std::cell::Cell;
+use std::ops::Sub;
+
+/// What was asked of burn by the tensor operations of devices other than its CPU: each of these is one operation of burn's. (Reshapes and transposes,
+/// which move nothing, do not count.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Products of matrices; one for all parts of two stacks.
+    pub products: usize,
+    /// All other operations on entries or on numbers that were measured.
+    pub passes: usize,
+    /// Stacks made of their parts. Burn's GPUs copy the parts one by one.
+    pub gathers: usize,
+    /// Parts taken out of a stack: a view where it begins at an address that the device allows, a copy elsewhere.
+    pub views: usize,
+    /// Numbers sent to the device, for which nobody waits.
+    pub uploads: usize,
+    /// Times that the host waited for the device.
+    pub waits: usize,
+}
+
+impl Sub for Tally {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            products: self.products - before.products,
+            passes: self.passes - before.passes,
+            gathers: self.gathers - before.gathers,
+            views: self.views - before.views,
+            uploads: self.uploads - before.uploads,
+            waits: self.waits - before.waits,
+        }
+    }
+}
+
+thread_local!(static TALLY: Cell<Tally> = const { Cell::new(Tally { products: 0, passes: 0, gathers: 0, views: 0, uploads: 0, waits: 0 }) });
+
+impl Tally {
+    /// All that this thread has asked for so far.
+    pub fn now() -> Self {
+        TALLY.get()
+    }
+}
+
+/// A kind of work, see [`Tally`].
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Work {
-    /// A product of matrices, or of all parts of two stacks.
     Product,
-    /// Any other operation on all entries, or on a scalar.
     Pass,
-    /// The copies that make a stack of its parts: one operation of burn's.
     Gather,
-    /// A part of a stack handed out: a view where burn makes one.
     View,
-    /// Numbers sent to the device; nobody waits.
     Upload,
-    /// A wait for the device.
     Wait,
 }
 
 /// Counts `operations` of a kind.
-#[cfg(not(test))]
-#[inline(always)]
-pub(crate) fn note(_: Work, _: usize) {}
-
-#[cfg(test)]
-pub(crate) use counting::{counts, note};
-
-#[cfg(test)]
-mod counting {
-    use super::Work;
-    use std::cell::Cell;
-
-    thread_local!(static COUNTS: [Cell<usize>; 6] = const { [const { Cell::new(0) }; 6] });
-
-    pub(crate) fn note(work: Work, operations: usize) {
-        COUNTS.with(|counts| counts[work as usize].update(|count| count + operations));
-    }
-
-    /// What `f` asks for: products, other passes, gathers, views, uploads, waits.
-    pub(crate) fn counts<R>(f: impl FnOnce() -> R) -> (R, [usize; 6]) {
-        COUNTS.with(|counts| counts.iter().for_each(|count| count.set(0)));
-        let result = f();
-        (result, COUNTS.with(|counts| counts.each_ref().map(Cell::get)))
-    }
+pub(crate) fn note(work: Work, operations: usize) {
+    let mut tally = TALLY.get();
+    let count = match work {
+        Work::Product => &mut tally.products,
+        Work::Pass => &mut tally.passes,
+        Work::Gather => &mut tally.gathers,
+        Work::View => &mut tally.views,
+        Work::Upload => &mut tally.uploads,
+        Work::Wait => &mut tally.waits,
+    };
+    *count += operations;
+    TALLY.set(tally);
 }

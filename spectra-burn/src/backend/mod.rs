@@ -1,7 +1,7 @@
 //! The traits of `spectra-core` on burn tensors.
 
 mod convert;
-pub(crate) mod counted;
+mod counted;
 mod element;
 mod fused;
 mod matrix;
@@ -12,6 +12,7 @@ mod scalar;
 mod stack;
 mod tensor_ops;
 
+pub use counted::Tally;
 pub use element::BurnElement;
 pub use matrix::BurnMatrix;
 pub use scalar::BurnScalar;

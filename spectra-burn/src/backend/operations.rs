@@ -5,7 +5,7 @@ use super::element::BurnElement;
 use super::matrix::{BurnMatrix, Values, check_len};
 use super::scalar::BurnScalar;
 use super::tensor_ops;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use spectra_core::backend::{
     Coef, Coefficient, Error, Fused, Gradient, Matrix, Op, Result, check_gemm, check_same, check_shape,
     composed,
@@ -41,18 +41,18 @@ impl<E: BurnElement> Matrix for BurnMatrix<E> {
     fn write(&mut self, values: &[E]) -> Result<()> {
         check_len("write", self.shape, values.len())?;
         let (rows, cols) = self.shape;
-        let uploaded = |device: &Device| {
-            note(Work::Upload, 1);
-            Tensor::<3>::from_data(TensorData::new(values.to_vec(), [1, rows, cols]), (device, E::DTYPE))
-        };
-        match &mut self.values {
-            Values::Memory(memory) => return memory.write(values),
-            Values::Tensor(tensor) => *tensor = uploaded(&tensor.device()).reshape([rows, cols]),
-            Values::Part(whole, _) => {
-                self.values = Values::Tensor(uploaded(&whole.device()).reshape([rows, cols]));
-            }
-            Values::Stack(whole) => *whole = uploaded(&whole.device()).repeat_dim(0, whole.dims()[0]),
+        if let Values::Memory(memory) = &mut self.values {
+            return memory.write(values);
         }
+        note(Work::Upload, 1);
+        let options = (&self.device(), E::DTYPE);
+        self.values = match &self.values {
+            Values::Stack(whole) => {
+                let one = Tensor::from_data(TensorData::new(values.to_vec(), [1, rows, cols]), options);
+                Values::Stack(one.repeat_dim(0, whole.dims()[0]))
+            }
+            _ => Values::Tensor(Tensor::from_data(TensorData::new(values.to_vec(), [rows, cols]), options)),
+        };
         Ok(())
     }
 

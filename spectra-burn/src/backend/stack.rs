@@ -78,8 +78,8 @@ fn kept<E>(parts: &[&BurnMatrix<E>]) -> Option<Tensor<3>> {
 /// A part of a stack.
 pub(super) fn part(whole: &Tensor<3>, at: usize) -> Tensor<2> {
     note(Work::View, 1);
-    let [_, rows, cols] = whole.dims();
-    whole.clone().slice([at..at + 1]).reshape([rows, cols])
+    // A reshape would take an extent of zero for one that is to stay.
+    whole.clone().slice([at..at + 1]).squeeze_dim(0)
 }
 
 impl<E: BurnElement> BurnMatrix<E> {

@@ -6,8 +6,6 @@ mod blocks;
 mod broken;
 mod clock;
 mod config;
-#[cfg(test)]
-mod counted;
 mod gradients;
 mod hybrid;
 mod layout;

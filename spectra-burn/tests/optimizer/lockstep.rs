@@ -63,11 +63,9 @@ fn step(optimizer: &mut Hybrid, model: Layers, step: u64) -> Layers {
     optimizer.step(LR, model, given).unwrap()
 }
 
-fn trained(mut optimizer: Hybrid, dtype: DType) -> (Vec<f64>, Hybrid) {
-    let mut model = Layers::new(dtype);
-    for at in 0..5 {
-        model = step(&mut optimizer, model, at);
-    }
+/// The weights after five steps.
+fn trained(mut optimizer: Hybrid, start: &Layers) -> (Vec<f64>, Hybrid) {
+    let model = (0..5).fold(start.clone(), |model, at| step(&mut optimizer, model, at));
     (model.values(), optimizer)
 }
 
@@ -80,11 +78,12 @@ fn alone(mut optimizer: Hybrid) -> Hybrid {
 #[test]
 fn weights_are_those_of_matrices_alone() {
     for dtype in [DType::F64, DType::F32, DType::BF16] {
-        let start = Layers::new(dtype).values();
+        let model = Layers::new(dtype);
+        let start = model.values();
         for (name, method, _) in Method::presets() {
-            let make = || optimizer(method, &Layers::new(dtype)).by_tensor_operations();
-            let (together, _) = trained(make(), dtype);
-            let (one_by_one, _) = trained(alone(make()), dtype);
+            let make = || optimizer(method, &model).by_tensor_operations();
+            let (together, _) = trained(make(), &model);
+            let (one_by_one, _) = trained(alone(make()), &model);
             if name.starts_with("spectra") && !name.ends_with("adamw") {
                 // A stack's host learns no condition, so columns are orthonormalised twice instead of once, which changes U by as many
                 // roundings as the first time leaves: 8 k eps for k < 3 columns. U goes through one product with M, whose
@@ -111,13 +110,14 @@ fn weights_are_those_of_matrices_alone() {
 
 #[test]
 fn states_of_stacks_are_saved_and_go_on_in_memory_and_back() {
+    let model = Layers::new(DType::F64);
     for (name, method, _) in Method::presets() {
-        let memory = || optimizer(method, &Layers::new(DType::F64));
-        let (together, saved) = trained(memory().by_tensor_operations(), DType::F64);
-        let (in_memory, _) = trained(memory(), DType::F64);
+        let memory = || optimizer(method, &model);
+        let (together, saved) = trained(memory().by_tensor_operations(), &model);
+        let (in_memory, _) = trained(memory(), &model);
         // Five steps of at most 30 products in a row, each of at most 20 terms; a map multiplies an error by 485 at most (see `model`), and
         // the bound of a small singular value of the second moments by the same again.
-        let moved = distance(&in_memory, &Layers::new(DType::F64).values());
+        let moved = distance(&in_memory, &model.values());
         let tolerance = 5.0 * 485.0 * 485.0 * 30.0 * 20.0 * f64::EPSILON * moved;
         let error = distance(&together, &in_memory);
         assert!(error <= tolerance, "{name}: {error:e} exceeds {tolerance:e}");
@@ -128,7 +128,7 @@ fn states_of_stacks_are_saved_and_go_on_in_memory_and_back() {
         let mut other = memory();
         other.load_bytes(bytes).unwrap();
         let mut kept = saved;
-        let [mut a, mut b, mut c] = [0, 1, 2].map(|_| Layers::new(DType::F64));
+        let [mut a, mut b, mut c] = [0, 1, 2].map(|_| model.clone());
         for at in 5..8 {
             a = step(&mut kept, a, at);
             b = step(&mut again, b, at);
@@ -140,27 +140,28 @@ fn states_of_stacks_are_saved_and_go_on_in_memory_and_back() {
     }
 }
 
+/// A model, and an optimizer that has taken five steps in stacks.
+fn begun() -> (Layers, Hybrid) {
+    let method = Method::presets().find(|(name, ..)| *name == "muon").unwrap().1;
+    let model = Layers::new(DType::F32);
+    let (_, optimizer) = trained(optimizer(method, &model).by_tensor_operations(), &model);
+    (model, optimizer)
+}
+
 #[test]
 fn a_clone_goes_its_own_way() {
-    let method = Method::presets().find(|(name, ..)| *name == "muon").unwrap().1;
-    let (_, mut first) =
-        trained(optimizer(method, &Layers::new(DType::F32)).by_tensor_operations(), DType::F32);
+    let (model, mut first) = begun();
     let mut second = first.clone();
-    let model = || Layers::new(DType::F32);
-    let a = step(&mut first, model(), 7);
-    // It does not see what the first has done to their common stack.
-    let b = step(&mut second, model(), 7);
+    let a = step(&mut first, model.clone(), 7);
+    // It does not see what the first has done to their common stacks.
+    let b = step(&mut second, model.clone(), 7);
     assert_eq!(a.values(), b.values());
-    let c = step(&mut first, model(), 8);
-    assert_ne!(a.values(), c.values());
+    assert_ne!(step(&mut first, model.clone(), 7).values(), b.values());
 }
 
 #[test]
 fn a_gradient_that_is_refused_changes_nothing() {
-    let method = Method::presets().find(|(name, ..)| *name == "muon").unwrap().1;
-    let (_, mut optimizer) =
-        trained(optimizer(method, &Layers::new(DType::F32)).by_tensor_operations(), DType::F32);
-    let model = Layers::new(DType::F32);
+    let (model, mut optimizer) = begun();
     let before = model.values();
     let mut given: GradientsParams = gradients(&model, 5);
     let id = model.layers[2].weight.id;

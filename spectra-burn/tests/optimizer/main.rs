@@ -25,3 +25,4 @@ mod rounding;
 mod several_devices;
 mod sixteen_bits;
 mod state_file;
+mod tally;

@@ -1,0 +1,93 @@
+//! What a step of a model asks of a device, by the tensor operations of GPUs: burn's operations do not depend on how many equal layers there are.
+
+use crate::common::gradients;
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::Device;
+use spectra_burn::{Method, Settings, SpectralConfig, Tally};
+
+#[derive(Module, Debug)]
+struct Layers {
+    layers: Vec<Linear>,
+}
+
+/// Burn's operations in the fourth step of a model of `count` equal layers of 24 outputs, 52 inputs and a bias, under the norm clip.
+fn fourth_step(name: &str, check_finite: bool, count: usize) -> Tally {
+    let settings = Settings::preset(name).unwrap().weight_decay(0.1).clip_norm(1.0);
+    let config = SpectralConfig::try_from(settings.check_finite(check_finite)).unwrap();
+    let layer = |_| LinearConfig::new(52, 24).init(&Device::flex().autodiff());
+    let mut model = Layers { layers: (0..count).map(layer).collect() };
+    let mut optimizer = config.init_for(&model).unwrap().by_tensor_operations();
+    let mut tally = Tally::default();
+    for step in 0..4 {
+        let given = gradients(&model, step);
+        let before = Tally::now();
+        model = optimizer.step(0.01, model, given).unwrap();
+        tally = Tally::now() - before;
+    }
+    tally
+}
+
+/// Those whose blocks stack: all but those whose map or direction looks at numbers.
+const STACKED: [&str; 18] = [
+    "spectra",
+    "muon",
+    "muon-polar-express",
+    "d-muon",
+    "normuon",
+    "adamuon",
+    "scion",
+    "polargrad",
+    "polargrad-first",
+    "adamw-post-orth",
+    "muon-hyperball",
+    "adamw",
+    "adamw-cautious",
+    "lion",
+    "mars",
+    "ademamix",
+    "signum",
+    "sgd-m",
+];
+
+#[test]
+fn equal_layers_cost_what_two_cost() {
+    for name in STACKED {
+        let two = fourth_step(name, false, 2);
+        println!("{name:20} {two:?}");
+        for count in [5, 9] {
+            // A stack hands every layer its weight and its bias.
+            assert_eq!(fourth_step(name, false, count), Tally { views: 2 * count, ..two }, "{name}, {count}");
+        }
+        assert_eq!(two.views, 4, "{name}");
+        // Of the weights and of the biases: gradients for the norm, gradients and weights for the step; buffers are kept.
+        assert_eq!(two.gathers, 6, "{name}");
+        // Tail shrink: which columns are zero, two Cholesky factors, the lengths of the columns.
+        let expected = if name == "spectra" { (3, 4) } else { (0, 0) };
+        assert_eq!((two.uploads, two.waits), expected, "{name}");
+    }
+}
+
+#[test]
+fn the_finite_check_waits_once() {
+    for name in STACKED {
+        let without = fourth_step(name, false, 3).waits;
+        assert_eq!(fourth_step(name, true, 3).waits, without + 1, "{name}");
+    }
+}
+
+/// The table of the crate's README: how often the host waits in a step of two equal layers, and in one of four.
+#[test]
+fn presets_that_wait_are_known() {
+    let mut waiting = Vec::new();
+    for (name, ..) in Method::presets() {
+        let [two, four] = [2, 4].map(|count| fourth_step(name, false, count).waits);
+        println!("{name:24} {two:3} {four:3}");
+        if four > 0 {
+            waiting.push((name, two, four));
+        }
+    }
+    assert_eq!(waiting, WAITING);
+}
+
+const WAITING: [(&str, usize, usize); 0] = [];
