@@ -16,6 +16,7 @@ mod pre_clip;
 mod prepare;
 mod progress;
 mod rates;
+mod recorded;
 mod report;
 mod restored;
 mod saved;
@@ -36,6 +37,7 @@ pub use model::Optimizer;
 pub use parameter::{BlockState, ParameterState};
 pub use pre_clip::PreClip;
 pub use prepare::Prepared;
+pub use recorded::StepCounts;
 pub use report::StepReport;
 pub use restored::{Difference, Missing, RestoreOptions, Restored, Setting, differences, settings_of};
 #[cfg(feature = "safetensors")]
