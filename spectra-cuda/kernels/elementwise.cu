@@ -8,8 +8,9 @@ static __device__ REAL sign_of(REAL x) {
 
 #define ELEMENTWISE(name, operands, value)                                                                             \
     extern "C" __global__ void name(struct View out, struct View x_view, struct View y_view, Index rows, Index cols,   \
-                                    int keep, double eps, PARAMETER struct Coefficients c) {                           \
+                                    int keep, PARAMETER struct Numbers numbers, PARAMETER struct Coefficients c) {      \
         COEFFICIENTS_OF(c, coefficient)                                                                                \
+        const double eps = number(&numbers, 0);                                                                        \
         out = part(out), x_view = part(x_view), y_view = part(y_view);                                                 \
         FACTORS_OF(c, coefficient, 1, alpha)                                                                           \
         REAL beta = coefficient[0];                                                                                    \
@@ -45,12 +46,14 @@ extern "C" __global__ void scale(struct View out, Index rows, Index cols, int ke
 
 // Adam in one pass: with g = scale G first = b1 first + (1 - b1) g, second = b2 second + (1 - b2) g o g, and
 // out = beta out + alpha first / (sqrt(second) + eps). With a slow part also slow = b3 slow + (1 - b3) g, and
-// first + a slow in the place of first. Coefficients: beta, alpha, scale.
+// first + a slow in the place of first. Coefficients: beta, alpha, scale; numbers: b1, b2, b3, a, eps.
 extern "C" __global__ void adam_add(struct View out, struct View first, struct View second, struct View slow,
-                                    struct View gradient, Index rows, Index cols, int keep, int has_slow, double b1,
-                                    double b2, double b3, double a, double eps, PARAMETER struct Coefficients c) {
+                                    struct View gradient, Index rows, Index cols, int keep, int has_slow,
+                                    PARAMETER struct Numbers numbers, PARAMETER struct Coefficients c) {
     COEFFICIENTS_OF(c, coefficient)
     FACTORS_OF(c, coefficient, 2, scale)
+    const double b1 = number(&numbers, 0), b2 = number(&numbers, 1), b3 = number(&numbers, 2), a = number(&numbers, 3);
+    const double eps = number(&numbers, 4);
     out = part(out), first = part(first), second = part(second), slow = part(slow), gradient = part(gradient);
     REAL g[BATCH], m[BATCH], v[BATCH], s[BATCH], x[BATCH];
     FOR_EACH_BATCH(rows, cols) {
@@ -87,13 +90,14 @@ extern "C" __global__ void adam_add(struct View out, struct View first, struct V
 #define OF_OLD 2
 
 // Momentum in one pass: with g = scale G state = mu state + weight g, n as `form` says, averaged as look state + gain g, and
-// out = beta out + alpha n or alpha sign(n). Coefficients: beta, alpha, scale.
+// out = beta out + alpha n or alpha sign(n). Coefficients: beta, alpha, scale; numbers: mu, weight, look, gain.
 extern "C" __global__ void momentum_add(struct View out, struct View state, struct View gradient, Index rows, Index cols, int keep,
-                                        int form, int is_sign, double mu, double weight, double look, double gain,
+                                        int form, int is_sign, PARAMETER struct Numbers numbers,
                                         PARAMETER struct Coefficients c) {
     COEFFICIENTS_OF(c, coefficient)
     FACTORS_OF(c, coefficient, 1, alpha)
     FACTORS_OF(c, coefficient, 2, scale)
+    const double mu = number(&numbers, 0), weight = number(&numbers, 1), look = number(&numbers, 2), gain = number(&numbers, 3);
     out = part(out), state = part(state), gradient = part(gradient);
     // A factor of zero promises that the old contents do not matter, NaN included.
     const bool is_read = mu != 0 || (form == OF_OLD && look != 0);

@@ -145,14 +145,28 @@ struct Instruction {
     short b;
 };
 
-// coefficient i = factor[i], times the result of step out[i] if that is not negative.
+// coefficient i = factor[i], times the result of step out[i] if that is not negative. Where `numbers` is not 0 it has the factors, and after
+// them the constants of the code in their order: a graph repeats the launch with those of the day.
 struct Coefficients {
     double factor[COEFFICIENTS];
     int out[COEFFICIENTS];
     int count;
     int unused;
+    const double *numbers;
     struct Instruction code[INSTRUCTIONS];
 };
+
+static __device__ double factor_of(const struct Coefficients *c, int i) { return c->numbers ? c->numbers[i] : c->factor[i]; }
+
+// Numbers of the host, in the launch, or at `place` in device memory if that is not 0.
+struct Numbers {
+    double value[5];
+    const double *place;
+};
+
+static __device__ double number(const struct Numbers *numbers, int i) {
+    return numbers->place ? numbers->place[i] : numbers->value[i];
+}
 
 static __device__ double apply(int op, double a, double b) {
     switch (op) {
@@ -174,11 +188,12 @@ static __device__ double apply(int op, double a, double b) {
 // Runs the steps; one thread does. Writes the coefficients. Not a copy for each kernel: that takes the compiler seconds.
 static __device__ __noinline__ void evaluate(const struct Coefficients *c, double *coefficient) {
     double result[INSTRUCTIONS];
+    int next = COEFFICIENTS;
 #pragma unroll 1
     for (int i = 0; i < c->count; i++) {
         struct Instruction step = c->code[i];
         if (step.op == OP_CONSTANT) {
-            result[i] = step.constant;
+            result[i] = c->numbers ? c->numbers[next++] : step.constant;
         } else if (step.op == OP_LOAD) {
             result[i] = step.place[step.a * (int)blockIdx.z];
         } else {
@@ -186,7 +201,8 @@ static __device__ __noinline__ void evaluate(const struct Coefficients *c, doubl
         }
     }
     for (int i = 0; i < COEFFICIENTS; i++) {
-        coefficient[i] = c->out[i] < 0 ? c->factor[i] : c->factor[i] * result[c->out[i]];
+        const double factor = factor_of(c, i);
+        coefficient[i] = c->out[i] < 0 ? factor : factor * result[c->out[i]];
     }
 }
 
@@ -199,13 +215,13 @@ static __device__ __noinline__ void evaluate(const struct Coefficients *c, doubl
         __syncthreads();                                                                                               \
         for (int i_ = 0; i_ < COEFFICIENTS; i_++) name[i_] = (REAL)name##_shared[i_];                                  \
     } else {                                                                                                           \
-        for (int i_ = 0; i_ < COEFFICIENTS; i_++) name[i_] = (REAL)c.factor[i_];                                       \
+        for (int i_ = 0; i_ < COEFFICIENTS; i_++) name[i_] = (REAL)factor_of(&c, i_);                                  \
     }
 
 // Coefficient i as a product `name * name_unit`, for what it is multiplied with one after the other. The unit is 1 unless the
 // coefficient alone would lose digits below the normal range of float: the factor of a norm clip may be 1e-40.
 #define FACTORS_OF(c, coefficients, i, name)                                                                           \
-    const double name##_exact = c.count > 0 ? coefficients##_shared[i] : c.factor[i];                                  \
+    const double name##_exact = c.count > 0 ? coefficients##_shared[i] : factor_of(&c, i);                                 \
     const double name##_scale = sizeof(REAL) == 4 && fabs(name##_exact) < 7.888609052210118e-31 ? 5.421010862427522e-20 : 1.0; \
     const REAL name##_unit = (REAL)name##_scale;                                                                       \
     const REAL name = (REAL)(name##_exact / name##_scale);

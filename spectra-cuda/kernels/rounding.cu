@@ -7,8 +7,15 @@ union DoubleBits {
     Word bits;
 };
 
-extern "C" __global__ void round_stochastic(struct View x, Index rows, Index cols, Word seed, int precision, int smallest,
+// Where a graph repeats the launch it finds the seed of the day at `place`, which is not 0 then.
+struct Seed {
+    Word value;
+    const Word *place;
+};
+
+extern "C" __global__ void round_stochastic(struct View x, Index rows, Index cols, struct Seed own, int precision, int smallest,
                                             double largest) {
+    const Word seed = own.place ? *own.place : own.value;
     Index count = rows * cols, all = (Index)gridDim.x * THREADS;
     for (Index i = (Index)blockIdx.x * THREADS + threadIdx.x; i < count; i += all) {
         Index row = i / cols, col = i % cols;

@@ -74,9 +74,10 @@
 //!
 //! Blocks of one shape, rule and rates step as one *stack*: the launches are those of the table for all of them together, up to 128 MiB of
 //! `f32` and 256 blocks at a time (the test `lockstep` counts them on the simulated device for 2, 5 and 9 layers; on a GPU this has not run).
-//! So do all rules but the spectral and the hard clips, Dion, Shampoo and SOAP, from the step on in which all their buffers exist.
-//! Blocks step alone that are turned, that are rounded at random, and all while reports are kept. Symmetric products of order 512 or more in full precision
-//! are asked for one by one, as cuBLAS has no batch of them. Tables of the blocks' places stay on the device; a buffer elsewhere than in the step before is a
+//! So do all rules but the hard clip, the soft clip by a tolerance (with [`SoftClipMethod::Fixed`](maps::SoftClipMethod) it does), Dion, Shampoo and SOAP, from the step on in which all their buffers exist.
+//! Blocks step alone that are turned, that are rounded at random, and all while reports are kept. Symmetric products of order 512 or more in full precision,
+//! of whose triangles cuBLAS has no batch, are a batch of up to eight blocks along a side, `(1 + 1/g) / 2` of the flops for g of them; where the order is no multiple of
+//! `8 g` they are asked for one by one. Tables of the blocks' places stay on the device; a buffer elsewhere than in the step before is a
 //! copy of a few bytes more, which is refused while a step is captured. Temporaries are those of all blocks of a stack.
 //!
 //! The norm clip adds a launch for each shape; [`Config::check_finite`], which is on by default, adds one and a wait
@@ -85,9 +86,16 @@
 //!
 //! # CUDA graphs
 //!
-//! A step that does not wait can be captured, from the third on: it allocates nothing and reads nothing. Copying from or to the
+//! [`Optimizer::set_graphs`] makes each step one graph launch and one small copy of the host's numbers, by itself: captured when
+//! it comes for the first time, repeated with the learning rate and the bias corrections of the day, captured anew when a buffer, the set
+//! of gradients or a setting is another. Rules that read numbers of the device are refused by name. What the host does in such a step
+//! is what it does in any, without the calls of the driver. On the simulated device twenty steps have the bits of steps without graphs for `spectra`, `muon`,
+//! `muon-gram`, `normuon`, `adamuon`, `muon-hyperball`, `adamw`, `adamw-cautious`, `ademamix`, `mars`, `lion`, `signum`, and `spectra-adamw` and `spectra-signum` with
+//! `SoftClipMethod::Fixed` (the test `graphs`); none of this has run on a GPU.
+//!
+//! A step can be captured by the caller, too, from the third on: one that does not wait allocates nothing and reads nothing. Copying from or to the
 //! host, and allocating, are refused in a capture ([`CudaError::Captured`]). Numbers that the device computes, such as the factor of the
-//! norm clip, are those of the replay. The graph keeps the learning rate and whatever else the host computed, such as the bias
+//! norm clip, are those of the replay. Such a graph keeps the learning rate and whatever else the host computed, such as the bias
 //! correction of Adam, and a replay is not counted as a step; capture again when they change. Turn cudarc's event tracking off first, as
 //! for any capture.
 //!
@@ -152,7 +160,7 @@ mod raw;
 #[cfg(feature = "nccl")]
 pub use backend::nccl;
 pub use backend::{CudaBackend, CudaElement, CudaMatrix, CudaScalar, Precision, open};
-pub use checked::{Storage, Tally};
+pub use checked::{GraphCounts, Storage, Tally};
 pub use cudarc;
 pub use error::CudaError;
 pub use optimizer::{Optimizer, Parameter, Source, Target};

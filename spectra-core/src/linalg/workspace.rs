@@ -176,6 +176,12 @@ impl<B: Backend> Workspace<B> {
         Ok(*self.tells_dead_columns.insert(info.is_some()))
     }
 
+    /// Orders the temporaries that wait here, so that whoever takes the same ones in the same order gets the same memory, in whatever
+    /// order it was given back. `place` tells matrices apart.
+    pub fn arrange(&mut self, place: impl Fn(&B::Matrix) -> u64) {
+        self.pool.iter_mut().for_each(|(_, free)| free.sort_unstable_by_key(&place));
+    }
+
     fn put(&mut self, key: Key, matrix: B::Matrix) {
         match self.pool.iter_mut().find(|(k, _)| *k == key) {
             Some((_, free)) => free.push(matrix),

@@ -1,6 +1,6 @@
 //! A clip together with its threshold: a map.
 
-use super::{HardClip, MapRule, Moment, SoftClip};
+use super::{HardClip, MapRule, Moment, SoftClip, SoftClipMethod};
 use crate::backend::{Backend, Matrix, Result, domain};
 use crate::linalg::Workspace;
 
@@ -31,6 +31,11 @@ impl<B: Backend> MapRule<B> for Clip<SoftClip> {
 
     fn flops(&self, shape: (usize, usize)) -> f64 {
         self.clip.flops(shape)
+    }
+
+    /// With a fixed number of steps; [`Auto`](SoftClipMethod::Auto) reads the bound that it chooses by.
+    fn is_uniform(&self) -> bool {
+        matches!(self.clip.method, SoftClipMethod::Fixed { .. })
     }
 
     fn validate(&self) -> Result<()> {

@@ -17,6 +17,7 @@ mod pre_clip;
 mod prepare;
 mod progress;
 mod rates;
+mod recorded;
 mod report;
 mod restored;
 mod saved;
@@ -38,6 +39,7 @@ pub use observation::Observation;
 pub use parameter::{BlockState, ParameterState};
 pub use pre_clip::PreClip;
 pub use prepare::Prepared;
+pub use recorded::StepCounts;
 pub use report::StepReport;
 pub use restored::{Difference, Missing, RestoreOptions, Restored, Setting, differences, settings_of};
 #[cfg(feature = "safetensors")]

@@ -173,6 +173,10 @@ impl<B: Backend> Stacks<B> {
         self.workspaces.last_mut().map(|(_, workspace)| workspace).ok_or_else(gone)
     }
 
+    pub(super) fn arrange(&mut self, place: impl Fn(&B::Matrix) -> u64) {
+        self.workspaces.iter_mut().for_each(|(_, workspace)| workspace.arrange(&place));
+    }
+
     /// What the group that begins with this block left, the first one last; nothing if it was another.
     fn take(&mut self, first: usize, count: usize) -> Vec<B::Matrix> {
         let Some(at) = self.groups.iter().position(|group| group.first == first) else { return Vec::new() };

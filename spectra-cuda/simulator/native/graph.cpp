@@ -65,9 +65,11 @@ EXPORT Status cuGraphLaunch(const void* graph, void* handle) {
     auto at = graphs.find(graph);
     if (!stream || at == graphs.end()) return INVALID_HANDLE;
     if (Status sticky = state().contexts[stream->device].sticky) return sticky;
+    if (state().until_failure && --state().until_failure == 0) return LAUNCH_FAILED;  // the launch as a whole
+    if (stream->capture) return NOT_SUPPORTED;  // real CUDA makes a node of it
     state().counters.graph_launches++;
     for (const Operation& operation : at->second->operations) {
-        Status status = enqueue(*stream, operation);
+        Status status = submit(*stream, operation);
         if (status) return state().contexts[stream->device].sticky ? SUCCESS : status;  // a fault is reported by the next call
     }
     return SUCCESS;

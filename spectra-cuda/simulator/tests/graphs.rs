@@ -72,6 +72,34 @@ fn a_graph_repeats_launches_copies_and_products() -> Result<(), Box<dyn std::err
 }
 
 #[test]
+fn a_launch_fails_as_a_whole() -> Result<(), Box<dyn std::error::Error>> {
+    let Some((simulator, _alone)) = simulator() else { return Ok(()) };
+    let (_, add) = load("extern \"C\" __global__ void add(float* x) { x[threadIdx.x] += 1; }", "add");
+    let context = CudaContext::new(0)?;
+    // SAFETY: everything happens on one stream.
+    unsafe { context.disable_event_tracking() };
+    let stream = context.new_stream()?;
+    let mut x = stream.clone_htod(&[1.0f32, 2.0])?;
+    stream.begin_capture(MODE)?;
+    let config = LaunchConfig { grid_dim: (1, 1, 1), block_dim: (2, 1, 1), shared_mem_bytes: 0 };
+    for _ in 0..2 {
+        // SAFETY: the argument is the kernel's.
+        unsafe { stream.launch_builder(&add).arg(&mut x).launch(config) }?;
+    }
+    let graph = stream.end_capture(FLAGS)?.expect("a graph");
+    simulator.fail_after(0);
+    assert_eq!(graph.launch().unwrap_err().0, sys::CUresult::CUDA_ERROR_LAUNCH_FAILED);
+    assert_eq!(stream.clone_dtoh(&x)?, [1.0, 2.0]);
+    // One call, however many kernels it runs.
+    simulator.fail_after(1);
+    graph.launch()?;
+    assert_eq!(graph.launch().unwrap_err().0, sys::CUresult::CUDA_ERROR_LAUNCH_FAILED);
+    simulator.reset();
+    assert_eq!(stream.clone_dtoh(&x)?, [3.0, 4.0]);
+    Ok(())
+}
+
+#[test]
 fn what_a_capture_forbids() -> Result<(), Box<dyn std::error::Error>> {
     let Some((_simulator, _alone)) = simulator() else { return Ok(()) };
     let context = CudaContext::new(0)?;

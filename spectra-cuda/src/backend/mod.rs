@@ -71,6 +71,10 @@ impl<E: CudaElement> CudaBackend<E> {
         Ok(Self { device, count: 1, iterates: precision.iterates(), element: PhantomData })
     }
 
+    pub(crate) fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
     /// The stream.
     pub fn stream(&self) -> &Arc<CudaStream> {
         self.device.stream()

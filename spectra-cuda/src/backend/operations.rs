@@ -223,13 +223,15 @@ impl<E: CudaElement> Fused for CudaMatrix<E> {
     ) -> Result<()> {
         self.check_operands("gemm_symmetric", &[a, b])?;
         let (c, keep) = (self.pair("gemm_symmetric", beta, alpha)?, !beta.is_zero());
-        let half = self.device.half(self.region, (a.region, op_a), (b.region, op_b))?;
+        // With factors of their own parts are asked for one by one.
+        let like = if c.differ() { self.part(0) } else { self.region };
+        let half = self.device.half(like, (a.region, op_a), (b.region, op_b))?;
         match half {
             None => return self.product(self.device.products(), keep, &c, (a, op_a), (b, op_b)),
             Some(half) if half.is_for_all(self.region) && !c.differ() => {
                 self.device.triangle(half, self.region, keep, &c, (a.region, op_a), (b.region, op_b))?;
             }
-            // So many flops in each that one call for all would gain nothing.
+            // Parts that cannot be cut, or so many blocks in each that one call for all would gain nothing.
             Some(half) => (0..self.region.count).try_for_each(|i| {
                 let (out, a, b) = (self.part(i), (a.part(i), op_a), (b.part(i), op_b));
                 self.device.triangle(half, out, keep, &c.of_part(i), a, b)

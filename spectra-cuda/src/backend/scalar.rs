@@ -5,7 +5,7 @@
 //! program would grow too long, is computed by itself.
 
 use super::check_device;
-use crate::checked::{Coefficients, Device, Instruction, LOAD, Slot};
+use crate::checked::{CONSTANT, Coefficients, Device, Instruction, LOAD, Slot};
 use crate::error::At;
 use spectra_core::backend::{Coefficient, Error, ErrorKind, Result, Scalar, ScalarOp};
 use std::fmt;
@@ -55,7 +55,6 @@ fn code(op: ScalarOp) -> i32 {
         ScalarOp::Less => 8,
     }
 }
-const CONSTANT: i32 = 0;
 const SQRT: i32 = 9;
 
 impl fmt::Debug for CudaScalar {

@@ -37,6 +37,8 @@ pub(super) fn each(config: LaunchConfig, region: Region) -> LaunchConfig {
 
 /// Steps of a program; `INSTRUCTIONS` of the kernels.
 pub(crate) const INSTRUCTIONS: usize = 40;
+/// A number of the host; `OP_CONSTANT` of the kernels.
+pub(crate) const CONSTANT: i32 = 0;
 /// The place of a number; `OP_LOAD` of the kernels.
 pub(crate) const LOAD: i32 = 1;
 /// Coefficients of a launch; `COEFFICIENTS` of the kernels.
@@ -62,6 +64,8 @@ pub(crate) struct Coefficients {
     pub(crate) out: [i32; COEFFICIENTS],
     pub(crate) count: i32,
     pub(crate) unused: i32,
+    /// Where the factors and the constants of the code are instead, if that is not 0.
+    pub(crate) numbers: CUdeviceptr,
     pub(crate) code: [Instruction; INSTRUCTIONS],
 }
 
@@ -72,7 +76,7 @@ impl Coefficients {
     /// Host numbers.
     pub(crate) fn of(factor: [f64; COEFFICIENTS]) -> Self {
         let code = [Instruction::default(); INSTRUCTIONS];
-        Self { factor, out: [-1; COEFFICIENTS], count: 0, unused: 0, code }
+        Self { factor, out: [-1; COEFFICIENTS], count: 0, unused: 0, numbers: 0, code }
     }
 
     /// Those of part `i` of a stack.
@@ -94,6 +98,13 @@ impl Coefficients {
         let mut own = *self;
         (own.factor[0], own.out[0]) = (self.factor[i], self.out[i]);
         own
+    }
+
+    /// The numbers that the host knows, factors first, in the order in which the kernels look for them; zeros are left.
+    pub(super) fn take_numbers(&mut self) -> impl Iterator<Item = f64> {
+        let constant = |step: &&mut Instruction| step.op == CONSTANT;
+        let code = self.code.iter_mut().take(self.count as usize).filter(constant);
+        self.factor.iter_mut().chain(code.map(|step| &mut step.constant)).map(std::mem::take)
     }
 
     /// Whether the host knows them all.
@@ -119,7 +130,7 @@ mod tests {
     fn layouts_are_those_of_the_kernels() {
         // Natural alignment of double, pointer, int, short, short; the whole is a legal kernel argument (4 KB).
         assert_eq!(size_of::<Instruction>(), 24);
-        assert_eq!(std::mem::offset_of!(Coefficients, code), 4 * 8 + 4 * 4 + 8);
-        assert_eq!(size_of::<Coefficients>(), 56 + 40 * 24);
+        assert_eq!(std::mem::offset_of!(Coefficients, code), 4 * 8 + 4 * 4 + 8 + 8);
+        assert_eq!(size_of::<Coefficients>(), 64 + 40 * 24);
     }
 }

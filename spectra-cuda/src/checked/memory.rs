@@ -1,7 +1,7 @@
 //! Device memory: buffers, single numbers, and what kernels use as working memory.
 
-use super::Device;
 use super::tally::Counters;
+use super::{Device, script};
 use crate::error::CudaError;
 use crate::raw::Place;
 use cudarc::driver::sys::{CUdeviceptr, CUstreamCaptureStatus};
@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Zeroed device memory, freed in the stream's order.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    memory: CudaSlice<u64>,
+    /// Until it is dropped.
+    memory: Option<CudaSlice<u64>>,
     pointer: CUdeviceptr,
 }
 
@@ -23,18 +24,23 @@ impl Buffer {
 
     /// Whether it holds `bytes`.
     pub(crate) fn holds(&self, bytes: usize) -> bool {
-        self.memory.num_bytes() >= bytes
+        self.memory.as_ref().is_some_and(|memory| memory.num_bytes() >= bytes)
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        let Some(memory) = self.memory.take() else { return };
+        let Some(mut kept) = script::keep(Self { memory: Some(memory), pointer: self.pointer }) else {
+            return;
+        };
+        let Some(memory) = kept.memory.take() else { return };
         // cudarc frees in whatever context is current, which for the default stream may be another device's.
-        let context = self.memory.context();
+        let context = memory.context();
         // An error that is kept for the next call must neither prevent that nor get lost.
-        let kept = context.check_err();
+        let kept_error = context.check_err();
         context.record_err(context.bind_to_thread());
-        context.record_err(kept);
+        context.record_err(kept_error);
     }
 }
 
@@ -131,10 +137,15 @@ impl Device {
         let bytes = count.checked_mul(size_of::<T>()).ok_or(too_large)?;
         self.refuse_capture("allocating memory")?;
         Counters::add(&self.counters.allocations, 1);
+        script::allocated(self);
         zeroed(&self.stream, bytes)
     }
 
-    /// Whether what is queued now becomes part of a graph instead of being run.
+    /// Whether what is queued now becomes part of a graph instead of being run, or may.
+    fn is_repeated(&self) -> Result<bool, CudaError> {
+        Ok(script::is_recorded(self) || self.is_captured()?)
+    }
+
     fn is_captured(&self) -> Result<bool, CudaError> {
         Ok(self.stream.capture_status()? != CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE)
     }
@@ -144,9 +155,15 @@ impl Device {
         if self.is_captured()? { Err(CudaError::Captured { what }) } else { Ok(()) }
     }
 
+    /// Numbers are taken in the order of their places from now on.
+    pub(super) fn arrange_slots(&self) {
+        let mut slots = lock(&self.slots);
+        slots.of_graphs.values_mut().for_each(|free| free.sort_unstable_by(|a, b| b.cmp(a)));
+    }
+
     /// A free slot for `count` numbers, with old values in it.
     pub(crate) fn slot(self: &Arc<Self>, count: usize) -> Result<Slot, CudaError> {
-        let in_graph = self.is_captured()?;
+        let in_graph = self.is_repeated()?;
         let mut slots = lock(&self.slots);
         let known = if in_graph { slots.of_graphs.entry(count).or_default().pop() } else { None };
         if known.is_none() && slots.free.entry(count).or_default().is_empty() {
@@ -166,8 +183,14 @@ impl Device {
                 return Ok(Table { in_graph: in_graph || last.in_graph, ..last });
             }
             Some(mut last) if last.pointers.len() == pointers.len() && !last.in_graph => {
-                // SAFETY: the table has room for as many. What was queued before reads the old ones, in the stream's order.
-                unsafe { self.upload(last.buffer.pointer(), pointers.clone()) }?;
+                // SAFETY: the table has room for as many. What was queued before reads the old ones, in the stream's order; what is
+                // recorded comes later.
+                unsafe {
+                    match script::uses(self, last.buffer.pointer()) {
+                        true => self.upload(last.buffer.pointer(), pointers.clone()),
+                        false => self.upload_now(last.buffer.pointer(), pointers.clone()),
+                    }
+                }?;
                 last.pointers = pointers;
                 return Ok(Table { in_graph, ..last });
             }
@@ -194,7 +217,7 @@ impl Device {
                 working.of_graphs.extend(small);
             }
         }
-        working.in_graph |= self.is_captured()?;
+        working.in_graph |= self.is_repeated()?;
         let pointer = working.buffer.as_ref().map_or(0, Buffer::pointer);
         queue(Place::new(pointer))
     }
@@ -211,6 +234,23 @@ impl Device {
     /// # Safety
     /// `pointer` must have room for them.
     pub(crate) unsafe fn upload<T: DeviceRepr>(
+        &self,
+        pointer: CUdeviceptr,
+        values: Vec<T>,
+    ) -> Result<(), CudaError> {
+        // SAFETY: the caller's promise; what is copied are numbers and pointers.
+        if unsafe { script::upload(self, pointer, &values) } {
+            return Ok(());
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.upload_now(pointer, values) }
+    }
+
+    /// The same, before anything that is being recorded.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn upload_now<T: DeviceRepr>(
         &self,
         pointer: CUdeviceptr,
         values: Vec<T>,
@@ -235,6 +275,9 @@ impl Device {
         pointer: CUdeviceptr,
         values: &mut [T],
     ) -> Result<(), CudaError> {
+        if script::is_recorded(self) {
+            return Err(CudaError::Captured { what: "copying to the host" });
+        }
         self.refuse_capture("copying to the host")?;
         // The driver waits for the stream before it copies to pageable memory, whoever may never come.
         self.wait_watched()?;
@@ -260,5 +303,5 @@ pub(super) fn zeroed(stream: &Arc<cudarc::driver::CudaStream>, bytes: usize) -> 
     let words = bytes.div_ceil(8).max(1);
     let memory = stream.alloc_zeros::<u64>(words).map_err(|e| CudaError::of_allocation(e, 8 * words))?;
     let pointer = memory.device_ptr(stream).0;
-    Ok(Buffer { memory, pointer })
+    Ok(Buffer { memory: Some(memory), pointer })
 }

@@ -1,13 +1,15 @@
 //! Matrix products by cuBLAS, in a precision that is chosen and never changed behind one's back.
 
 use super::memory::{Buffer, lock, zeroed};
+use super::script::{self, Pair};
 use super::tally::Counters;
 use super::{Coefficients, Device, Region, Storage};
 use crate::error::{At, CudaError};
 use crate::raw::Place;
-use crate::raw::blas::{Blas, Factors, Kinds, Operand};
+use crate::raw::blas::{Blas, Form, Kinds, Operand, Product};
 use cudarc::cublas::sys::{cublasComputeType_t as Compute, cudaDataType_t as DataType};
 use cudarc::driver::CudaStream;
+use cudarc::driver::sys::CUdeviceptr;
 use spectra_core::backend::{Error, ErrorKind, Op, Result, check_gemm};
 use std::sync::Arc;
 
@@ -53,6 +55,12 @@ impl Products {
         }
     }
 
+    /// Of elements alone.
+    pub(super) fn full_kinds(self) -> Kinds {
+        let data = self.data(Storage::Element);
+        Kinds { operands: data, result: data, compute: self.compute() }
+    }
+
     fn data(self, storage: Storage) -> DataType {
         match storage {
             Storage::Element if self.is_double() => DataType::CUDA_R_64F,
@@ -90,16 +98,23 @@ pub(super) struct Multiplier {
     factors: Buffer,
     /// The pointers of a batch, likewise.
     pub(super) pointers: Buffer,
-    _workspace: Buffer,
+    workspace: Buffer,
 }
 
 impl Multiplier {
     pub(super) fn new(stream: &Arc<CudaStream>, pointers: usize) -> std::result::Result<Self, CudaError> {
         let workspace = zeroed(stream, BLAS_WORKSPACE)?;
-        // SAFETY: the handle is dropped before the memory: it is the first field.
-        let blas = unsafe { Blas::new(stream, (workspace.pointer(), BLAS_WORKSPACE)) }?;
+        // SAFETY: the handle is dropped before the memory, as the first field, and with the device before the stream.
+        let blas = unsafe {
+            Blas::new(stream.context(), stream.cu_stream(), (workspace.pointer(), BLAS_WORKSPACE))
+        }?;
         let (factors, pointers) = (zeroed(stream, 2 * size_of::<f64>())?, zeroed(stream, 8 * pointers)?);
-        Ok(Self { blas, factors, pointers, _workspace: workspace })
+        Ok(Self { blas, factors, pointers, workspace })
+    }
+
+    /// cuBLAS's, for another handle whose work is queued on the same stream in the end.
+    pub(super) fn workspace(&self) -> (CUdeviceptr, usize) {
+        (self.workspace.pointer(), BLAS_WORKSPACE)
     }
 }
 
@@ -127,21 +142,12 @@ impl Device {
             return self.scale(out, keep, c);
         }
         let sizes = (int(out.rows).at(NAME)?, int(out.cols).at(NAME)?, int(inner).at(NAME)?);
-        let (a_operand, b_operand) = (operand(a, op_a).at(NAME)?, operand(b, op_b).at(NAME)?);
-        let out_place = (out.pointer, int(out.ld).at(NAME)?);
-        self.multiply(keep, c, |multiplier, factors| {
-            let blas = &multiplier.blas;
-            // SAFETY: regions are live, of the types of `kinds`, and have as many parts; shapes were checked.
-            unsafe {
-                match out.count {
-                    1 => blas.gemm(kinds, sizes, factors, a_operand, b_operand, out_place),
-                    parts => {
-                        blas.gemm_batch(kinds, sizes, int(parts)?, factors, a_operand, b_operand, out_place)
-                    }
-                }
-            }
-        })
-        .at(NAME)?;
+        let (a_at, b_at) = (operand(a, op_a).at(NAME)?, operand(b, op_b).at(NAME)?);
+        let form = if out.count == 1 { Form::One } else { Form::Batch(int(out.count).at(NAME)?) };
+        let c_at = (out.pointer, int(out.ld).at(NAME)?);
+        // SAFETY: regions are live, of the types of `kinds`, and have as many parts; shapes were checked.
+        unsafe { self.multiply(keep, c, |_| Ok(Product { kinds, sizes, a: a_at, b: b_at, c: c_at, form })) }
+            .at(NAME)?;
         self.count_product(2 * out.count * out.rows * out.cols * inner, out, keep, (a, b));
         Ok(())
     }
@@ -158,32 +164,37 @@ impl Device {
         Err(Error::new(operation, ErrorKind::Unsupported { what: "a matrix in 16-bit storage" }))
     }
 
-    /// Calls `queue` with cuBLAS and the factors, which are nobody else's before it returns.
-    pub(super) fn multiply(
+    /// Queues what `prepare` returns, after what it queues, with the factors: nobody else's products come between.
+    ///
+    /// # Safety
+    /// As [`Blas::run`].
+    pub(super) unsafe fn multiply(
         &self,
         keep: bool,
         c: &Coefficients,
-        queue: impl FnOnce(&Multiplier, &Factors<'_>) -> std::result::Result<(), CudaError>,
+        prepare: impl FnOnce(&Multiplier) -> std::result::Result<Product, CudaError>,
     ) -> std::result::Result<(), CudaError> {
         let multiplier = lock(&self.multiplier);
-        let beta = if keep { c.factor[0] } else { 0.0 };
-        let factors = if !c.on_host() {
+        let pair = if c.on_host() {
+            Pair::Host { beta: if keep { c.factor[0] } else { 0.0 }, alpha: c.factor[1] }
+        } else {
             let beta = Place::new(multiplier.factors.pointer());
             self.scalar_pair(&beta, c)?;
-            let alpha = beta.after(self.products.width());
-            Factors::Device { beta, alpha }
-        } else if self.products.is_double() {
-            Factors::Double { beta, alpha: c.factor[1] }
-        } else {
-            Factors::Single { beta: beta as f32, alpha: c.factor[1] as f32 }
+            Pair::Device { beta: beta.pointer(), alpha: beta.after(self.products.width()).pointer() }
         };
-        queue(&multiplier, &factors)
+        let product = prepare(&multiplier)?;
+        if script::product(self, &product, pair) {
+            return Ok(());
+        }
+        // SAFETY: the caller's promise.
+        let done = unsafe { multiplier.blas.run(&product, &pair.factors(self.products.is_double())) };
+        Counters::add(&self.counters.launches, 1);
+        Counters::add(&self.counters.products, 1);
+        done
     }
 
     /// One matrix that is both operands is read once.
     pub(super) fn count_product(&self, flops: usize, out: Region, keep: bool, (a, b): (Region, Region)) {
-        Counters::add(&self.counters.launches, 1);
-        Counters::add(&self.counters.products, 1);
         Counters::add(&self.counters.flops, flops);
         let width = self.products.width();
         let one = a.pointer == b.pointer && a.ld == b.ld && a.shape() == b.shape();

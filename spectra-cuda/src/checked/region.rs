@@ -85,3 +85,5 @@ pub(super) struct View {
 
 // SAFETY: plain numbers, laid out as the kernels' struct.
 unsafe impl DeviceRepr for View {}
+// SAFETY: it has no padding.
+unsafe impl super::script::Argument for View {}

@@ -3,7 +3,7 @@
 use super::products::{Products, int, operand};
 use super::{Coefficients, Device, Region, Storage};
 use crate::error::{At, CudaError};
-use crate::raw::blas::Operand;
+use crate::raw::blas::{Form, Operand, Product};
 use spectra_core::backend::{Op, Result, check_gemm, check_shape};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -20,8 +20,14 @@ const LEAST_SIDE: usize = 6;
 /// The most of them.
 const MOST_SIDE: usize = 32;
 
-/// Pointers that a product may need.
-pub(super) const POINTERS: usize = 3 * triangle(MOST_SIDE);
+/// The most along a side of each matrix of a stack in full precision: `(1 + 1/8) / 2` of the flops.
+const STACKED_SIDE: usize = 8;
+
+/// The least order of their blocks.
+const STACKED_BLOCK: usize = 128;
+
+/// Pointers that a product may need: as one of the most blocks, or as 256 matrices of seven along a side.
+pub(super) const POINTERS: usize = 3 * 256 * triangle(7);
 
 /// Blocks on and above the diagonal.
 const fn triangle(side: usize) -> usize {
@@ -35,12 +41,20 @@ fn side(order: usize, least: usize) -> Option<usize> {
     (LEAST_SIDE..=most).rev().find(|side| order.is_multiple_of(8 * side))
 }
 
+/// Into how many equal blocks a side of each of `count` matrices in full precision is cut, so that one call computes them all: cuBLAS has no
+/// batch of triangles. None of a single matrix, or where they cannot be cut.
+fn stacked_side(order: usize, count: usize) -> Option<usize> {
+    let fits = |side: &usize| 3 * triangle(*side) * count <= POINTERS && order.is_multiple_of(8 * side);
+    let most = (order / STACKED_BLOCK).min(STACKED_SIDE);
+    if count > 1 { (2..=most).rev().find(fits) } else { None }
+}
+
 /// How the half of a symmetric product is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Half {
     /// In full precision, by `syrk` and `syrkx`.
     Triangle,
-    /// In a reduced one, which those do not have, by the blocks on and above the diagonal, so many along a side, all in one batch:
+    /// In a reduced one, which those do not have, and of stacks, of which they have no batch, by the blocks on and above the diagonal, so many along a side, all in one batch:
     /// `(1 + 1/g) / 2` of the flops for g of them.
     Blocks(usize),
 }
@@ -71,7 +85,8 @@ impl Device {
         let full = matches!(self.products, Products::F32 | Products::F64) && a.storage == Storage::Element;
         Ok(match full {
             _ if inner == 0 => None,
-            true => (out.rows >= TRIANGLE).then_some(Half::Triangle),
+            true if out.rows < TRIANGLE => None,
+            true => Some(stacked_side(out.rows, out.count).map_or(Half::Triangle, Half::Blocks)),
             false => side(out.rows, self.least_block.load(Relaxed)).map(Half::Blocks),
         })
     }
@@ -113,20 +128,19 @@ impl Device {
         let (a_at, b_at) = (operand(a, op_a).at(NAME)?, operand(b, op_b).at(NAME)?);
         let ld = int(out.ld).at(NAME)?;
         let count = out.count * triangle(side);
-        self.multiply(keep, c, |multiplier, factors| {
-            let table = multiplier.pointers.pointer();
-            self.block_pointers(table, (out, a, op_a, b, op_b), (block, side))?;
-            let list = |i: usize| table + (8 * i * count) as u64;
-            let (a_list, b_list) =
-                (Operand { pointer: list(0), ..a_at }, Operand { pointer: list(1), ..b_at });
-            let place = (list(2), ld);
-            // SAFETY: the kernel queued before leaves pointers to blocks of the regions, whose shapes were checked; those of the result
-            // are apart, and the table holds so many.
-            unsafe {
-                multiplier.blas.gemm_batch(kinds, (m, m, k), int(count)?, factors, a_list, b_list, place)
-            }
-        })
-        .at(NAME)?;
+        let form = Form::Batch(int(count).at(NAME)?);
+        // SAFETY: the kernel queued before leaves pointers to blocks of the regions, whose shapes were checked; those of the result
+        // are apart, and the table holds so many.
+        let done = unsafe {
+            self.multiply(keep, c, |multiplier| {
+                let table = multiplier.pointers.pointer();
+                self.block_pointers(table, (out, a, op_a, b, op_b), (block, side))?;
+                let list = |i: usize| table + (8 * i * count) as u64;
+                let (a, b) = (Operand { pointer: list(0), ..a_at }, Operand { pointer: list(1), ..b_at });
+                Ok(Product { kinds, sizes: (m, m, k), a, b, c: (list(2), ld), form })
+            })
+        };
+        done.at(NAME)?;
         // The other blocks of the result are not touched.
         let written = Region { rows: count, cols: block * block, count: 1, ..out };
         self.count_product(2 * count * block * block * inner, written, keep, (a, b));
@@ -143,13 +157,12 @@ impl Device {
         inner: usize,
     ) -> std::result::Result<(), CudaError> {
         // `op_a(A) op_a(B)^T`: of equal ops B is symmetric.
-        let (sizes, a_at) = ((int(out.rows)?, int(inner)?), operand(a, op_a)?);
-        let (b_ld, place) = (int(b.ld.max(1))?, (out.pointer, int(out.ld)?));
-        let double = self.products.is_double();
-        self.multiply(keep, c, |multiplier, factors| {
-            // SAFETY: regions are live and of this device's element type; shapes were checked.
-            unsafe { multiplier.blas.syrkx(double, sizes, factors, a_at, b.pointer, b_ld, place) }
-        })?;
+        let (n, k) = (int(out.rows)?, int(inner)?);
+        let kinds = self.products.full_kinds();
+        let (a_at, b_at, c_at) = (operand(a, op_a)?, operand(b, op_a)?, (out.pointer, int(out.ld)?));
+        let product = Product { kinds, sizes: (n, n, k), a: a_at, b: b_at, c: c_at, form: Form::Triangle };
+        // SAFETY: regions are live and of this device's element type; shapes were checked.
+        unsafe { self.multiply(keep, c, |_| Ok(product)) }?;
         self.count_product(out.rows * (out.rows + 1) * inner, out, keep, (a, b));
         Ok(())
     }
@@ -173,6 +186,12 @@ mod tests {
             (4099, None),
         ] {
             assert_eq!(side(order, LEAST_BLOCK), expected, "{order}");
+        }
+        // Of stacks in full precision; a prime times 8 cannot be cut, and 256 matrices have no room for eight along a side.
+        for (order, count, expected) in
+            [(512, 2, Some(4)), (1024, 28, Some(8)), (520, 2, None), (1024, 256, Some(4)), (1024, 1, None)]
+        {
+            assert_eq!(stacked_side(order, count), expected, "{order}, {count}");
         }
         assert_eq!((side(48, 8), side(56, 8), side(1 << 20, 512)), (Some(6), Some(7), Some(32)));
     }

@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Tally {
-    /// Kernel launches, cuBLAS products included (of which cuBLAS may make more than one kernel).
+    /// Kernel launches, cuBLAS products included (of which cuBLAS may make more than one kernel). What a graph repeats is not asked for
+    /// again, here and in the products.
     pub launches: u64,
+    /// Graphs launched, each a whole step.
+    pub graphs: u64,
     /// cuBLAS products among them; a batch counts once.
     pub products: u64,
     /// Floating-point operations of the products: `2 m n l` of m x n sums of l terms, `n (n + 1) l` of a triangle.
@@ -28,6 +31,7 @@ impl Sub for Tally {
     fn sub(self, earlier: Self) -> Self {
         Self {
             launches: self.launches - earlier.launches,
+            graphs: self.graphs - earlier.graphs,
             products: self.products - earlier.products,
             flops: self.flops - earlier.flops,
             allocations: self.allocations - earlier.allocations,
@@ -41,6 +45,7 @@ impl Sub for Tally {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) launches: AtomicU64,
+    pub(super) graphs: AtomicU64,
     pub(super) products: AtomicU64,
     pub(super) flops: AtomicU64,
     pub(super) allocations: AtomicU64,
@@ -52,6 +57,7 @@ impl Counters {
     pub(super) fn read(&self) -> Tally {
         Tally {
             launches: self.launches.load(Relaxed),
+            graphs: self.graphs.load(Relaxed),
             products: self.products.load(Relaxed),
             flops: self.flops.load(Relaxed),
             allocations: self.allocations.load(Relaxed),

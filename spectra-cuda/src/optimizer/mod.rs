@@ -1,5 +1,6 @@
 //! The optimizer of a whole model in the caller's buffers.
 
+mod graphs;
 mod parameter;
 mod settings;
 mod step;
@@ -7,6 +8,7 @@ mod step;
 pub use parameter::{Parameter, Source, Target};
 
 use crate::backend::{CudaBackend, CudaElement};
+use crate::checked::Graphs;
 use spectra_core::backend::{Element, Result};
 use spectra_core::linalg::Workspace;
 use spectra_core::optimizer::SavedParameter;
@@ -22,6 +24,7 @@ use std::path::Path;
 /// one exception: [`Config::check_finite`], which is on by default, waits for one number.
 #[derive(Debug)]
 pub struct Optimizer<E: CudaElement> {
+    graphs: Option<Graphs>,
     plan: Plan,
     core: Core<CudaBackend<E>>,
     /// Memory for copies of what is stored otherwise than the rules want it; kept between steps.
@@ -58,7 +61,7 @@ impl<E: CudaElement> Optimizer<E> {
         let plan = plan.build(parameters)?;
         let copies = Workspace::new(backend.clone());
         let core = Core::with_rules(backend, config, plan.parameters(), own)?;
-        Ok(Self { plan, core, copies, missing: Vec::new() })
+        Ok(Self { graphs: None, plan, core, copies, missing: Vec::new() })
     }
 
     /// Writes the state to a safetensors file, which `spectra-candle`, `spectra-burn` and the core read as well; a kill at any moment

@@ -89,7 +89,7 @@ impl<E: CudaElement> Optimizer<E> {
                 });
             }
         }
-        self.advance(taken)?;
+        self.advance_as_graph(taken)?;
         Ok(self.missing.len())
     }
 
@@ -102,7 +102,8 @@ impl<E: CudaElement> Optimizer<E> {
         }
     }
 
-    fn advance(&mut self, mut taken: Vec<Taken<E>>) -> Result<()> {
+    /// The step of these blocks.
+    pub(super) fn advance(&mut self, mut taken: Vec<Taken<E>>) -> Result<()> {
         // Products of the pre-clip cannot read bf16.
         let widens = self.core.config().pre_clip.is_some();
         let copied = |item: &Taken<E>| item.is_transposed || item.is_bf16 && widens;
@@ -164,8 +165,8 @@ impl<E: CudaElement> Optimizer<E> {
 }
 
 /// A block of this step, as it is stored.
-struct Taken<E> {
-    index: usize,
+pub(super) struct Taken<E> {
+    pub(super) index: usize,
     weights: CudaMatrix<E>,
     storage: Storage,
     gradient: CudaMatrix<E>,

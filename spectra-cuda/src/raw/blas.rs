@@ -8,8 +8,8 @@ use cudarc::cublas::sys::{
     self, cublasComputeType_t as Compute, cublasFillMode_t, cublasGemmAlgo_t, cublasMath_t,
     cublasOperation_t as Operation, cublasPointerMode_t as PointerMode, cudaDataType_t as DataType,
 };
-use cudarc::driver::CudaStream;
-use cudarc::driver::sys::CUdeviceptr;
+use cudarc::driver::CudaContext;
+use cudarc::driver::sys::{CUdeviceptr, CUstream};
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Blas {
     handle: sys::cublasHandle_t,
-    stream: Arc<CudaStream>,
+    context: Arc<CudaContext>,
 }
 
 // SAFETY: a handle may be used from any thread, by one at a time; a `Blas` is not `Sync`, and `Device` keeps it behind a mutex.
@@ -32,8 +32,38 @@ pub(crate) enum Factors<'a> {
     Device { beta: Place<'a>, alpha: Place<'a> },
 }
 
+/// A product without its factors: `C = beta C + alpha op(A) op(B)`, C of `sizes.0` x `sizes.1` at `c` with the leading dimension `c.1`,
+/// `sizes.2` the inner dimension.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Product {
+    pub(crate) kinds: Kinds,
+    pub(crate) sizes: (i32, i32, i32),
+    pub(crate) a: Operand,
+    pub(crate) b: Operand,
+    pub(crate) c: (CUdeviceptr, i32),
+    pub(crate) form: Form,
+}
+
+/// How it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Form {
+    /// Of matrices.
+    One,
+    /// So many of equal sizes; the pointers are to tables of pointers in device memory.
+    Batch(i32),
+    /// The upper triangle of a symmetric one, whose B is read in A's orientation.
+    Triangle,
+}
+
+impl Product {
+    /// Whether it is given this pointer.
+    pub(crate) fn uses(&self, pointer: CUdeviceptr) -> bool {
+        [self.a.pointer, self.b.pointer, self.c.0].contains(&pointer)
+    }
+}
+
 /// The types of a product: of both operands, of the result, and of the arithmetic.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Kinds {
     pub(crate) operands: DataType,
     pub(crate) result: DataType,
@@ -41,7 +71,7 @@ pub(crate) struct Kinds {
 }
 
 /// A row-major operand.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Operand {
     pub(crate) pointer: CUdeviceptr,
     pub(crate) ld: i32,
@@ -58,20 +88,41 @@ impl Blas {
     /// A handle on `stream` that may use `workspace` (its pointer and bytes), so that cuBLAS allocates nothing later.
     ///
     /// # Safety
-    /// The workspace must outlive the handle.
+    /// Stream and workspace must outlive the handle.
     pub(crate) unsafe fn new(
-        stream: &Arc<CudaStream>,
+        context: &Arc<CudaContext>,
+        stream: CUstream,
         workspace: (CUdeviceptr, usize),
     ) -> Result<Self, CudaError> {
-        stream.context().bind_to_thread()?;
-        let blas = Self { handle: result::create_handle()?, stream: stream.clone() };
-        // SAFETY: the handle has just been made; the stream is kept alive; the workspace is the caller's promise.
+        context.bind_to_thread()?;
+        let blas = Self { handle: result::create_handle()?, context: context.clone() };
+        // SAFETY: the handle has just been made; stream and workspace are the caller's promise.
         unsafe {
-            result::set_stream(blas.handle, stream.cu_stream().cast())?;
+            result::set_stream(blas.handle, stream.cast())?;
             sys::cublasSetMathMode(blas.handle, cublasMath_t::CUBLAS_DEFAULT_MATH).result()?;
             sys::cublasSetWorkspace_v2(blas.handle, workspace.0 as *mut c_void, workspace.1).result()?;
         }
         Ok(blas)
+    }
+
+    /// Queues a product.
+    ///
+    /// # Safety
+    /// Pointers, leading dimensions and sizes must describe live device memory of the product's types; of a batch tables of pointers to
+    /// such, and no result may touch another or an operand.
+    pub(crate) unsafe fn run(&self, product: &Product, factors: &Factors<'_>) -> Result<(), CudaError> {
+        let Product { kinds, sizes, a, b, c, form } = *product;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match form {
+                Form::One => self.gemm(kinds, sizes, factors, a, b, c),
+                Form::Batch(count) => self.gemm_batch(kinds, sizes, count, factors, a, b, c),
+                Form::Triangle => {
+                    let double = kinds.result == DataType::CUDA_R_64F;
+                    self.syrkx(double, (sizes.0, sizes.2), factors, a, b.pointer, b.ld, c)
+                }
+            }
+        }
     }
 
     /// Runs `f` with the two factors in the pointer mode that they need.
@@ -80,7 +131,7 @@ impl Blas {
         factors: &Factors<'_>,
         f: impl FnOnce(*const c_void, *const c_void) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
-        self.stream.context().bind_to_thread()?;
+        self.context.bind_to_thread()?;
         fn at<T>(x: &T) -> *const c_void {
             std::ptr::from_ref(x).cast()
         }
@@ -105,7 +156,7 @@ impl Blas {
     ///
     /// # Safety
     /// Pointers, leading dimensions and sizes must describe live device memory of the types of `kinds`.
-    pub(crate) unsafe fn gemm(
+    unsafe fn gemm(
         &self,
         kinds: Kinds,
         (rows, cols, inner): (i32, i32, i32),
@@ -147,7 +198,7 @@ impl Blas {
     ///
     /// # Safety
     /// As [`gemm`](Self::gemm) for each; no result may touch another or an operand.
-    pub(crate) unsafe fn gemm_batch(
+    unsafe fn gemm_batch(
         &self,
         kinds: Kinds,
         (rows, cols, inner): (i32, i32, i32),
@@ -191,7 +242,7 @@ impl Blas {
     ///
     /// # Safety
     /// As [`gemm`](Self::gemm); `f64` if `double`.
-    pub(crate) unsafe fn syrkx(
+    unsafe fn syrkx(
         &self,
         double: bool,
         (n, inner): (i32, i32),
@@ -232,8 +283,7 @@ impl Blas {
 
 impl Drop for Blas {
     fn drop(&mut self) {
-        let context = self.stream.context();
-        context.record_err(context.bind_to_thread());
+        self.context.record_err(self.context.bind_to_thread());
         // SAFETY: the handle was made by `new` and is not used again. It fails only for a handle that is not one.
         let destroyed = unsafe { result::destroy_handle(self.handle) };
         debug_assert!(destroyed.is_ok(), "{destroyed:?}");

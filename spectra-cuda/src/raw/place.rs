@@ -5,7 +5,7 @@ use cudarc::driver::sys::CUdeviceptr;
 use std::marker::PhantomData;
 
 /// Where device memory lies that somebody else may get when `'a` is over: for what is queued before.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub(crate) struct Place<'a>(CUdeviceptr, PhantomData<&'a ()>);
 

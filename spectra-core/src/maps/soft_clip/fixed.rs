@@ -99,14 +99,12 @@ fn norm_bound<B: Backend>(
     let mut absolute = workspace.take(r, r)?;
     sign.sign_add(zero, one, gram)?;
     absolute.product_add(zero, one, gram, &sign)?;
-    let mut ones = workspace.take(r, 1)?;
-    let (values, _) = workspace.scratch.slices(r, 0);
-    values.fill(num_traits::One::one());
-    ones.write(values)?;
+    let ones = workspace.ones(r, 1)?;
     let mut sums = workspace.take(r, 1)?;
     sums.gemm(zero, one, &absolute, Op::Plain, &ones, Op::Plain)?;
     let row_sum = sums.max_abs()?;
-    for matrix in [sign, absolute, ones, sums] {
+    workspace.give_ones(ones);
+    for matrix in [sign, absolute, sums] {
         workspace.give(matrix);
     }
     B::Scalar::combine(ScalarOp::Min, &frobenius, &row_sum)

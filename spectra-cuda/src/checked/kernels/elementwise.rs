@@ -3,6 +3,7 @@
 use super::{flat, launch};
 use crate::checked::launch::{MAX_BLOCKS, config, each, grid};
 use crate::checked::region::View;
+use crate::checked::script::HostNumbers;
 use crate::checked::{Coefficients, Device, Region};
 use crate::error::At;
 use spectra_core::backend::{Result, check_shape};
@@ -82,11 +83,12 @@ impl Device {
         let (rows, cols) = flat(&[out, x, y]);
         let (m, n, keep_old) = (rows as i64, cols as i64, i32::from(keep));
         let (o, x_view, y_view): (View, View, View) = (out.view(), x.view(), y.view());
+        let numbers = HostNumbers::of([eps]);
         launch!(
             self,
             kernel,
             each(config(grid(rows, cols)), out),
-            (o, x_view, y_view, m, n, keep_old, eps, *c)
+            (o, x_view, y_view, m, n, keep_old, numbers, *c)
         )
         .at(name)?;
         let both = matches!(f, Elementwise::Product | Elementwise::Quotient) && x.pointer != y.pointer;
@@ -140,12 +142,12 @@ impl Device {
         let (m, n, keep_old, has_slow) =
             (rows as i64, cols as i64, i32::from(keep), i32::from(slow.is_some()));
         let (o, s, g): (View, View, View) = (out.view(), third.view(), gradient.view());
-        let kernel = &self.kernels.adam_add;
+        let (kernel, numbers) = (&self.kernels.adam_add, HostNumbers::of([b1, b2, b3, a, eps]));
         launch!(
             self,
             kernel,
             each(config(grid(rows, cols)), out),
-            (o, first.view(), second.view(), s, g, m, n, keep_old, has_slow, b1, b2, b3, a, eps, *c)
+            (o, first.view(), second.view(), s, g, m, n, keep_old, has_slow, numbers, *c)
         )
         .at(NAME)?;
         self.count_bytes(&[gradient], &[first, second, out]);
@@ -179,12 +181,13 @@ impl Device {
         let (m, n, keep_old) = (rows as i64, cols as i64, i32::from(keep));
         let Average { mu, weight, of, look, gain, sign } = average;
         let (o, s, g): (View, View, View) = (out.view(), state.view(), gradient.view());
-        let (form, is_sign) = (of as i32, i32::from(sign));
+        let (form, is_sign, numbers) =
+            (of as i32, i32::from(sign), HostNumbers::of([mu, weight, look, gain]));
         launch!(
             self,
             &self.kernels.momentum_add,
             each(config(grid(rows, cols)), out),
-            (o, s, g, m, n, keep_old, form, is_sign, mu, weight, look, gain, *c)
+            (o, s, g, m, n, keep_old, form, is_sign, numbers, *c)
         )
         .at(NAME)?;
         self.count_bytes(&[gradient], &[state, out]);

@@ -25,14 +25,21 @@ macro_rules! launch {
             ($device, $kernel, $config);
         #[cfg(test)]
         crate::checked::interleave::point();
-        let mut builder = device.stream.launch_builder(kernel);
-        $(let arg = $arg;
-        builder.arg(&arg);)+
-        // SAFETY: the arguments have the types of the kernel's parameters, in order, and every pointer is to live
-        // memory of at least the size that the kernel's loop covers: the caller is the kernel's one function.
-        let done = unsafe { builder.launch(config) };
-        crate::checked::tally::Counters::add(&device.counters.launches, 1);
-        done.map(drop).map_err(crate::error::CudaError::from)
+        let noted = crate::checked::script::launch(device, kernel, config, |script| {
+            $(script.push($arg);)+
+        });
+        if noted {
+            Ok(())
+        } else {
+            let mut builder = device.stream.launch_builder(kernel);
+            $(let arg = $arg;
+            builder.arg(&arg);)+
+            // SAFETY: the arguments have the types of the kernel's parameters, in order, and every pointer is to live
+            // memory of at least the size that the kernel's loop covers: the caller is the kernel's one function.
+            let done = unsafe { builder.launch(config) };
+            crate::checked::tally::Counters::add(&device.counters.launches, 1);
+            done.map(drop).map_err(crate::error::CudaError::from)
+        }
     }};
 }
 use launch;

@@ -70,3 +70,5 @@ struct Places([CUdeviceptr; MOST]);
 
 // SAFETY: plain numbers, laid out as the kernels' struct.
 unsafe impl DeviceRepr for Places {}
+// SAFETY: whole words.
+unsafe impl crate::checked::script::Argument for Places {}

@@ -2,6 +2,7 @@
 
 use super::launch;
 use crate::checked::launch::{config, grid};
+use crate::checked::script::Seed;
 use crate::checked::{Device, Region};
 use crate::error::At;
 use spectra_core::backend::Result;
@@ -19,7 +20,7 @@ impl Device {
         let (m, n) = (rows as i64, cols as i64);
         let kernel = &self.kernels.round_stochastic;
         let grid = grid(1, rows * cols);
-        launch!(self, kernel, config(grid), (x.view(), m, n, seed, precision, smallest, largest))
+        launch!(self, kernel, config(grid), (x.view(), m, n, Seed::of(seed), precision, smallest, largest))
             .at("round_stochastic")?;
         self.count_bytes(&[x], &[x]);
         Ok(())
