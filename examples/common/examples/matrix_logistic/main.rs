@@ -5,12 +5,13 @@
 //! cargo run --release -p spectra-examples --example matrix_logistic [-- --out out/matrix_logistic] [--quick]
 //! ```
 //!
-//! Prints the tables and writes them with the pictures `constrained.png` (the paper's F.1), `spikes.png` (F.5) and
-//! `spikes_momentum.png` (F.6).
+//! Prints the tables and writes them with the pictures `constrained.png` (the paper's F.1), `stochastic.png` (F.4), `spikes.png`
+//! (F.5) and `spikes_momentum.png` (F.6).
 
 mod constrained;
 mod noise;
 mod problem;
+mod stochastic;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,11 +38,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let out = Folder::take(&arguments.out)?;
     let (steps, seeds) = if arguments.quick { (50, 1) } else { (500, 3) };
     let mut tables = String::new();
-    let studies = [("constrained", None), ("spikes", Some(0.0)), ("spikes_momentum", Some(0.9))];
-    for (name, momentum) in studies {
-        let (table, panels) = match momentum {
-            None => constrained::study(steps),
-            Some(momentum) => noise::study(momentum, steps, seeds),
+    let (long, many) = if arguments.quick { (200, 2) } else { (2000, 10) };
+    for name in ["constrained", "stochastic", "spikes", "spikes_momentum"] {
+        let (table, panels) = match name {
+            "constrained" => constrained::study(steps),
+            "stochastic" => stochastic::study(long, many),
+            "spikes" => noise::study(0.0, steps, seeds),
+            _ => noise::study(0.9, steps, seeds),
         }
         .map_err(Failure::run)?;
         println!("{table}");

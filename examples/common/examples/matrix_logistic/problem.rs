@@ -16,6 +16,8 @@ pub(crate) const SHAPE: (usize, usize) = (20, 20);
 pub(crate) struct Logistic {
     a: M,
     b: M,
+    /// The same on the host.
+    rows: (Vec<f64>, Vec<f64>),
     labels: Vec<f64>,
     ax: M,
     ones: M,
@@ -41,6 +43,7 @@ impl Logistic {
         Ok(Self {
             a: backend.upload(count, m, &a)?,
             b: backend.upload(count, n, &b)?,
+            rows: (a, b),
             labels,
             ax: backend.zeros(count, n, None)?,
             ones: backend.upload(n, 1, &vec![1.0; n])?,
@@ -67,6 +70,30 @@ impl Logistic {
         self.margins.read(&mut self.margin)?;
         self.margin.iter_mut().zip(&self.labels).for_each(|(z, y)| *z *= y);
         Ok(())
+    }
+
+    /// How many samples there are.
+    pub(crate) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The mean gradient of these samples, `-(1 / B) sum_s y_s s(-z_s) a_s b_s^T`.
+    pub(crate) fn sampled_gradient(&self, x: &M, samples: &[usize], gradient: &mut M) -> Result<()> {
+        let (m, n) = SHAPE;
+        let (weights, share) = (&mut vec![0.0; m * n], 1.0 / samples.len() as f64);
+        x.read(weights)?;
+        let mut sum = vec![0.0; m * n];
+        for &s in samples {
+            let (a, b) = (&self.rows.0[s * m..(s + 1) * m], &self.rows.1[s * n..(s + 1) * n]);
+            let of_row = |i: usize| (0..n).map(|j| weights[i * n + j] * b[j]).sum::<f64>();
+            let y = self.labels[s];
+            let z = y * (0..m).map(|i| a[i] * of_row(i)).sum::<f64>();
+            let slope = -y * share / (1.0 + z.exp());
+            for (row, a) in sum.chunks_mut(n).zip(a) {
+                row.iter_mut().zip(b).for_each(|(sum, b)| *sum += slope * a * b);
+            }
+        }
+        gradient.write(&sum)
     }
 
     /// f(X).
