@@ -21,11 +21,12 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // The simulated device's accounts belong to the whole process.
     arguments.test_threads = Some(1);
-    let tests: [Test; 7] = [
+    let tests: [Test; 8] = [
         ("storage::every_fp16", storage::every_fp16),
         ("storage::products", storage::products),
         ("symmetric::by_blocks", symmetric::by_blocks),
         ("symmetric::by_triangles", symmetric::by_triangles),
+        ("symmetric::of_stacks", symmetric::of_stacks),
         ("polar::costs", polar::costs),
         ("polar::errors", polar::errors),
         ("polar::soft_clip", polar::soft_clip),

@@ -116,6 +116,42 @@ pub(crate) fn by_triangles() -> Outcome {
     triangles::<f64>()
 }
 
+/// Of a stack in full precision one call, of blocks, and half of the flops and an eighth: cuBLAS has no batch of triangles.
+pub(crate) fn of_stacks() -> Outcome {
+    stacks::<f32>()?;
+    stacks::<f64>()
+}
+
+fn stacks<E: CudaElement>() -> Outcome {
+    const COUNT: usize = 3;
+    let (n, inner, backend) = (512, 24, crate::device::backend::<E>()?);
+    let stacking = backend.stacking().ok_or("no stacks")?;
+    let all = |shape: (usize, usize), seed: u64| -> Result<Vec<_>, Error> {
+        (0..COUNT as u64).map(|i| backend.upload(shape.0, shape.1, &values(seed + i, shape, false))).collect()
+    };
+    let (a, out) = (all((n, inner), 1)?, all((n, n), 5)?);
+    let stack = |x: &[CudaMatrix<E>]| stacking.stack(&x.iter().collect::<Vec<_>>(), None);
+    let (stacked, mut result) = (stack(&a)?, stack(&out)?);
+    let (zero, one) = (Coefficient::ZERO, Coefficient::ONE);
+    let tally =
+        cost(&backend, || result.gemm_symmetric(zero, one, &stacked, Op::Plain, &stacked, Op::Transposed))?;
+    // Four blocks of 128 along a side; their places, the batch and the mirror.
+    let expected = (3, 1, (COUNT * 10 * 2 * 128 * 128 * inner) as u64);
+    ensure((tally.launches, tally.products, tally.flops) == expected, format!("{tally:?}, {expected:?}"))?;
+    for (i, (a, own)) in a.iter().zip(&out).enumerate() {
+        let mut plain = backend.zeros(n, n, None)?;
+        plain.gemm(zero, one, a, Op::Plain, a, Op::Transposed)?;
+        let read = |matrix: &CudaMatrix<E>| {
+            let mut values = vec![E::narrow(0.0); n * n];
+            matrix.read(&mut values).map(|()| values)
+        };
+        // Sums of `inner` products below 1, in whatever order.
+        let tolerance = (inner * inner) as f64 * E::EPSILON;
+        compare(n, &read(own)?, &read(&plain)?, tolerance, &format!("part {i}"))?;
+    }
+    check_violations()
+}
+
 fn triangles<E: CudaElement>() -> Outcome {
     let (n, backend) = (520, crate::device::backend::<E>()?);
     let a = backend.upload(n, n, &values(1, (n, n), true))?;

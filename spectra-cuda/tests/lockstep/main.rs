@@ -14,8 +14,10 @@ use spectra_core::backend::{Backend, Coefficient, Fused, Matrix, Op, Scalar, Sca
 use spectra_core::linalg::uniform;
 use spectra_cuda::cudarc::driver::CudaSlice;
 use spectra_cuda::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
+use spectra_cuda::linalg::Schedule;
+use spectra_cuda::maps::{AlphaBound, SoftClip, SoftClipMethod};
 use spectra_cuda::plan::Plan;
-use spectra_cuda::{Config, CudaBackend, CudaMatrix, Method, Optimizer, Parameter, Precision, Tally};
+use spectra_cuda::{Config, CudaBackend, CudaMatrix, Error, Method, Optimizer, Parameter, Precision, Tally};
 use spectra_cuda_simulator::{Selection, select};
 
 fn main() {
@@ -88,8 +90,15 @@ fn fourth_step(config: Config, count: usize) -> Result<(Tally, u64), Box<dyn std
     Ok((tally, flops))
 }
 
+/// By a fixed number of steps, which reads nothing.
+fn clipped(name: &str, bound: AlphaBound) -> Result<Config, Error> {
+    let method = SoftClipMethod::Fixed { schedule: Schedule::Cubic, steps: 3, lower: 0.1, bound };
+    Ok(Config::preset(name)?.soft_clip(SoftClip { method, ..SoftClip::AUTO }))
+}
+
 /// With the norm clip, and without the check of what the host would read.
 fn equal_layers_cost_what_one_costs() -> Outcome {
+    let mut configs = Vec::new();
     for name in [
         "spectra",
         "muon",
@@ -110,7 +119,12 @@ fn equal_layers_cost_what_one_costs() -> Outcome {
         "signum",
         "sgd-m",
     ] {
-        let config = Config::preset(name)?.weight_decay(0.1).check_finite(false).clip_norm(1.0);
+        configs.push((name, Config::preset(name)?));
+    }
+    configs.push(("spectra-adamw, fixed", clipped("spectra-adamw", AlphaBound::Frobenius)?));
+    configs.push(("spectra-signum, fixed", clipped("spectra-signum", AlphaBound::RowSumOrFrobenius)?));
+    for (name, config) in configs {
+        let config = config.weight_decay(0.1).check_finite(false).clip_norm(1.0);
         let (one, flops_of_one) = fourth_step(config, 1)?;
         println!("{name:20} {:>3} launches, {:>2} of them products", one.launches, one.products);
         for count in [2, 5, 9] {
