@@ -135,15 +135,15 @@ fn narrow_momentum<E: FaerElement, H: Narrow<E>>((m, n, k): (usize, usize, usize
                  update: Option<(f64, MatrixRef<'_, E>, Coefficient<'_, f64>)>| {
         let zeros = |count| vec![E::zero(); count];
         let (mut p, mut gram, mut z) = (zeros(m * k), zeros(k * k), zeros(n * k));
-        let v = MatrixRef::new(&v, n, k).unwrap();
-        let products = [
-            MatrixMut::new(&mut p, m, k).unwrap(),
-            MatrixMut::new(&mut gram, k, k).unwrap(),
-            MatrixMut::new(&mut z, n, k).unwrap(),
-        ];
-        let [mut a, mut b, mut c] = products;
-        let square = momentum.power_sweep(update, 0.7, v, &mut a, &mut b, &mut c).unwrap();
-        (p, gram, z, square)
+        let square = MatrixMut::stored(momentum.values.reborrow(), m, n).unwrap().power_sweep(
+            update,
+            0.7,
+            MatrixRef::new(&v, n, k).unwrap(),
+            &mut MatrixMut::new(&mut p, m, k).unwrap(),
+            &mut MatrixMut::new(&mut gram, k, k).unwrap(),
+            &mut MatrixMut::new(&mut z, n, k).unwrap(),
+        );
+        (p, gram, z, square.unwrap())
     };
     let update = Some((0.95, gradient, 0.5.into()));
     let (mut narrow, mut wide) = numbers::<E, H>(m * n, 2);
