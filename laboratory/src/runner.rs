@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use spectra_examples::{Failure, provenance};
+use spectra_examples::{Failure, Folder, provenance};
 
 use crate::{Experiment, Outcome, Overall, Results, Row, Trial};
 
@@ -39,7 +39,10 @@ pub fn run(
     results: &mut Results,
     manner: Manner,
 ) -> Result<(), Failure> {
-    let (commit, _) = provenance::commit()?;
+    // One process at a time adds to a file.
+    let _held = Folder::take(&PathBuf::from("out/lab").join(experiment.name()))?;
+    // Sources without their history have none.
+    let commit = provenance::commit().map_or_else(|_| "unknown".into(), |(commit, _)| commit);
     let done = finished(experiment, results);
     let overall = Overall::start(experiment.name(), experiment.total(results), done);
     let shared = Mutex::new(Shared { results, running: Vec::new(), begun: 0, failure: None, overall });

@@ -36,6 +36,15 @@ enum Task {
     Digits,
 }
 
+impl Task {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Language => "the byte model",
+            Self::Digits => "digits",
+        }
+    }
+}
+
 /// A line of the table.
 #[derive(Debug, Clone, Copy)]
 struct Variant {

@@ -75,7 +75,7 @@ pub(super) fn section(grid: &Grid, done: &Results) -> Result<Section, Failure> {
     };
     Ok(Section {
         name: grid.name.into(),
-        question: grid.question.into(),
+        question: format!("{} ({})", grid.question, grid.task.name()),
         null: grid.null.into(),
         standing,
         command: format!("cargo run --release --workspace --bin lab -- run {}", grid.name),

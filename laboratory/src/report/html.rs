@@ -9,8 +9,8 @@ use super::{Section, Standing, Table};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1080px;padding:1rem;color:#222}\
     h1,h2{line-height:1.2}table{border-collapse:collapse;margin:1rem 0;font-size:14px;display:block;overflow-x:auto}\
-    td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}\
-    td:first-child,th:first-child{text-align:left}th{background:#f4f4f4}img{max-width:100%}\
+    td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:left}td.number{text-align:right;white-space:nowrap}\
+    th{background:#f4f4f4}img{max-width:100%}\
     code{background:#f4f4f4;padding:.1rem .3rem}.shown{border-left:6px solid #009e73}\
     .refuted{border-left:6px solid #d55e00}.undecided{border-left:6px solid #999}\
     .verdict{padding:.5rem .8rem;background:#fafafa}figure{margin:1rem 0}figcaption{font-size:14px;color:#555}\
@@ -65,7 +65,7 @@ fn class(standing: &Standing) -> &'static str {
 
 fn table(table: &Table) -> String {
     let cells = |kind: &str, cells: &mut dyn Iterator<Item = &str>| {
-        let cells: String = cells.map(|cell| format!("<{kind}>{}</{kind}>", escaped(cell))).collect();
+        let cells: String = cells.enumerate().map(|(at, text)| cell(kind, at, text)).collect();
         format!("<tr>{cells}</tr>\n")
     };
     let mut html = format!("<p>{}</p>\n<table>\n", escaped(&table.title));
@@ -74,6 +74,16 @@ fn table(table: &Table) -> String {
         html += &cells("td", &mut row.iter().map(String::as_str));
     }
     html + "</table>\n"
+}
+
+/// Numbers stand to the right and on one line; what is in bold in Markdown is so here.
+fn cell(kind: &str, at: usize, text: &str) -> String {
+    let is_number =
+        at > 0 && text.trim_start_matches(['*', '+', '-']).starts_with(|c: char| c.is_ascii_digit());
+    let class = if kind == "td" && is_number { " class=\"number\"" } else { "" };
+    let bold = text.strip_prefix("**").and_then(|rest| rest.strip_suffix("**"));
+    let inner = bold.map_or_else(|| escaped(text), |inner| format!("<b>{}</b>", escaped(inner)));
+    format!("<{kind}{class}>{inner}</{kind}>")
 }
 
 fn escaped(text: &str) -> String {
@@ -94,13 +104,17 @@ mod tests {
             standing: Standing::Shown("yes".into()),
             command: "lab run a".into(),
             effort: "1 run".into(),
-            tables: vec![Table { title: "T".into(), titles: vec!["x"], rows: vec![vec!["<b>".into()]] }],
+            tables: vec![Table {
+                title: "T".into(),
+                titles: vec!["x", "y"],
+                rows: vec![vec!["<b>".into(), "**-1**".into()]],
+            }],
             figures: vec![Figure { caption: "c".into(), png: vec![1, 2, 3] }],
         };
         let page = page(&[section]);
         for part in [
             "1 &lt; 2 &amp; so on?",
-            "<td>&lt;b&gt;</td>",
+            "<td>&lt;b&gt;</td><td class=\"number\"><b>-1</b></td>",
             "data:image/png;base64,AQID",
             "verdict shown",
             "</html>",

@@ -34,7 +34,7 @@ impl From<Method> for Form {
                 map: Some(map),
                 scale: Some(scale),
                 weight_decay: Some(weight_decay),
-                momentum_format: Some(momentum_format).filter(|format| *format != MomentumFormat::Full),
+                momentum_format: Some(momentum_format).filter(|format| !format.is_full()),
                 ..empty
             },
         }

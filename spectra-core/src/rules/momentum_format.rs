@@ -23,6 +23,12 @@ pub enum MomentumFormat {
 }
 
 impl MomentumFormat {
+    /// Whether it is the arithmetic type, as ever.
+    #[cfg(feature = "serde")]
+    pub(super) fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
+
     /// The 16 bits, if it is in such.
     pub fn sixteen_bits(self) -> Option<SixteenBits> {
         match self {

@@ -48,7 +48,7 @@ pub struct Recipe {
     /// change their sign at every step. In `f32` at most 4.2e9.
     pub weight_decay: f64,
     /// The numbers in which the direction's momentum is kept.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "MomentumFormat::is_full"))]
     pub momentum_format: MomentumFormat,
 }
 

@@ -55,7 +55,7 @@ struct Case<'s, B: Backend> {
 
 impl<'s, B: Backend> Case<'s, B> {
     fn new(subject: &'s Subject<B>, rows: usize, cols: usize) -> Result<Self, Failure> {
-        let m = nearest(&subject.random("momentum", rows, cols).map(|x| 2.0 + x));
+        let m = nearest(&subject.random("momentum", rows, cols).map(|x| 1.0 + x.abs()));
         Ok(Self { subject, m, x: subject.random("operand", rows, cols) })
     }
 
@@ -183,11 +183,11 @@ impl<'s, B: Backend> Case<'s, B> {
     /// after it. All numbers are positive, so that half a unit of M is half a unit of every part.
     fn entrywise(&self, judge: &mut Judge, rule: spectra_core::backend::Entrywise) -> Result<(), Failure> {
         let (subject, (rows, cols), weights) = (self.subject, self.m.shape(), (0.7, 1.1));
-        let positive = self.x.map(|x| 2.0 + x);
+        let positive = self.x.map(|x| 1.0 + x.abs());
         let gradient = subject.upload(&positive)?;
         let factor = Factor::new(subject, 0.3)?;
         let states =
-            (2..rule.matrices()).map(|i| subject.random("state", rows, cols).map(|x| 1.0 + i as f64 + x));
+            (2..rule.matrices()).map(|i| subject.random("state", rows, cols).map(|x| i as f64 + x.abs()));
         let states: Vec<_> = states.collect();
         let mut steps = Vec::new();
         for m in [subject.upload(&self.m)?, self.narrow(&self.m)?] {
