@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The conformance program over burn's WebGPU, in f32, on a software driver (Debian: libegl1 libegl-mesa0 libgl1-mesa-dri). Prints one line for each group of
 # checks, names those that fail, and fails if one does.
-# No part of .ci/run: it builds for many minutes, in a target folder of its own ($SPECTRA_WGPU_TARGET, else target-wgpu). It says nothing
+# Not run to its end yet: the build was stopped after 232 crates. No part of .ci/run: it builds for many minutes, in a target folder of its own ($SPECTRA_WGPU_TARGET, else target-wgpu). It says nothing
 # of a GPU's speed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -141,11 +141,10 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
         if let (Some(map), Some(ratio)) = (recipe.map.tail_shrink_mut(), settings.rank_ratio) {
             map.rank_ratio = ratio;
         }
-        match (&mut recipe.map, settings.clip) {
-            (SpectralMap::SoftClip { threshold, .. } | SpectralMap::HardClip { threshold, .. }, Some(c)) => {
-                *threshold = c;
-            }
-            _ => {}
+        if let (SpectralMap::SoftClip { threshold, .. } | SpectralMap::HardClip { threshold, .. }, Some(c)) =
+            (&mut recipe.map, settings.clip)
+        {
+            *threshold = c;
         }
     }
     config.pre_clip = settings.pre_clip.map(PreClip::new);

@@ -19,6 +19,9 @@ const GROUPS: usize = 8;
 const BATCHES_A_GROUP: usize = 8;
 /// Directions of the spike: 1.5 % of 128.
 const SPIKE: usize = 2;
+/// Of every group, the gradients of every matrix.
+type Gradients<'a> = &'a [Vec<Mat<f64>>];
+
 const VARIANTS: [&str; 3] = ["FreqNorm", "Shuffle bytes", "Shuffle words"];
 
 pub(super) fn a2(place: &Place<'_>) -> Result<Findings, Failure> {
@@ -103,10 +106,10 @@ fn add(
     (stage, name): (usize, &str),
     variant: &str,
     at: usize,
-    (plain, changed): (&[Vec<Mat<f64>>], &[Vec<Mat<f64>>]),
+    (plain, changed): (Gradients<'_>, Gradients<'_>),
 ) -> Result<(), Failure> {
     // Means over all groups, and over all but one.
-    let without = |groups: &[Vec<Mat<f64>>], left_out: Option<usize>| {
+    let without = |groups: Gradients<'_>, left_out: Option<usize>| {
         let kept: Vec<_> = (0..GROUPS).filter(|group| Some(*group) != left_out).collect();
         let mut sum = groups[kept[0]][at].clone();
         kept[1..].iter().for_each(|group| sum += &groups[*group][at]);

@@ -11,7 +11,7 @@ pub use section::{Figure, Section, Standing, Table};
 
 use std::path::Path;
 
-use crate::{Experiment, Results, all, file};
+use crate::{Results, all, file};
 use spectra_examples::Failure;
 
 /// The claims, and the sections of every experiment, from its file of results in the folder of the workspace.
@@ -19,10 +19,10 @@ use spectra_examples::Failure;
 /// # Errors
 /// Those of the files.
 pub fn sections() -> Result<Vec<Section>, Failure> {
-    let report = |experiment: &Box<dyn Experiment + Sync>| {
-        experiment.report(&Results::read(&file(experiment.name()))?)
-    };
-    let mut sections: Vec<_> = all().iter().map(report).collect::<Result<_, Failure>>()?;
+    let mut sections = Vec::new();
+    for experiment in all() {
+        sections.push(experiment.report(&Results::read(&file(experiment.name()))?)?);
+    }
     sections.insert(0, claims::section(Path::new("laboratory/results"), &sections)?);
     Ok(sections)
 }

@@ -79,7 +79,7 @@ fn kept<E>(parts: &[&BurnMatrix<E>]) -> Option<Tensor<3>> {
 pub(super) fn part(whole: &Tensor<3>, at: usize) -> Tensor<2> {
     note(Work::View, 1);
     // A reshape would take an extent of zero for one that is to stay.
-    whole.clone().slice([at..at + 1]).squeeze_dim(0)
+    whole.clone().narrow(0, at, 1).squeeze_dim(0)
 }
 
 impl<E: BurnElement> BurnMatrix<E> {

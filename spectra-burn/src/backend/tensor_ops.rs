@@ -30,6 +30,10 @@ pub(super) fn combine<const D: usize>(
 }
 
 /// What a tensor is multiplied by.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one operation; a box would be an allocation for each"
+)]
 enum Times<const D: usize> {
     Host(f64),
     /// One number, or one for each part, to broadcast.

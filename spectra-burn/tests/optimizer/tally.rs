@@ -51,7 +51,6 @@ const STACKED: [&str; 18] = [
 ];
 
 #[test]
-#[ignore = "passes over entries still grow with the layers; under work"]
 fn equal_layers_cost_what_two_cost() {
     let mut wrong = Vec::new();
     for name in STACKED {

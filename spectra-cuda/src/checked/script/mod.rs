@@ -141,7 +141,7 @@ pub(super) fn launch(
 
 /// Notes a product, if this thread records.
 pub(super) fn product(device: &Device, product: &Product, pair: Pair) -> bool {
-    with(device, |script| script.commands.push(Command::Product(product.clone(), pair))).is_some()
+    with(device, |script| script.commands.push(Command::Product(*product, pair))).is_some()
 }
 
 /// Notes a copy from the host, if this thread records.
