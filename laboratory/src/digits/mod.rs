@@ -187,7 +187,10 @@ impl Run {
             }
         }
         if !value.is_finite() || !square.is_finite() {
-            return Err(Failure::diverged(format!("the loss is {value} at step {step}")));
+            return Err(Failure::diverged(format!(
+                "the loss is {value} and the gradient's norm {} at step {step}",
+                square.sqrt()
+            )));
         }
         let begun = Instant::now();
         self.optimizer.step(&gradients).map_err(Failure::run)?;
@@ -233,7 +236,9 @@ mod tests {
 
     #[test]
     fn what_diverges_is_an_outcome_and_what_is_wrong_is_not() {
-        let far = outcome("--network mlp --optimizer sgd-m --lr 1e8 --elementwise-lr 1e8 --steps 30");
+        let far = outcome(
+            "--network mlp --optimizer sgd-m --lr 4e9 --elementwise-lr 4e9 --weight-decay 0 --steps 30",
+        );
         assert_eq!(far.expect("a run").expect("an outcome").loss, None);
         for wrong in
             ["--network mlp", "--network mlp --optimizer sgd", "--network mlp --optimizer muon --layers 3"]
