@@ -1,6 +1,6 @@
 //! Trains a small language model once with each optimizer and compares them.
 //!
-//! `cargo run --release -p spectra-candle --example train_lm -- --help`
+//! `cargo run --release --bin train_lm -- --help`
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,4 @@
 //! The optimizer of a model.
-#![cfg(feature = "serde")]
-
 mod failing;
 mod failures;
 #[cfg(feature = "safetensors")]

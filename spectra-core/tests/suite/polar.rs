@@ -1,8 +1,6 @@
 //! The polar factor, the soft and the hard clip on matrices whose singular values are known: errors in every format, and products counted.
 
-mod emulated;
-
-use emulated::{Rounded, in_its_basis, with_values};
+use crate::emulated::{Rounded, in_its_basis, with_values};
 use spectra_core::backend::{Backend, Element, Matrix, Result};
 use spectra_core::dense::Dense;
 use spectra_core::linalg::{

@@ -1,14 +1,12 @@
 //! The optimizer on candle's variables.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod observe;
 mod refusals;
 mod steps;
 
+use crate::common::{gradients, model, vars, weights};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Optimizer as _, VarMap};
-use common::{gradients, model, vars, weights};
 use spectra_candle::plan::{Plan, Rule};
 use spectra_candle::{Config, ErrorKind, Optimizer, PreClip};
 

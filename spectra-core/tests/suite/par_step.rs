@@ -1,6 +1,4 @@
 //! A step with small parameters side by side gives the bits of one in order.
-#![cfg(feature = "faer")]
-
 use spectra_core::backend::{Error, ErrorKind};
 use spectra_core::faer::{Faer, FaerMatrix};
 use spectra_core::linalg::uniform;

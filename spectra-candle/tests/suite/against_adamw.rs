@@ -1,10 +1,8 @@
 //! The preset `adamw` against `candle_nn::AdamW`, over twenty steps.
 
-mod common;
-
+use crate::common::{gradients, model, vars};
 use candle_core::DType;
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
-use common::{gradients, model, vars};
 use spectra_candle::plan::Plan;
 use spectra_candle::{Config, Optimizer};
 

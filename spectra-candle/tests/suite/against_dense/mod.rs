@@ -1,13 +1,11 @@
 //! Every method against the reference backend, on memory and by tensor operations, in f32 and f64.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod elementwise;
 mod products;
 mod rules;
 
+use crate::common::{distance, host, pair};
 use candle_core::Device;
-use common::{distance, host, pair};
 use spectra_candle::{CandleBackend, CandleElement, CandleMatrix};
 use spectra_core::backend::{Backend, Coefficient, Entrywise, Fused, Gradient, Matrix, Op, Result, Scalar};
 use spectra_core::dense::{Dense, DenseMatrix};

@@ -1,6 +1,4 @@
 //! What a user adds from outside: rules, groups, blocks, changed models.
-#![cfg(feature = "serde")]
-
 mod batches;
 mod blocks;
 mod changed;

@@ -6,7 +6,7 @@ use spectra_core::optimizer::{Difference, StateHeader};
 
 /// The snapshot of this name as JSON.
 pub(super) fn snapshot(name: &str) -> serde_json::Value {
-    let all = include_str!("../fixtures/snapshots_of_0.1.json");
+    let all = include_str!("../../fixtures/snapshots_of_0.1.json");
     let mut all: serde_json::Value = serde_json::from_str(all).expect("json");
     all[name].take()
 }

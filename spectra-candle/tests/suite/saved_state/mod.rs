@@ -1,14 +1,12 @@
 //! Saved states: what comes back, and what is refused.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod refusals;
 mod release_0_1;
 mod resume;
 
+use crate::common::{gradients, model, vars, weights};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Optimizer as _, VarMap};
-use common::{gradients, model, vars, weights};
 use spectra_candle::{Config, ErrorKind, Optimizer};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

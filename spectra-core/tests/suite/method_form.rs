@@ -1,6 +1,4 @@
 //! How a method is written: a recipe as it always was, any other rule by its name.
-#![cfg(feature = "serde")]
-
 use spectra_core::optimizer::{Config, Method, Recipe};
 use spectra_core::rules::Cautious;
 

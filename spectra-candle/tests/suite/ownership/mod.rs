@@ -1,11 +1,9 @@
 //! Nobody's tensor changes but the one that is meant to.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod outputs;
 
+use crate::common::{host, random};
 use candle_core::{DType, Device, Tensor, Var};
-use common::{host, random};
 use spectra_candle::plan::Plan;
 use spectra_candle::{CandleBackend, CandleMatrix, Config, Optimizer};
 use spectra_core::backend::{Backend, Coefficient, Entrywise, Gradient, Matrix, Op, Result as CoreResult};

@@ -1,6 +1,4 @@
 //! Sums, gathers and failures of groups of threads.
-#![cfg(feature = "threads")]
-
 use spectra_core::backend::ErrorKind;
 use spectra_core::distributed::{Communicator, Lost, Reduction, Threads, Traffic, Transport};
 use std::time::Duration;

@@ -1,9 +1,5 @@
 //! A momentum in bf16: its error over a thousand steps, its bytes, saved states, and who refuses it.
-#![cfg(all(feature = "faer", feature = "serde"))]
-
-mod emulated;
-
-use emulated::Rounded;
+use crate::emulated::Rounded;
 use spectra_core::backend::{Backend, Error, ErrorKind, Matrix, Result};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::faer::{Faer, FaerMatrix};

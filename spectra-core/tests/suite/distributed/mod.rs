@@ -1,6 +1,4 @@
 //! Several ranks against one: threads of this process.
-#![cfg(all(feature = "threads", feature = "serde"))]
-
 mod failures;
 mod low_rank;
 mod model;

@@ -1,7 +1,5 @@
 //! Which types may move to, and be shared with, other threads: all of the portable and of the `faer` backend, and what is built on a
 //! backend wherever its matrices may.
-#![cfg(feature = "faer")]
-
 use spectra_core::backend::{Backend, Error};
 use spectra_core::dense::{Dense, DenseMatrix};
 use spectra_core::faer::{Faer, FaerMatrix, MatrixMut, MatrixRef};

@@ -1,7 +1,8 @@
 //! A variable handed to a public algorithm as its output is what the algorithm writes, and stays the caller's: its handle
 //! is not exchanged for one of the workspace, and no later call writes into it.
 
-use super::{TestResult, backends, common::host, common::random, numbers};
+use super::{TestResult, backends, numbers};
+use crate::common::{host, random};
 use candle_core::{Tensor, Var};
 use spectra_candle::{CandleBackend, CandleMatrix, Method};
 use spectra_core::backend::{Gradient, Matrix, Result as CoreResult};
