@@ -1,0 +1,162 @@
+//! What the plan knows of a block, and whether its rule suits it.
+
+use super::findings::Judged;
+use super::{Diagnosis, Figures, Finding, FindingKind, Severity, SubspaceFigures};
+use crate::backend::Result;
+use crate::linalg::SixteenBits;
+use crate::maps::SpectralMap;
+use crate::optimizer::Config;
+use crate::optimizer::plan::{Block, Entry, Plan, Reason, Rule};
+use crate::rules::{Method, Weights};
+use FindingKind::{NotHidden, Unspectral, Untold, VectorLike};
+use Severity::{Note, Warning};
+use alloc::string::{String, ToString};
+use alloc::{format, vec::Vec};
+
+/// Hidden matrices widen by 3 (fused projections), 4 (feed-forward) or 8 at most. From here on, if the longer side has at least
+/// [`LONG`] rows, it counts tokens or classes.
+const TABLE_LIKE: f64 = 16.0;
+
+/// Small models have narrow inputs, which make no table.
+const LONG: usize = 1024;
+
+/// With so few singular values a spectral map has little to change.
+const VECTOR_LIKE: usize = 2;
+
+/// A block, what the plan made of it, and what it would have made of it by name and shape alone.
+#[derive(Debug, Clone)]
+pub struct Subject<'a> {
+    entry: &'a Entry,
+    block: &'a Block,
+    by_default: (Rule, Reason),
+    method: Option<Method>,
+    /// Whether the model's two rules are one: then it does not matter who has which.
+    one_rule: bool,
+    elementwise: String,
+}
+
+impl<'a> Subject<'a> {
+    /// Every block of a plan, in its order.
+    ///
+    /// # Errors
+    /// None of a plan that could be built.
+    pub fn all(plan: &'a Plan, config: &Config) -> Result<Vec<Self>> {
+        let parameters = plan.entries().iter().map(|entry| (entry.name(), entry.shape()));
+        let by_default = Plan::builder().build(parameters)?;
+        let (spectral, elementwise) = (config.spectral.signature(), config.elementwise.signature());
+        let subject = |(at, entry, block): (usize, &'a Entry, &'a Block)| {
+            let default = &by_default.entries()[at];
+            let method = match (entry.group().own_method(), entry.group().rule_name(), entry.rule()) {
+                (Some(method), ..) => Some(*method),
+                (None, Some(_), _) | (_, _, Rule::Frozen) => None,
+                (None, None, Rule::Spectral) => Some(config.spectral),
+                (None, None, Rule::Elementwise) => Some(config.elementwise),
+            };
+            let by_default = (default.rule(), default.reason().clone());
+            let (one_rule, elementwise) = (spectral == elementwise, elementwise.clone());
+            Self { entry, block, by_default, method, one_rule, elementwise }
+        };
+        Ok(plan.blocks().map(subject).collect())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.block.name()
+    }
+
+    /// Its rule in the plan.
+    pub fn rule(&self) -> Rule {
+        self.entry.rule()
+    }
+
+    /// Its rows and columns.
+    pub fn shape(&self) -> (usize, usize) {
+        self.block.shape()
+    }
+
+    /// The 16 bits in which its weights take updates by rounding to nearest, if they do.
+    pub fn nearest(&self) -> Option<SixteenBits> {
+        self.entry.format().filter(|_| self.entry.weights() == Weights::Plain)
+    }
+
+    /// What its figures say. `signature`: what it is stepped by; `steps`: its own and the model's.
+    pub fn diagnose(&self, signature: String, steps: (u64, u64), mut figures: Figures) -> Diagnosis {
+        let is_live = self.entry.rule() != Rule::Frozen;
+        if let (Some(subspace), Some(every)) = (&mut figures.subspace, self.refresh_every()) {
+            let since = steps.0.checked_sub(1).map(|last| last % every.max(1));
+            *subspace = SubspaceFigures { since_refresh: since, ..*subspace };
+        }
+        let is_table = matches!(self.by_default.1, Reason::Embedding | Reason::Head);
+        let shape = self.shape();
+        let steps_judged = if is_live { steps } else { (0, 0) };
+        let judged = Judged { figures: &figures, shape, steps: steps_judged, is_table, in_run: is_live };
+        let mut findings = judged.findings();
+        if is_live {
+            findings.extend(self.wrong_rule());
+        }
+        let mut diagnosis = Diagnosis {
+            block: self.name().into(),
+            shape,
+            rule: Some(self.entry.rule()),
+            signature,
+            reason: self.entry.reason().to_string(),
+            steps: steps.0,
+            figures,
+            findings: Vec::new(),
+        };
+        findings.into_iter().for_each(|finding| diagnosis.add(finding));
+        diagnosis
+    }
+
+    fn refresh_every(&self) -> Option<u64> {
+        match self.method?.recipe()?.map {
+            SpectralMap::TailShrink(shrink) => Some(shrink.refresh_every),
+            _ => None,
+        }
+    }
+
+    /// Whether it has the model's elementwise rule, by the plan or by its group.
+    fn is_elementwise(&self) -> bool {
+        match self.entry.group().own_method() {
+            Some(method) => method.signature() == self.elementwise,
+            None => self.entry.rule() == Rule::Elementwise,
+        }
+    }
+
+    fn wrong_rule(&self) -> Option<Finding> {
+        let (rows, cols) = self.shape();
+        let (short, long) = (rows.min(cols), rows.max(cols));
+        let (rule, because) = &self.by_default;
+        let reason = self.entry.reason();
+        if matches!(reason, Reason::Unknown | Reason::FusedUnknown) {
+            let what = format!(
+                "{reason}: it is stepped {}",
+                if *reason == Reason::Unknown { "number by number" } else { "as one matrix" }
+            );
+            return Some(Finding::new(Untold, Note, self.entry.shape().len() as f64, what));
+        }
+        if self.one_rule || self.entry.group().rule_name().is_some() {
+            return None;
+        }
+        if self.is_elementwise() {
+            let is_chosen = matches!(reason, Reason::Pattern(_)) && *rule == Rule::Spectral;
+            let what = format!("{because} by default, but {reason} makes it elementwise");
+            return is_chosen.then(|| Finding::new(Unspectral, Note, short as f64, what));
+        }
+        let aspect = long as f64 / short.max(1) as f64;
+        let what = match because {
+            Reason::Embedding | Reason::Head | Reason::LowRank | Reason::Recurrence | Reason::Depthwise => {
+                format!("{because}, but {reason} makes it spectral")
+            }
+            Reason::Matrix if short > VECTOR_LIKE && aspect >= TABLE_LIKE && long >= LONG => {
+                format!("{rows} x {cols} is the shape of an embedding or a head")
+            }
+            _ if short <= VECTOR_LIKE => {
+                let what = format!("{rows} x {cols} has {short} singular values");
+                return Some(Finding::new(VectorLike, Note, short as f64, what));
+            }
+            _ => return None,
+        };
+        Some(Finding::new(NotHidden, Warning, aspect, what))
+    }
+}
