@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod diagnose;
 mod observe;
 mod refusals;
 mod steps;

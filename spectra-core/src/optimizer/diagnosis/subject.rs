@@ -33,6 +33,8 @@ pub struct Subject<'a> {
     /// Whether the model's two rules are one: then it does not matter who has which.
     one_rule: bool,
     elementwise: String,
+    /// Whether a framework has it out of training.
+    rests: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -54,7 +56,7 @@ impl<'a> Subject<'a> {
             };
             let by_default = (default.rule(), default.reason().clone());
             let (one_rule, elementwise) = (spectral == elementwise, elementwise.clone());
-            Self { entry, block, by_default, method, one_rule, elementwise }
+            Self { entry, block, by_default, method, one_rule, elementwise, rests: false }
         };
         Ok(plan.blocks().map(subject).collect())
     }
@@ -62,6 +64,12 @@ impl<'a> Subject<'a> {
     /// Its name.
     pub fn name(&self) -> &str {
         self.block.name()
+    }
+
+    /// The same, of a parameter that its framework does not train, whatever the plan says: no gradient is missed.
+    #[must_use]
+    pub fn resting(self) -> Self {
+        Self { rests: true, ..self }
     }
 
     /// Its rule in the plan.
@@ -81,7 +89,7 @@ impl<'a> Subject<'a> {
 
     /// What its figures say. `signature`: what it is stepped by; `steps`: its own and the model's.
     pub fn diagnose(&self, signature: String, steps: (u64, u64), mut figures: Figures) -> Diagnosis {
-        let is_live = self.entry.rule() != Rule::Frozen;
+        let is_live = self.entry.rule() != Rule::Frozen && !self.rests;
         if let (Some(subspace), Some(every)) = (&mut figures.subspace, self.refresh_every()) {
             let since = steps.0.checked_sub(1).map(|last| last % every.max(1));
             *subspace = SubspaceFigures { since_refresh: since, ..*subspace };
