@@ -72,6 +72,11 @@ fn where_all_matrices_have_one_rule_none_is_wrong() -> TestResult {
     let shapes: [(&str, &[usize]); 2] = [("embed.weight", &[12, 8]), ("layers.0.mlp.up.weight", &[12, 8])];
     let mut run = Run::new(Config::preset("adamw")?, &builder, &shapes)?;
     assert_eq!(kinds(&run.diagnose(&run.gradients(0))?), []);
+    // Nor where somebody wants it for everything.
+    let by_default = Plan::builder();
+    let everything: [(&str, &[usize]); 2] = [("embed.weight", &[12, 8]), ("layers.0.mlp.up.bias", &[12])];
+    let mut run = Run::new(Config::preset("spectra")?.apply_to_all(), &by_default, &everything)?;
+    assert_eq!(kinds(&run.diagnose(&run.gradients(0))?), []);
     let mut run = Run::new(Config::preset("spectra")?, &builder, &shapes)?;
     assert_eq!(kinds(&run.diagnose(&run.gradients(0))?), [FindingKind::NotHidden, FindingKind::Unspectral]);
     Ok(())

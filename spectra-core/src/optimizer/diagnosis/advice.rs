@@ -120,7 +120,7 @@ impl FindingKind {
                 "nothing, at the first step of a warm-up or the last of a decay; otherwise see schedule, group's factor and setting"
             }
             Self::StaleSubspace => {
-                "refresh it more often (`refresh_every` 1), with more iterations (`iterations` 2) or a larger `rank_ratio`; after a change of \
+                "refresh it more often (`refresh_every` 1), with more iterations (`power_iterations` 2) or a larger `rank_ratio`; after a change of \
                  data or a resume it catches up by itself in a few steps"
             }
             Self::NotHidden => {

@@ -27,12 +27,12 @@ const STAGNANT: f64 = 0.5;
 /// A block that takes less than half of the steps trains at less than half its rate.
 const FEW_STEPS: f64 = 0.5;
 
-/// A basis that is iterated once a step follows the momentum with 0.75 to 1 of what is possible, one that is iterated every tenth step of a slow
-/// momentum with 0.6; below half the spike is left in what is taken for the tail.
+/// A basis that is iterated once a step follows the momentum with three quarters or more of what is possible; below half the spike is left in what is taken
+/// for the tail.
 const STALE: f64 = 0.5;
 
-/// Where the dominant directions hold less than twice the share of average ones there is no spike to miss.
-const NO_SPIKE: f64 = 2.0;
+/// By how much the possible has to exceed what [noise alone](share_of_noise) gives, so that there is a spike to miss; finite matrices vary by a tenth or two.
+const SPIKE: f64 = 1.25;
 
 /// A norm a hundred times the clip's is no spike that the clip is there for.
 const CLIPPED: f64 = 0.01;
@@ -162,9 +162,8 @@ impl Judged<'_> {
 
     fn stale(&self, subspace: &SubspaceFigures) -> Option<Finding> {
         let SubspaceFigures { rank, captured, possible, since_refresh } = *subspace;
-        let average = rank as f64 / self.shape.0.min(self.shape.1) as f64;
         let share = captured / possible;
-        if possible < NO_SPIKE * average || share >= STALE {
+        if possible < SPIKE * share_of_noise(rank, self.shape) || share >= STALE {
             return None;
         }
         let age = since_refresh.map_or(String::new(), |age| format!(", {age} steps after its last refresh"));
@@ -175,6 +174,15 @@ impl Judged<'_> {
         );
         Some(Finding::new(StaleSubspace, Warning, share, what))
     }
+}
+
+/// About the share of the energy that the `rank` dominant directions of a matrix of independent entries hold, from above: with r the shorter side and
+/// l the longer the largest squared singular value is `(1 + sqrt(r / l))^2` times their mean (Marchenko and Pastur 1967), and all of them hold
+/// everything.
+fn share_of_noise(rank: usize, (rows, cols): (usize, usize)) -> f64 {
+    let (short, long) = (rows.min(cols) as f64, rows.max(cols) as f64);
+    let edge = 1.0 + libm::sqrt(short / long);
+    1.0 - libm::pow(1.0 - rank as f64 / short, edge * edge)
 }
 
 /// Of the norm clip's factor.

@@ -29,10 +29,10 @@ pub struct Subject<'a> {
     entry: &'a Entry,
     block: &'a Block,
     by_default: (Rule, Reason),
+    /// What it is stepped by; `None`: frozen, or a rule of one's own.
     method: Option<Method>,
-    /// Whether the model's two rules are one: then it does not matter who has which.
-    one_rule: bool,
-    elementwise: String,
+    /// Whether the model's rule of matrices does anything to singular values: otherwise it does not matter who has it.
+    is_spectral_model: bool,
     /// Whether a framework has it out of training.
     rests: bool,
 }
@@ -45,7 +45,7 @@ impl<'a> Subject<'a> {
     pub fn all(plan: &'a Plan, config: &Config) -> Result<Vec<Self>> {
         let parameters = plan.entries().iter().map(|entry| (entry.name(), entry.shape()));
         let by_default = Plan::builder().build(parameters)?;
-        let (spectral, elementwise) = (config.spectral.signature(), config.elementwise.signature());
+        let is_spectral_model = is_spectral(&config.spectral);
         let subject = |(at, entry, block): (usize, &'a Entry, &'a Block)| {
             let default = &by_default.entries()[at];
             let method = match (entry.group().own_method(), entry.group().rule_name(), entry.rule()) {
@@ -55,8 +55,7 @@ impl<'a> Subject<'a> {
                 (None, None, Rule::Elementwise) => Some(config.elementwise),
             };
             let by_default = (default.rule(), default.reason().clone());
-            let (one_rule, elementwise) = (spectral == elementwise, elementwise.clone());
-            Self { entry, block, by_default, method, one_rule, elementwise, rests: false }
+            Self { entry, block, by_default, method, is_spectral_model, rests: false }
         };
         Ok(plan.blocks().map(subject).collect())
     }
@@ -123,14 +122,6 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Whether it has the model's elementwise rule, by the plan or by its group.
-    fn is_elementwise(&self) -> bool {
-        match self.entry.group().own_method() {
-            Some(method) => method.signature() == self.elementwise,
-            None => self.entry.rule() == Rule::Elementwise,
-        }
-    }
-
     fn wrong_rule(&self) -> Option<Finding> {
         let (rows, cols) = self.shape();
         let (short, long) = (rows.min(cols), rows.max(cols));
@@ -143,13 +134,16 @@ impl<'a> Subject<'a> {
             );
             return Some(Finding::new(Untold, Note, self.entry.shape().len() as f64, what));
         }
-        if self.one_rule || self.entry.group().rule_name().is_some() {
-            return None;
-        }
-        if self.is_elementwise() {
-            let is_chosen = matches!(reason, Reason::Pattern(_)) && *rule == Rule::Spectral;
+        let Some(method) = &self.method else { return None };
+        if !is_spectral(method) {
+            let rule_counts = self.is_spectral_model && *rule == Rule::Spectral;
+            let is_chosen = matches!(reason, Reason::Pattern(_)) && rule_counts;
             let what = format!("{because} by default, but {reason} makes it elementwise");
             return is_chosen.then(|| Finding::new(Unspectral, Note, short as f64, what));
+        }
+        // `Config::apply_to_all` means it.
+        if self.entry.rule() == Rule::Elementwise && self.entry.group().own_method().is_none() {
+            return None;
         }
         let aspect = long as f64 / short.max(1) as f64;
         let what = match because {
@@ -167,4 +161,9 @@ impl<'a> Subject<'a> {
         };
         Some(Finding::new(NotHidden, Warning, aspect, what))
     }
+}
+
+/// Whether it does anything to singular values, as far as is known: whole rules are about matrices.
+fn is_spectral(method: &Method) -> bool {
+    method.recipe().is_none_or(|recipe| recipe.map != SpectralMap::Identity)
 }
