@@ -173,6 +173,6 @@ fn add_outer(out: &mut [Vec<f64>], a: &[f64], b: &[f64]) {
 pub(crate) fn report() -> Result<[String; 2]> {
     let (mut healthy, mut sick) = (Run::healthy()?, Run::sick()?);
     healthy.train(20)?;
-    sick.train(20)?;
+    sick.train(5)?;
     Ok([healthy.diagnose()?.to_string(), sick.diagnose()?.to_string()])
 }

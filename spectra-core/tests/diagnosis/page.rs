@@ -18,7 +18,7 @@ fn the_page_shows_what_is_printed() -> TestResult {
 #[test]
 fn the_sick_model_has_what_it_was_given() -> TestResult {
     let mut run = model::Run::sick()?;
-    run.train(20)?;
+    run.train(5)?;
     let seen = run.diagnose()?;
     let kind_of = |block: &str| -> Vec<FindingKind> {
         seen.block(block).into_iter().flat_map(|b| b.findings.iter().map(|f| f.kind)).collect()

@@ -20,6 +20,8 @@ fn equal_healthy_layers_share_a_line_and_none_is_wider_than_80() -> TestResult {
     // 9 kinds of matrices, of one of which a layer stands alone, beside embedding, norm and head.
     let table = text.lines().take_while(|line| !line.is_empty()).count();
     assert!(table <= 1 + 9 + 3 + 1, "{text}");
+    assert!(text.contains("   ...{0..31}.self_attn.q_proj  spectral     matrix"), "{text}");
+    assert!(text.contains("!  ..layers.0.self_attn.v_proj  spectral     matrix"), "{text}");
     let name = &seen.blocks[3].block;
     assert!(text.contains(&format!("  {name}: it has no gradient in this step\n")), "{text}");
     assert!(text.contains("\nwarning: no gradient\n") && text.contains("\n  -> see that the loss"), "{text}");

@@ -21,6 +21,9 @@ const SMALL_UPDATE: f64 = 1e-6;
 /// From this share on dead rows, columns or entries cost capacity that is missed; a unit or two die in healthy networks.
 const MANY_DEAD: f64 = 0.1;
 
+/// A few entries are exactly zero by chance, or because the gradient is in 16 bits.
+const FEW_ENTRIES: f64 = 0.01;
+
 /// Where every second entry that should move does not, the run is another one than in full precision.
 const STAGNANT: f64 = 0.5;
 
@@ -123,7 +126,8 @@ impl Judged<'_> {
             let harmless = self.steps.0 == 0 || self.is_table || share < MANY_DEAD;
             let severity = if harmless { Note } else { Warning };
             let what = format!("{count} of {of} {name} ({}) have had no gradient {since}", percent(share));
-            (count > 0).then(|| Finding::new(kind, severity, share, what))
+            let by_chance = kind == DeadEntries && share < FEW_ENTRIES;
+            (count > 0 && !by_chance).then(|| Finding::new(kind, severity, share, what))
         };
         let found = [
             find(DeadRows, dead.rows, rows, "rows"),
@@ -191,8 +195,11 @@ pub(super) fn of_clip(factor: f64) -> Option<Finding> {
     (factor < CLIPPED).then(|| Finding::new(NormClip, Warning, factor, what))
 }
 
-/// `42 %`, `0.31 %`.
+/// `42 %`, `0.3 %`, `4e-3 %`.
 pub(super) fn percent(share: f64) -> String {
-    let percent = 100.0 * share;
-    if percent >= 1.0 || percent == 0.0 { format!("{percent:.0} %") } else { format!("{percent:.1e} %") }
+    match 100.0 * share {
+        percent if percent >= 1.0 || percent == 0.0 => format!("{percent:.0} %"),
+        percent if percent >= 0.1 => format!("{percent:.1} %"),
+        percent => format!("{percent:.0e} %"),
+    }
 }

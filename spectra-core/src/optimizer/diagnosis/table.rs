@@ -10,31 +10,21 @@ use core::fmt;
 
 const WIDTH: usize = 80;
 
-/// The longest text of a name, and of a reason or a rule's signature, in the table.
-const NAME: usize = 23;
+/// The longest text of a name, of a run's block and of a saved state's, and of a reason or a rule's signature, in the table.
+const NAME: usize = 27;
+const SAVED_NAME: usize = 23;
 const REASON: usize = 17;
 const SIGNATURE: usize = 22;
 
 /// Blocks of one kind of finding that are listed by name.
 const LISTED: usize = 8;
 
-const OF_RUN: [(&str, bool); 6] = [
-    ("block", false),
-    ("rule", false),
-    ("because", false),
-    ("step/w", true),
-    ("rms(w)", true),
-    ("found", false),
-];
+/// The first is a mark where something was found.
+const OF_RUN: [(&str, bool); 6] =
+    [("", false), ("block", false), ("rule", false), ("because", false), ("step/w", true), ("rms(w)", true)];
 
-const OF_STATE: [(&str, bool); 6] = [
-    ("block", false),
-    ("shape", false),
-    ("rule", false),
-    ("steps", true),
-    ("rms(m)", true),
-    ("found", false),
-];
+const OF_STATE: [(&str, bool); 6] =
+    [("", false), ("block", false), ("shape", false), ("rule", false), ("steps", true), ("rms(m)", true)];
 
 /// A line: one block, or several that differ in nothing but the indices of their names and of which nothing was found.
 struct Line<'a> {
@@ -124,30 +114,40 @@ fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 }
 
 impl Line<'_> {
-    fn name(&self) -> String {
-        shortened(&name_of(&self.stem, &self.indices), NAME)
+    fn name(&self, width: usize) -> String {
+        let name = name_of(&self.stem, &self.indices);
+        if name.chars().count() <= width {
+            return name;
+        }
+        // The module and its layer tell more than what all names have in common.
+        let short = name.strip_suffix(".weight").unwrap_or(&name);
+        match short.chars().count().checked_sub(width) {
+            None | Some(0) => short.into(),
+            Some(more) => String::from("..") + &short.chars().skip(more + 2).collect::<String>(),
+        }
     }
 
-    fn found(&self) -> String {
-        match self.first.worst() {
-            None => String::new(),
-            Some(Severity::Note) => "note".into(),
-            Some(Severity::Warning) => "warn".into(),
-            Some(Severity::Error) => "ERROR".into(),
-        }
+    fn mark(&self) -> String {
+        let mark = match self.first.worst() {
+            None => "",
+            Some(Severity::Note) => ".",
+            Some(Severity::Warning) => "!",
+            Some(Severity::Error) => "X",
+        };
+        mark.into()
     }
 
     fn of_run(&self) -> [String; 6] {
         let rule = self.first.rule.map_or(String::new(), |rule| rule.to_string());
         let reason = shortened(&self.first.reason, REASON);
-        [self.name(), rule, reason, number(self.ratio), number(self.rms), self.found()]
+        [self.mark(), self.name(NAME), rule, reason, number(self.ratio), number(self.rms)]
     }
 
     fn of_state(&self) -> [String; 6] {
         let (rows, cols) = self.first.shape;
         let signature = shortened(&self.first.signature, SIGNATURE);
-        let steps = self.first.steps.to_string();
-        [self.name(), format!("{rows}x{cols}"), signature, steps, number(self.rms), self.found()]
+        let (shape, steps) = (format!("{rows}x{cols}"), self.first.steps.to_string());
+        [self.mark(), self.name(SAVED_NAME), shape, signature, steps, number(self.rms)]
     }
 }
 
@@ -211,9 +211,9 @@ mod tests {
 
     #[test]
     fn texts_are_cut_in_their_middle() {
-        assert_eq!(shortened("lm_head.weight", 23), "lm_head.weight");
-        let name = shortened("model.layers.{0..31}.self_attn.q_proj.weight", 23);
-        assert_eq!((&*name, name.len()), ("model.layer..roj.weight", 23));
+        assert_eq!(shortened("embedding by name", REASON), "embedding by name");
+        let reason = shortened("user pattern `model.*.head`", REASON);
+        assert_eq!((&*reason, reason.len()), ("user pat..*.head`", 17));
     }
 
     #[test]
