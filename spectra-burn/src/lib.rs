@@ -95,7 +95,7 @@ pub use backend::{BurnBackend, BurnElement, BurnMatrix, BurnScalar, Tally};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
     Config as Settings, Difference, Method, Missing, Observation, PreClip, Recipe, RestoreOptions, Restored,
-    Snapshot, StepReport, StepScale, plan,
+    Snapshot, StepReport, StepScale, diagnosis, plan,
 };
 pub use spectra_core::{directions, linalg, maps, rules, scales, schedules, state};
 

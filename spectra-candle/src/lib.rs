@@ -88,7 +88,7 @@ pub use optimizer::{DistributedOptimizer, Optimizer, OwnRules};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
     Config, Difference, Method, Missing, Observation, PreClip, Recipe, RestoreOptions, Restored, StepReport,
-    StepScale, plan,
+    StepScale, diagnosis, plan,
 };
 pub use spectra_core::{directions, distributed, linalg, maps, rules, scales, schedules, state};
 

@@ -168,6 +168,6 @@ pub use optimizer::{Optimizer, Parameter, Source, Target};
 pub use spectra_core::backend::{Error, ErrorKind, Result};
 pub use spectra_core::optimizer::{
     Config, Difference, Method, Missing, PreClip, Recipe, RestoreOptions, Restored, StepReport, StepScale,
-    plan,
+    diagnosis, plan,
 };
 pub use spectra_core::{directions, distributed, linalg, maps, rules, scales, schedules, state};

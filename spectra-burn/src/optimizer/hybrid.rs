@@ -48,7 +48,7 @@ pub struct Hybrid {
     pub(super) missing: Vec<usize>,
     pub(super) keeps_reports: bool,
     pub(super) reports: Vec<(Box<str>, StepReport<BurnScalar>)>,
-    plan: Plan,
+    pub(super) plan: Plan,
     rules: OwnRules,
 }
 

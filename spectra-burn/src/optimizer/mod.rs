@@ -6,6 +6,7 @@ mod blocks;
 mod broken;
 mod clock;
 mod config;
+mod diagnose;
 mod gradients;
 mod hybrid;
 mod layout;

@@ -108,7 +108,11 @@ impl Collect<'_, '_> {
 }
 
 /// An error unless the parameter is that of the plan, and the gradient one of its own.
-fn check_fit<const D: usize>(weights: &Tensor<D>, gradient: &Tensor<D>, member: &Member) -> Result<()> {
+pub(super) fn check_fit<const D: usize>(
+    weights: &Tensor<D>,
+    gradient: &Tensor<D>,
+    member: &Member,
+) -> Result<()> {
     let found = &member.found;
     for dims in [weights.dims(), gradient.dims()] {
         if dims != *found.shape {

@@ -5,6 +5,7 @@ mod changed;
 mod clip_schedule;
 mod common;
 mod decay_vectors;
+mod diagnose;
 mod gradient_range;
 mod groups;
 mod layouts;

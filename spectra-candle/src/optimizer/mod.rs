@@ -1,6 +1,7 @@
 //! The optimizer that replaces `candle_nn::AdamW`.
 
 mod candle;
+mod diagnose;
 mod distributed;
 mod observe;
 mod state;

@@ -4,6 +4,7 @@ mod assigned;
 mod batch;
 mod checksum;
 mod config;
+pub mod diagnosis;
 mod header;
 mod member;
 mod model;

@@ -153,7 +153,7 @@ impl<B: Backend> Optimizer<B> {
     where
         B::Matrix: 'g,
     {
-        let prepared = self.measure("observe", gradients.clone())?;
+        let prepared = self.measure("observe", gradients.clone(), true)?;
         let one = |(index, weights): &(usize, &B::Matrix)| {
             let gradient = gradients.clone().find(|(of, _)| of == index).map(|(_, gradient)| gradient);
             self.observe_prepared(*index, weights, gradient, &prepared)

@@ -49,7 +49,7 @@ impl<B: Backend> Optimizer<B> {
     where
         B::Matrix: 'g,
     {
-        let prepared = self.measure("prepare", gradients.clone())?;
+        let prepared = self.measure("prepare", gradients.clone(), true)?;
         match self.reserve(gradients) {
             Ok(()) => {
                 // Who takes no part in this step has none.
@@ -63,11 +63,12 @@ impl<B: Backend> Optimizer<B> {
         }
     }
 
-    /// [`prepare`](Self::prepare), but that nothing is made ready for a step.
+    /// [`prepare`](Self::prepare), but that nothing is made ready for a step. `all`: whether gradients that are missing may be refused.
     pub(super) fn measure<'g>(
         &mut self,
         operation: &'static str,
         gradients: impl Iterator<Item = (usize, &'g B::Matrix)> + Clone,
+        all: bool,
     ) -> Result<Prepared<B>>
     where
         B::Matrix: 'g,
@@ -79,7 +80,7 @@ impl<B: Backend> Optimizer<B> {
             check_shape(operation, (spec.rows, spec.cols), gradient.shape())
                 .map_err(|error| error.for_parameter(&spec.name))?;
         }
-        if self.backend().ranks().is_none() {
+        if all && self.backend().ranks().is_none() {
             self.check_present(gradients.clone().map(|(index, _)| index))?;
         }
         self.check_rates(self.rates)?;

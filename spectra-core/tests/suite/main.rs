@@ -3,6 +3,8 @@
 mod architectures;
 #[cfg(feature = "threads")]
 mod communicator;
+#[cfg(feature = "safetensors")]
+mod diagnosis;
 #[cfg(all(feature = "threads", feature = "serde"))]
 mod distributed;
 mod emulated;

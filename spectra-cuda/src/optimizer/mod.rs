@@ -1,5 +1,6 @@
 //! The optimizer of a whole model in the caller's buffers.
 
+mod diagnose;
 mod graphs;
 mod parameter;
 mod settings;

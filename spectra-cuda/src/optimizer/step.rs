@@ -9,7 +9,7 @@ use cudarc::driver::sys::CUdeviceptr;
 use spectra_core::backend::{Error, Matrix, Result};
 use spectra_core::linalg::SixteenBits;
 use spectra_core::optimizer::Prepared;
-use spectra_core::optimizer::plan::{Block, Rule};
+use spectra_core::optimizer::plan::{Block, Entry, Rule};
 
 impl<E: CudaElement> Optimizer<E> {
     /// One step of all parameters, in the order in which they were named; those without a gradient are left alone
@@ -25,21 +25,9 @@ impl<E: CudaElement> Optimizer<E> {
     /// state. Any other error of the device in the middle of a step leaves some parameters updated, and every later step and
     /// snapshot is refused, naming the parameter, until a snapshot has been loaded; the weights have to be loaded with it.
     pub fn step(&mut self, parameters: &mut [Parameter<'_, E>]) -> Result<usize> {
-        let entries = self.plan.entries();
-        if parameters.len() != entries.len() {
-            let (given, wanted) = (parameters.len(), entries.len());
-            return Err(Error::shape("step (number of parameters)", (wanted, 1), (given, 1)));
-        }
+        self.check_buffers("step (number of parameters)", parameters)?;
         let backend = self.core.backend().clone();
         let stream = backend.stream().clone();
-        for (entry, parameter) in entries.iter().zip(&*parameters) {
-            let named = |error: Error| error.for_parameter(entry.name());
-            let checked = parameter.weights.check(&stream, entry.view());
-            checked.at("step (weights)").map_err(named)?;
-            if let Some(gradient) = &parameter.gradient {
-                gradient.check(&stream, entry.view()).at("step (gradient)").map_err(named)?;
-            }
-        }
         for (at, parameter) in parameters.iter().enumerate() {
             if parameter.weights.storage() == Storage::Bf16 {
                 self.round(at);
@@ -61,17 +49,11 @@ impl<E: CudaElement> Optimizer<E> {
                 self.missing.push(index);
                 continue;
             };
-            let borrow = |block: &Block, pointer: CUdeviceptr, ld: Option<usize>, storage: Storage| {
-                let (place, cols) = (block.place(), entry.view().1.max(1));
-                let ld = ld.unwrap_or(cols);
-                let start = place.start / cols * ld + place.start % cols;
-                let stride = if place.stride == cols { ld } else { place.stride };
-                let pointer = pointer + (start * storage.bytes(size_of::<E>())) as CUdeviceptr;
-                // SAFETY: the buffer is of this context and large enough, as checked above, and borrowed until the step has
-                // been queued; events or the common stream order it with other work. The core keeps neither weights nor
-                // gradients.
-                unsafe { backend.matrix_at(pointer, block.stored(), stride, storage) }
-                    .map_err(|error| error.for_parameter(block.name()))
+            // SAFETY: the buffers are of this context and large enough, as checked above, and borrowed until the step has
+            // been queued; events or the common stream order them with other work. The core keeps neither weights nor
+            // gradients.
+            let borrow = |block: &Block, pointer, ld, storage| unsafe {
+                block_at(&backend, entry, block, (pointer, ld, storage))
             };
             let (ld, storage) = (weights.ld, weights.storage());
             let (of_weights, event) = weights.lend(&stream);
@@ -91,6 +73,24 @@ impl<E: CudaElement> Optimizer<E> {
         }
         self.advance_as_graph(taken)?;
         Ok(self.missing.len())
+    }
+
+    /// An error unless each parameter has its buffers; `number`: the operation that another number of them fails.
+    pub(super) fn check_buffers(&self, number: &'static str, parameters: &[Parameter<'_, E>]) -> Result<()> {
+        let (entries, stream) = (self.plan.entries(), self.core.backend().stream());
+        if parameters.len() != entries.len() {
+            let (given, wanted) = (parameters.len(), entries.len());
+            return Err(Error::shape(number, (wanted, 1), (given, 1)));
+        }
+        for (entry, parameter) in entries.iter().zip(parameters) {
+            let named = |error: Error| error.for_parameter(entry.name());
+            let checked = parameter.weights.check(stream, entry.view());
+            checked.at("step (weights)").map_err(named)?;
+            if let Some(gradient) = &parameter.gradient {
+                gradient.check(stream, entry.view()).at("step (gradient)").map_err(named)?;
+            }
+        }
+        Ok(())
     }
 
     /// Each block of a parameter in bf16 takes updates as the settings want it.
@@ -172,4 +172,24 @@ pub(super) struct Taken<E> {
     gradient: CudaMatrix<E>,
     is_bf16: bool,
     is_transposed: bool,
+}
+
+/// A block of a parameter's buffer, as it is stored.
+///
+/// # Safety
+/// The buffer, of the backend's context, holds the parameter, and stays borrowed, ordered with other work, while the matrix is in use.
+pub(super) unsafe fn block_at<E: CudaElement>(
+    backend: &CudaBackend<E>,
+    entry: &Entry,
+    block: &Block,
+    (pointer, ld, storage): (CUdeviceptr, Option<usize>, Storage),
+) -> Result<CudaMatrix<E>> {
+    let (place, cols) = (block.place(), entry.view().1.max(1));
+    let ld = ld.unwrap_or(cols);
+    let start = place.start / cols * ld + place.start % cols;
+    let stride = if place.stride == cols { ld } else { place.stride };
+    let pointer = pointer + (start * storage.bytes(size_of::<E>())) as CUdeviceptr;
+    // SAFETY: as the caller promises, and the block lies within the parameter.
+    unsafe { backend.matrix_at(pointer, block.stored(), stride, storage) }
+        .map_err(|error| error.for_parameter(block.name()))
 }

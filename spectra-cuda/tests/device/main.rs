@@ -6,6 +6,7 @@ mod buffers;
 mod conformance;
 mod costs;
 mod device;
+mod diagnoses;
 mod files;
 mod golden;
 mod graphs;
@@ -40,6 +41,7 @@ fn main() {
             bf16_storage;
         blocks: they_step_as_separate_matrices_do sixteen_bits_are_turned_as_they_are what_is_turned_costs_three_launches
             reports_of_blocks;
+        diagnoses: figures_are_the_cpus_and_nothing_changes each_buffer_is_looked_at_as_it_lies;
         files: a_state_goes_from_candle_to_cuda_to_the_core_and_back a_damaged_file_is_refused_by_name;
         masters: a_bf16_weight_decays_with_a_master_and_not_without the_master_is_restored
             stochastic_rounding_has_the_bits_of_the_cpu;

@@ -1,5 +1,6 @@
 //! The optimizer on candle's variables.
 
+mod diagnose;
 mod observe;
 mod refusals;
 mod steps;

@@ -282,6 +282,7 @@ impl PlanBuilder {
             group,
             blocks,
             weights: Weights::Plain,
+            format: None,
         })
     }
 }

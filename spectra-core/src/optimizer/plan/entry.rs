@@ -1,6 +1,7 @@
 //! One parameter's place in a plan.
 
 use super::{Block, Group};
+use crate::linalg::SixteenBits;
 use crate::rules::Weights;
 use alloc::boxed::Box;
 use core::fmt;
@@ -113,6 +114,7 @@ pub struct Entry {
     pub(super) group: Group,
     pub(super) blocks: Box<[Block]>,
     pub(super) weights: Weights,
+    pub(super) format: Option<SixteenBits>,
 }
 
 impl Entry {
@@ -159,6 +161,12 @@ impl Entry {
     #[must_use]
     pub fn weights(&self) -> Weights {
         self.weights
+    }
+
+    /// The 16-bit type in which its weights are kept, if a front-end has [said so](super::Plan::round).
+    #[must_use]
+    pub fn format(&self) -> Option<SixteenBits> {
+        self.format
     }
 
     /// What is not the model's.

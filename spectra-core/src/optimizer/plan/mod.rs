@@ -147,6 +147,7 @@ impl Plan {
         let Some(entry) = self.entries.get_mut(at).filter(|entry| entry.rule != Rule::Frozen) else {
             return Weights::Plain;
         };
+        entry.format = format;
         entry.weights = entry.group.rounding().unwrap_or(rounding).of(format);
         entry.weights
     }

@@ -13,6 +13,7 @@ use super::super::{RestoreOptions, Restored};
 use super::{SavedBuffer, Snapshot};
 use crate::backend::{Backend, Element, Error, ErrorKind, Matrix, Result};
 use crate::optimizer::Optimizer;
+use crate::optimizer::diagnosis::Diagnoses;
 use alloc::vec::Vec;
 use atomic::at;
 use std::path::Path;
@@ -105,5 +106,16 @@ impl<E: Element> Snapshot<E> {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::from_safetensors(&std::fs::read(path).map_err(|error| at("load", path, error))?)
+    }
+}
+
+impl Diagnoses {
+    /// Of the state of a safetensors file, damaged buffers included; see [`from_safetensors`](Self::from_safetensors).
+    ///
+    /// # Errors
+    /// As there; those of the file system, with the path.
+    pub fn of_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::from_safetensors(&std::fs::read(path).map_err(|error| at("diagnose", path, error))?)
     }
 }
