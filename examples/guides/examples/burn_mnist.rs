@@ -81,7 +81,8 @@ impl Model {
 
     fn forward_classification(&self, item: DigitBatch) -> ClassificationOutput {
         let (output, targets) = (self.forward(item.images), item.targets);
-        let loss = CrossEntropyLossConfig::new().init(&output.device()).forward(output.clone(), targets.clone());
+        let loss =
+            CrossEntropyLossConfig::new().init(&output.device()).forward(output.clone(), targets.clone());
         ClassificationOutput { loss, output, targets }
     }
 }
@@ -97,7 +98,9 @@ struct ConvBlock {
 impl ConvBlock {
     fn new(channels: [usize; 2], device: &Device) -> Self {
         Self {
-            conv: nn::conv::Conv2dConfig::new(channels, [3, 3]).with_padding(PaddingConfig2d::Same).init(device),
+            conv: nn::conv::Conv2dConfig::new(channels, [3, 3])
+                .with_padding(PaddingConfig2d::Same)
+                .init(device),
             norm: nn::BatchNormConfig::new(channels[1]).init(device),
             pool: MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
             activation: nn::Relu::new(),
@@ -143,13 +146,19 @@ struct MnistTrainingConfig {
 // ANCHOR_END: config
 
 // ANCHOR: training
-fn train(guide: &Guide, config: &MnistTrainingConfig, burns: Option<AdamWConfig>) -> Result<Seen, Box<dyn Error>> {
+fn train(
+    guide: &Guide,
+    config: &MnistTrainingConfig,
+    burns: Option<AdamWConfig>,
+) -> Result<Seen, Box<dyn Error>> {
     let (train, validation) = digits()?;
     let device = Device::flex();
     device.seed(config.seed);
     let batches = config.num_epochs * train.len().div_ceil(BATCH);
-    let loader = || DataLoaderBuilder::new(DigitBatcher).batch_size(BATCH).shuffle(config.seed).num_workers(1);
-    let (train, validation) = (loader().build(InMemDataset::new(train)), loader().build(InMemDataset::new(validation)));
+    let loader =
+        || DataLoaderBuilder::new(DigitBatcher).batch_size(BATCH).shuffle(config.seed).num_workers(1);
+    let (train, validation) =
+        (loader().build(InMemDataset::new(train)), loader().build(InMemDataset::new(validation)));
 
     let model = Model::new(&device.autodiff());
     let name = if burns.is_some() { "burn's AdamW" } else { "spectra" };
@@ -171,7 +180,11 @@ fn train(guide: &Guide, config: &MnistTrainingConfig, burns: Option<AdamWConfig>
         .num_epochs(config.num_epochs)
         .renderer(Box::new(Renderer::new(name, seen.clone()))) // without it: burn's own
         .summary()
-        .launch(Learner::new(model, optimizer, CosineAnnealingLrSchedulerConfig::new(config.learning_rate, batches).init()?));
+        .launch(Learner::new(
+            model,
+            optimizer,
+            CosineAnnealingLrSchedulerConfig::new(config.learning_rate, batches).init()?,
+        ));
     result.model.into_record().save(folder.join("model"))?;
     Ok(seen)
 }
@@ -183,8 +196,10 @@ fn run(guide: &Guide) -> Result<(), Box<dyn Error>> {
     config.save(guide.path("config.json"))?;
     let burns = train(guide, &config, Some(AdamWConfig::new().with_weight_decay(5e-5)))?;
     let ours = train(guide, &config, None)?;
-    let both = |metric: &str| vec![burns.validation(metric, "burn's AdamW"), ours.validation(metric, "spectra")];
-    let mut panels = [losses("Validation loss", both("Loss")), losses("Validation accuracy, %", both("Accuracy"))];
+    let both =
+        |metric: &str| vec![burns.validation(metric, "burn's AdamW"), ours.validation(metric, "spectra")];
+    let mut panels =
+        [losses("Validation loss", both("Loss")), losses("Validation accuracy, %", both("Accuracy"))];
     for panel in &mut panels {
         panel.across = "epochs";
     }

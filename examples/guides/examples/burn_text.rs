@@ -39,7 +39,8 @@ struct Verse {
 fn verses() -> Result<(Vec<Verse>, Vec<Verse>), Failure> {
     let text = Text::king_james()?;
     let lines: Vec<&[u8]> = text.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-    let matthew = lines.iter().position(|line| line.starts_with(b"The book of the generation of Jesus Christ"));
+    let matthew =
+        lines.iter().position(|line| line.starts_with(b"The book of the generation of Jesus Christ"));
     let (old, new) = lines.split_at(matthew.ok_or_else(|| Failure::run("no Gospel in the text"))?);
     let each = old.len() / new.len().max(1);
     let (mut train, mut validation) = (Vec::new(), Vec::new());
@@ -91,11 +92,15 @@ impl TextClassificationModel {
 
     fn forward(&self, item: VerseBatch) -> ClassificationOutput {
         let [batch, length] = item.tokens.dims();
-        let positions = Tensor::arange(0..length as i64, &item.tokens.device()).reshape([1, length]).repeat_dim(0, batch);
-        let embedding = (self.embedding_pos.forward(positions) + self.embedding_token.forward(item.tokens)) / 2;
-        let encoded = self.transformer.forward(TransformerEncoderInput::new(embedding).mask_pad(item.mask_pad));
+        let positions =
+            Tensor::arange(0..length as i64, &item.tokens.device()).reshape([1, length]).repeat_dim(0, batch);
+        let embedding =
+            (self.embedding_pos.forward(positions) + self.embedding_token.forward(item.tokens)) / 2;
+        let encoded =
+            self.transformer.forward(TransformerEncoderInput::new(embedding).mask_pad(item.mask_pad));
         let output = self.output.forward(encoded).slice([0..batch, 0..1]).reshape([batch, 2]);
-        let loss = CrossEntropyLossConfig::new().init(&output.device()).forward(output.clone(), item.labels.clone());
+        let loss =
+            CrossEntropyLossConfig::new().init(&output.device()).forward(output.clone(), item.labels.clone());
         ClassificationOutput { loss, output, targets: item.labels }
     }
 }
@@ -147,8 +152,10 @@ fn train(guide: &Guide, config: &ExperimentConfig, name: &str) -> Result<Seen, B
     println!("{}", hybrid.plan_table());
     let optim = hybrid.optimizer()?;
 
-    let lr_scheduler =
-        NoamLrSchedulerConfig::new(0.1).with_warmup_steps(40).with_model_size(config.transformer.d_model).init()?;
+    let lr_scheduler = NoamLrSchedulerConfig::new(0.1)
+        .with_warmup_steps(40)
+        .with_model_size(config.transformer.d_model)
+        .init()?;
     let seen = Seen::default();
     let folder = guide.path(name);
     let result = SupervisedTraining::new(&folder, train, validation)
@@ -166,14 +173,16 @@ fn train(guide: &Guide, config: &ExperimentConfig, name: &str) -> Result<Seen, B
 // ANCHOR_END: training
 
 fn run(guide: &Guide) -> Result<(), Box<dyn Error>> {
-    let transformer = TransformerEncoderConfig::new(64, 128, 4, 2).with_norm_first(true).with_quiet_softmax(true);
+    let transformer =
+        TransformerEncoderConfig::new(64, 128, 4, 2).with_norm_first(true).with_quiet_softmax(true);
     let mut all = Vec::new();
     for name in ["adamw", "spectra"] {
         let config = ExperimentConfig::new(transformer.clone(), SpectralConfig::preset(name)?);
         all.push((name, train(guide, &config.with_num_epochs(guide.steps), name)?));
     }
     let curves = |metric: &str| all.iter().map(|(name, seen)| seen.validation(metric, name)).collect();
-    let mut panels = [losses("Validation loss", curves("Loss")), losses("Validation accuracy, %", curves("Accuracy"))];
+    let mut panels =
+        [losses("Validation loss", curves("Loss")), losses("Validation accuracy, %", curves("Accuracy"))];
     for panel in &mut panels {
         panel.across = "epochs";
     }

@@ -46,7 +46,8 @@ fn run(guide: &Guide) -> Result<(), Box<dyn Error>> {
         let mut run = guide.run(name);
         for step in 1..=guide.steps {
             // Here your kernels compute a gradient on the device. This one is the host's, of |W - T|^2 / 2.
-            let error: Vec<f32> = stream.clone_dtoh(&weights)?.iter().zip(&target).map(|(w, t)| w - t).collect();
+            let error: Vec<f32> =
+                stream.clone_dtoh(&weights)?.iter().zip(&target).map(|(w, t)| w - t).collect();
             stream.memcpy_htod(&error, &mut gradient)?;
             optimizer.step(&mut [Parameter::new(&mut weights, &gradient)])?; // queued on `stream`
             run.step(step, error.iter().map(|e| f64::from(e * e)).sum::<f64>() / 2.0)?;

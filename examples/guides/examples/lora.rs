@@ -75,7 +75,13 @@ fn make_base(path: &Path, train: &[Digit]) -> Outcome<()> {
     for (name, inputs, outputs) in LAYERS {
         candle_nn::linear(inputs, outputs, vb.pp(name))?;
     }
-    let base = vars.data().lock().unwrap().iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+    let base = vars
+        .data()
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
+        .collect();
     let model = Model { base, adapters: Adapters::new() };
     let mut optimizer = Optimizer::from_varmap(&vars, Config::preset("spectra")?.lr(1e-3))?;
     let mut run = Run::begin("the base", 300, 0);
@@ -135,7 +141,8 @@ fn load_checkpoint(path: &Path, adapters: &Adapters, optimizer: &mut Optimizer) 
         Failure::input(format!("cannot go on from {}: {error}; run without --resume first", path.display()))
     })?;
     for (name, var) in adapters {
-        let saved = checkpoint.get(name).ok_or_else(|| Failure::input(format!("the checkpoint has no {name}")))?;
+        let saved =
+            checkpoint.get(name).ok_or_else(|| Failure::input(format!("the checkpoint has no {name}")))?;
         var.set(saved)?;
     }
     optimizer.load_state_tensors(&checkpoint)?;
@@ -176,7 +183,9 @@ fn run(guide: &Guide) -> Outcome<()> {
     let checkpoint = guide.path(CHECKPOINT);
     let done = if guide.resume { load_checkpoint(&checkpoint, &model.adapters, &mut optimizer)? } else { 0 };
     if done > guide.steps {
-        return Err(Failure::input(format!("the checkpoint is of step {done}: pass more --steps than that")).into());
+        return Err(
+            Failure::input(format!("the checkpoint is of step {done}: pass more --steps than that")).into()
+        );
     }
     println!("{}", optimizer.plan_table());
     let before = model.accuracy(&validation)?;
@@ -233,7 +242,8 @@ mod tests {
         let whole = adapters(folder.path(), false);
         assert_eq!(adapters(folder.path(), true), whole);
         assert_eq!(bytes(&base), before, "the base is only read");
-        let saved = candle_core::safetensors::load(folder.path().join(ADAPTERS), &Device::Cpu).expect("adapters");
+        let saved =
+            candle_core::safetensors::load(folder.path().join(ADAPTERS), &Device::Cpu).expect("adapters");
         assert_eq!(saved.len(), 2 * LAYERS.len(), "the adapters alone");
     }
 

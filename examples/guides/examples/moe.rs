@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm_slow, softmax};
-use candle_nn::{Embedding, Init, Linear, Module, Optimizer as _, VarBuilder, VarMap, embedding, linear_no_bias};
+use candle_nn::{
+    Embedding, Init, Linear, Module, Optimizer as _, VarBuilder, VarMap, embedding, linear_no_bias,
+};
 use spectra_candle::plan::{Plan, PlanBuilder, Split};
 use spectra_candle::{Config, Optimizer};
 use spectra_examples::batches::training_batch;
@@ -94,7 +96,10 @@ impl Block {
         let x = (&x + self.attention(&rms_norm_slow(&x, first, 1e-6)?)?)?;
         let x = (&x + self.experts(&rms_norm_slow(&x, second, 1e-6)?)?)?;
         let logits = self.head.forward(&rms_norm_slow(&x, last, 1e-6)?)?.flatten_to(1)?;
-        candle_nn::loss::cross_entropy(&logits, &Tensor::from_slice(&batch.targets, logits.dim(0)?, &Device::Cpu)?)
+        candle_nn::loss::cross_entropy(
+            &logits,
+            &Tensor::from_slice(&batch.targets, logits.dim(0)?, &Device::Cpu)?,
+        )
     }
 }
 
@@ -102,7 +107,10 @@ impl Block {
 /// What names and shapes do not tell: where q, k and v end, and that a router is a head of sorts.
 fn plan() -> PlanBuilder {
     Plan::builder()
-        .split("*.qkv.weight", Split::rows([WIDTH, KEY_HEADS * HEAD, KEY_HEADS * HEAD]).names(["q", "k", "v"]))
+        .split(
+            "*.qkv.weight",
+            Split::rows([WIDTH, KEY_HEADS * HEAD, KEY_HEADS * HEAD]).names(["q", "k", "v"]),
+        )
         .group("*.router.*", |g| g.rule(spectra_candle::plan::Rule::Elementwise))
 }
 // ANCHOR_END: plan

@@ -20,7 +20,13 @@ const BATCH: usize = 64;
 
 // ANCHOR: rank
 /// What each rank does. It returns the losses of its share.
-fn train(threads: Threads, initial: &VarMap, digits: &[Digit], run: &mut Option<Run>, steps: usize) -> Outcome {
+fn train(
+    threads: Threads,
+    initial: &VarMap,
+    digits: &[Digit],
+    run: &mut Option<Run>,
+    steps: usize,
+) -> Outcome {
     let vars = VarMap::new();
     let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
     let model = seq()
@@ -76,10 +82,16 @@ fn run(guide: &Guide) -> Result<(), Box<dyn Error>> {
                 scope.spawn(move || train(threads, initial, digits, &mut run, guide.steps))
             });
             let ranks: Vec<_> = ranks.collect();
-            ranks.into_iter().map(|rank| rank.join().unwrap_or_else(|_| Err("a rank panicked".into()))).collect()
+            ranks
+                .into_iter()
+                .map(|rank| rank.join().unwrap_or_else(|_| Err("a rank panicked".into())))
+                .collect()
         });
         // ANCHOR_END: group
-        let ranks = ranks.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| Failure::run(error.to_string()))?;
+        let ranks = ranks
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| Failure::run(error.to_string()))?;
         let mean = |step: usize| ranks.iter().map(|rank| f64::from(rank[step])).sum::<f64>() / size as f64;
         curves.push((name, (0..guide.steps).map(|step| ((step + 1) as f64, mean(step))).collect::<Vec<_>>()));
     }

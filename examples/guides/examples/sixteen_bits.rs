@@ -35,7 +35,7 @@ fn run(guide: &Guide) -> std::result::Result<(), Box<dyn Error>> {
     println!("{:<18} {:>10} {:>12} {:>16}", "weights", "last loss", "validation", "bytes of state");
     // ANCHOR: rounding
     for (name, dtype, rounding) in [
-        ("f32", DType::F32, Rounding::Master), // nothing to round
+        ("f32", DType::F32, Rounding::Master),           // nothing to round
         ("bf16, master", DType::BF16, Rounding::Master), // the default
         ("bf16, at random", DType::BF16, Rounding::Stochastic { seed: 1 }),
         ("bf16, nearest", DType::BF16, Rounding::Nearest),

@@ -33,7 +33,10 @@ type Make = fn(&VarMap) -> std::result::Result<Box<dyn FnMut(&Tensor) -> Result<
 
 // ANCHOR: swap
 fn candles_adamw(vars: &VarMap) -> std::result::Result<AdamW, Box<dyn Error>> {
-    Ok(AdamW::new(vars.all_vars(), ParamsAdamW { lr: 1e-3, weight_decay: WEIGHT_DECAY, ..Default::default() })?)
+    Ok(AdamW::new(
+        vars.all_vars(),
+        ParamsAdamW { lr: 1e-3, weight_decay: WEIGHT_DECAY, ..Default::default() },
+    )?)
 }
 
 fn our_adamw(vars: &VarMap) -> std::result::Result<Optimizer, Box<dyn Error>> {

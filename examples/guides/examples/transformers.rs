@@ -23,7 +23,8 @@ fn images(digits: &[Digit]) -> Result<Tensor> {
     let (pixels, _) = columns(digits);
     let small = Tensor::from_vec(pixels, (digits.len(), 1, SIDE, SIDE), &Device::Cpu)?;
     let shape = (digits.len(), 3, SIDE * TIMES, SIDE * TIMES);
-    ((small.upsample_nearest2d(shape.2, shape.3)?.broadcast_as(shape)?.contiguous()? - 0.3)? * 2.5)?.contiguous()
+    ((small.upsample_nearest2d(shape.2, shape.3)?.broadcast_as(shape)?.contiguous()? - 0.3)? * 2.5)?
+        .contiguous()
 }
 // ANCHOR_END: images
 
@@ -73,7 +74,8 @@ fn which() -> Outcome<()> {
 
     let vars = VarMap::new();
     let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
-    let config = llama2_c::Config { vocab_size: 256, seq_len: 16, n_layers: 2, ..llama2_c::Config::tiny_260k() };
+    let config =
+        llama2_c::Config { vocab_size: 256, seq_len: 16, n_layers: 2, ..llama2_c::Config::tiny_260k() };
     // A builder without tensors: from ours the cache would make its sines and cosines as random variables.
     let none = VarBuilder::from_tensors(Default::default(), DType::F32, &Device::Cpu);
     let mut cache = llama2_c::Cache::new(false, &config, none)?;
@@ -93,10 +95,9 @@ fn run(guide: &Guide) -> Outcome<()> {
     which()?;
     let (train, validation) = digits()?;
     let mut curves = Vec::new();
-    for (name, config) in [
-        ("adamw", Config::preset("adamw")?.lr(2e-3)),
-        ("spectra", Config::preset("spectra")?.lr(2e-3)),
-    ] {
+    for (name, config) in
+        [("adamw", Config::preset("adamw")?.lr(2e-3)), ("spectra", Config::preset("spectra")?.lr(2e-3))]
+    {
         // ANCHOR: train
         let vars = VarMap::new();
         let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
@@ -112,7 +113,10 @@ fn run(guide: &Guide) -> Outcome<()> {
         let statistics = |name: &&str| name.ends_with("running_mean") || name.ends_with("running_var");
         let missing = optimizer.missing_gradients();
         let all = missing.len();
-        println!("{all} variables without a gradient, {} of them batch statistics", missing.filter(statistics).count());
+        println!(
+            "{all} variables without a gradient, {} of them batch statistics",
+            missing.filter(statistics).count()
+        );
         let (_, right) = loss(&model, &validation[..60])?;
         println!("{name}: {:.0} % of 60 new digits in {:.0} s", 100.0 * right, run.seconds());
         curves.push(run.end());

@@ -33,7 +33,8 @@ impl Seen {
 
     /// The curve of a metric over the epochs, under this name; empty if there is none of it.
     pub fn validation(&self, metric: &str, name: &str) -> Curve {
-        let mean = |(epoch, all): (&usize, &Vec<f64>)| (*epoch as f64, all.iter().sum::<f64>() / all.len() as f64);
+        let mean =
+            |(epoch, all): (&usize, &Vec<f64>)| (*epoch as f64, all.iter().sum::<f64>() / all.len() as f64);
         let points = self.with(|seen| seen.valid.get(metric).map(|epochs| epochs.iter().map(mean).collect()));
         (name.into(), points.unwrap_or_default())
     }
@@ -64,7 +65,10 @@ impl Renderer {
 
     fn show(&self, items: usize, is_line: bool) {
         let last = |values: Option<&Vec<f64>>| values.and_then(|values| values.last().copied());
-        let loss = self.seen.with(|seen| last(seen.train.get("Loss"))).map_or("-".into(), |loss| format!("{loss:.4}"));
+        let loss = self
+            .seen
+            .with(|seen| last(seen.train.get("Loss")))
+            .map_or("-".into(), |loss| format!("{loss:.4}"));
         if let Some(bar) = &self.bar {
             bar.show(items, &format!("loss {loss}"), is_line);
         }

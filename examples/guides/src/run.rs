@@ -31,7 +31,10 @@ impl Run {
     /// [`Failure::Diverged`] for a loss that is no number.
     pub fn step(&mut self, step: usize, loss: f64) -> Result<(), Failure> {
         if !loss.is_finite() {
-            return Err(Failure::diverged(format!("{}: the loss of step {step} is {loss}: try a smaller lr", self.name)));
+            return Err(Failure::diverged(format!(
+                "{}: the loss of step {step} is {loss}: try a smaller lr",
+                self.name
+            )));
         }
         self.points.push((step as f64, loss));
         let each = self.begun.elapsed().as_secs_f64() / (step - self.first).max(1) as f64;

@@ -1,7 +1,7 @@
 use spectra_core::backend::Result;
-use spectra_core::linalg::Polar;
+use spectra_core::linalg::{Normalization, Polar};
 use spectra_core::optimizer::{Config, Method, StepScale};
-use spectra_core::rules::{Dion, DionRank, Dion2};
+use spectra_core::rules::{Dion, Dion2, DionRank};
 
 #[test]
 fn every_argument_of_dion_has_a_place() -> Result<()> {
@@ -22,7 +22,8 @@ fn its_muon_is_ours_with_other_parts() -> Result<()> {
     // ANCHOR: muon
     // dion.Muon(params, lr=0.01, mu=0.95, betas=(0.9, 0.95), weight_decay=0.01, epsilon=1e-8, nesterov=False,
     //           adjust_lr="spectral_norm", use_polar_express=True)
-    let config = Config::preset("muon")?
+    let epsilon = Normalization::Added { factor: 1.02, eps: 1e-8 };
+    let config = Config::preset("muon-polar-express")?
         .lr(0.01)
         .momentum(0.95)
         .beta1(0.9)
@@ -30,7 +31,7 @@ fn its_muon_is_ours_with_other_parts() -> Result<()> {
         .weight_decay(0.01)
         .nesterov(false)
         .averaged(false)
-        .polar(Polar::POLAR_EXPRESS)
+        .polar(Polar { normalization: epsilon, ..Polar::POLAR_EXPRESS_SHORT })
         .scale(StepScale::RATIO); // "rms_norm": StepScale::MaxDimension { factor: 0.2 }; None: StepScale::One
     // ANCHOR_END: muon
     config.validate::<f32>()?;
@@ -42,7 +43,8 @@ fn its_muon_is_ours_with_other_parts() -> Result<()> {
 fn dion2_has_its_fraction() -> Result<()> {
     // ANCHOR: dion2
     // dion.Dion2(params, lr=0.01, fraction=0.25, ef_decay=0.95, weight_decay=0.01)
-    let config = Config::new(Dion2 { fraction: 0.25, decay: 0.95, weight_decay: 0.01, ..Dion2::PAPER }).lr(0.01);
+    let config =
+        Config::new(Dion2 { fraction: 0.25, decay: 0.95, weight_decay: 0.01, ..Dion2::PAPER }).lr(0.01);
     // ANCHOR_END: dion2
     config.validate::<f32>()?;
     assert!(matches!(config.spectral, Method::Whole(_)));

@@ -39,7 +39,14 @@ fn newton_schulz(update: &[f64], (a, b, c): (f64, f64, f64), steps: usize, eps: 
 }
 
 /// `torch.optim.Muon` on a tall matrix.
-fn torchs(lr: f64, weight_decay: f64, momentum: f64, nesterov: bool, adjust: Adjust, steps: usize) -> Vec<f64> {
+fn torchs(
+    lr: f64,
+    weight_decay: f64,
+    momentum: f64,
+    nesterov: bool,
+    adjust: Adjust,
+    steps: usize,
+) -> Vec<f64> {
     let (mut weights, mut buffer) = (initial(), vec![0.0; ROWS * COLS]);
     let (rows, cols) = (ROWS as f64, COLS as f64);
     let ratio = match adjust {
