@@ -25,6 +25,7 @@
 //!
 //! `cli` (default): the program `spectra-conformance` and the module `report`; in a dev-dependency for [`suite!`] alone,
 //! `default-features = false` leaves its dependencies out. `candle`, `ndarray`: backends for the program.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod checks;

@@ -1,6 +1,6 @@
 //! `lab`: the experiments of spectra.
 //!
-//! `cargo run --release --workspace --bin lab -- --help`
+//! `cargo run --release --bin lab -- --help`
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Whether two frameworks gave the same loss curve: one picture, and the largest difference.
 //!
 //! ```sh
-//! cargo run --release -p spectra-candle --example train_lm -- --out out/candle
-//! cargo run --release -p spectra-burn --example train_lm_burn -- --out out/burn
+//! cargo run --release --bin train_lm -- --steps 400 --out out/candle
+//! cargo run --release -p spectra-burn --example train_lm_burn -- --steps 400 --out out/burn
 //! cargo run --release -p spectra-burn --example same_curve -- out/candle out/burn out/same_curve.png
 //! ```
 //!

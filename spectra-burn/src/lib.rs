@@ -85,6 +85,7 @@
 //!
 //! None of this has been run on several devices, and nothing has been measured: to burn the CPU is one device, so tests show the sums,
 //! the verdicts, replicas on threads, and the calls of burn's learner made by hand.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod backend;

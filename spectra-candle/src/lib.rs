@@ -77,6 +77,7 @@
 //! A step changes variables in place: every tensor that shares a variable's memory sees it, as after `Var::set`.
 //! Nothing else is ever changed: gradients are read only, and a buffer that was handed out stays as it is: the next step that
 //! changes it works on a copy.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod backend;

@@ -7,7 +7,7 @@
 //!
 //! With a saved state, also momenta of that training: the largest, the smallest, and two between.
 
-#[path = "../tests/emulated/mod.rs"]
+#[path = "../tests/suite/emulated/mod.rs"]
 mod emulated;
 
 use emulated::{Rounded, flops};

@@ -38,9 +38,13 @@
 //! # Features
 //!
 //! None by default: `#![no_std]` with `alloc`; dependencies are `num-traits` and `libm`.
-//! `faer`: the fast CPU backend (needs std). `serde`: configurations and saved states.
-//! `safetensors`: saved states as files, the same for every front-end (needs std).
-//! `threads`: [ranks](distributed) that are threads of one process (needs std).
+//!
+//! | feature | what it brings | needs |
+//! |---|---|---|
+//! | `faer` | the fast CPU backend (module `faer`) and the exact SVD | std, faer, rayon |
+//! | `serde` | configurations and saved states in serde's formats | alloc, serde |
+//! | `safetensors` | saved states as files, the same for every front-end | std, serde, safetensors |
+//! | `threads` | [ranks](distributed) that are threads of one process | std |
 //!
 //! # The required methods, and why none can be provided
 //!
@@ -87,6 +91,7 @@
 //! [`Coefficient`](backend::Coefficient)s, a host number times an optional device scalar, so that a step that depends on a norm never
 //! waits. And distribution appears in two arguments (`rows_like`, and `like` of `zeros_across`) and in the layout of temporaries only: in the power iteration
 //! `M`, `P` and `U` are divided, `V`, `W` and the Gram matrices are whole on every rank, and one sum of small matrices per step suffices.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -142,6 +142,7 @@
 //! by plain loops. That does not check speed, the arithmetic of the hardware (fused multiply-adds, TF32, tensor cores), the limits of
 //! the hardware, or cuBLAS itself. `SPECTRA_CUDA=real cargo test --release -p spectra-cuda` runs the same tests on a GPU, and
 //! `cargo run --release -p spectra-cuda --example step` measures one.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 // What several GPUs need is there without its callers.
 #![cfg_attr(not(feature = "nccl"), allow(dead_code, unused_imports))]

@@ -24,7 +24,7 @@ pub struct Choice {
     pub clip: Option<f64>,
 }
 
-/// Preset, lr, elementwise lr, beta2, rank ratio: where `--sweep` came to rest at the default sizes, seed 1, starting
+/// Preset, lr, elementwise lr, beta2, rank ratio: where `--sweep` came to rest at the default sizes, 400 steps, seed 1, starting
 /// from 2e-3, 2e-3, 0.95 for AdamW (1.583 there, 1.539 here) and 3e-3, 3e-3, 0.95, 0.3 for Spectra (1.443, 1.418).
 /// For Muon the two learning rates alone, at 200 steps (lr 1e-2, 2e-2, 4e-2: 1.601, 1.568, 1.587; then elementwise 8e-3: 1.557).
 /// The presets that clip are not swept: single runs of 200 steps gave 1.732 and 1.731 for spectra-adamw at 2e-3 and 4e-3, 1.637

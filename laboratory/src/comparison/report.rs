@@ -47,7 +47,7 @@ pub(super) fn section(experiment: &Comparison, results: &Results) -> Result<Sect
                differences by seed excludes 0, Holm's correction over the column included."
             .into(),
         standing: standing(&finished, experiment.contestants.len()),
-        command: format!("cargo run --release --workspace --bin lab -- run {}", experiment.name),
+        command: format!("cargo run --release --bin lab -- run {}", experiment.name),
         effort: format!(
             "{} of {} runs, {hours:.2} hours of training; {} of {} optimizers are finished",
             rows.len(),

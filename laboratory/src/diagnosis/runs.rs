@@ -57,7 +57,7 @@ pub(super) fn of_figures() -> Vec<String> {
 }
 
 fn run(name: &str, flags: &[&str]) -> Run {
-    let flags = flags.iter().map(ToString::to_string).collect();
+    let flags = flags.iter().map(ToString::to_string).chain([format!("--steps={STEPS}")]).collect();
     Run { name: name.into(), flags, looks: Vec::new(), parts: &[], keeps: Vec::new(), until: STEPS }
 }
 

@@ -78,7 +78,7 @@ pub(super) fn section(grid: &Grid, done: &Results) -> Result<Section, Failure> {
         question: format!("{} ({})", grid.question, grid.task.name()),
         null: grid.null.into(),
         standing,
-        command: format!("cargo run --release --workspace --bin lab -- run {}", grid.name),
+        command: format!("cargo run --release --bin lab -- run {}", grid.name),
         effort: format!("{} of {} runs, {hours:.2} hours of training", rows.len(), grid.total(done)),
         tables: vec![table(grid, &summaries, done)],
         figures,

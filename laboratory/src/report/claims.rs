@@ -80,7 +80,7 @@ pub(super) fn section(folder: &Path, sections: &[Section]) -> Result<Section, Fa
         standing: Standing::Undecided(format!(
             "{shown} lines are shown, {refuted} refuted at our size, of the others each says why"
         )),
-        command: "cargo run --release --workspace --bin lab -- diagnose all".into(),
+        command: "cargo run --release --bin lab -- diagnose all".into(),
         effort: format!("{} measured claims", measured.len()),
         tables: vec![
             Table {
