@@ -39,10 +39,14 @@ struct Model {
 
 // ANCHOR: model
 impl Model {
+    fn base(&self, name: String) -> Result<&Tensor> {
+        self.base.get(&name).ok_or_else(|| candle_core::Error::Msg(format!("the base has no {name}")))
+    }
+
     /// `W x + b`, and `B A x` where there are adapters. The base weights are tensors, not variables: no optimizer ever sees them.
     fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
-        let (weight, bias) = (&self.base[&format!("{name}.weight")], &self.base[&format!("{name}.bias")]);
-        let y = x.matmul(&weight.t()?)?.broadcast_add(bias)?;
+        let weight = self.base(format!("{name}.weight"))?;
+        let y = x.matmul(&weight.t()?)?.broadcast_add(self.base(format!("{name}.bias"))?)?;
         let factor = |factor: &str| self.adapters.get(&format!("{name}.{factor}.weight"));
         let (Some(a), Some(b)) = (factor("lora_A"), factor("lora_B")) else { return Ok(y) };
         y + x.matmul(&a.t()?)?.matmul(&b.t()?)?

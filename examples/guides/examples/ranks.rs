@@ -70,18 +70,18 @@ fn run(guide: &Guide) -> Result<(), Box<dyn Error>> {
     for (name, inputs, outputs) in [("up", PIXELS, 256), ("down", 256, 256), ("head", 256, CLASSES)] {
         linear(inputs, outputs, vb.pp(name))?;
     }
-    let mut curves = Vec::new();
+    let (mut curves, steps) = (Vec::new(), guide.steps);
     for size in [1, 2, 4] {
         let name = format!("{size} rank{}", if size == 1 { "" } else { "s" });
         // ANCHOR: group
         // A rank that is lost is an error on the others within a minute.
         let group = Threads::group(size, Duration::from_secs(60));
         let ranks: Vec<Outcome> = thread::scope(|scope| {
-            let ranks: Vec<_> = group.into_iter().enumerate().map(|(rank, threads)| {
+            let start = |(rank, threads): (usize, Threads)| {
                 let (mut run, digits, initial) = ((rank == 0).then(|| guide.run(&name)), &digits, &initial);
-                scope.spawn(move || train(threads, initial, digits, &mut run, guide.steps))
-            });
-            let ranks: Vec<_> = ranks.collect();
+                scope.spawn(move || train(threads, initial, digits, &mut run, steps))
+            };
+            let ranks: Vec<_> = group.into_iter().enumerate().map(start).collect();
             ranks
                 .into_iter()
                 .map(|rank| rank.join().unwrap_or_else(|_| Err("a rank panicked".into())))
@@ -93,7 +93,7 @@ fn run(guide: &Guide) -> Result<(), Box<dyn Error>> {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Failure::run(error.to_string()))?;
         let mean = |step: usize| ranks.iter().map(|rank| f64::from(rank[step])).sum::<f64>() / size as f64;
-        curves.push((name, (0..guide.steps).map(|step| ((step + 1) as f64, mean(step))).collect::<Vec<_>>()));
+        curves.push((name, (0..steps).map(|step| ((step + 1) as f64, mean(step))).collect::<Vec<_>>()));
     }
     for (name, points) in &curves[1..] {
         let apart = points.iter().zip(&curves[0].1).map(|(a, b)| (a.1 - b.1).abs()).fold(0.0, f64::max);

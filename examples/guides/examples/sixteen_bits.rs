@@ -6,6 +6,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::init::DEFAULT_KAIMING_UNIFORM as KAIMING;
 use candle_nn::{Optimizer as _, VarBuilder, VarMap};
 use spectra_candle::rules::Rounding;
 use spectra_candle::{Config, Optimizer};
@@ -19,7 +20,8 @@ const LAYERS: [(&str, usize, usize); 3] = [("up", PIXELS, 128), ("down", 128, 12
 fn forward(vb: &VarBuilder, digits: &[Digit]) -> Result<Tensor> {
     let mut x = Tensor::from_vec(columns(digits).0, (digits.len(), PIXELS), &Device::Cpu)?;
     for (at, (name, inputs, outputs)) in LAYERS.into_iter().enumerate() {
-        let weight = vb.pp(name).get((outputs, inputs), "weight")?.to_dtype(DType::F32)?;
+        let weight =
+            vb.pp(name).get_with_hints((outputs, inputs), "weight", KAIMING)?.to_dtype(DType::F32)?;
         x = x.matmul(&weight.t()?)?;
         x = if at + 1 < LAYERS.len() { x.relu()? } else { x };
     }

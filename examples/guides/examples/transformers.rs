@@ -69,8 +69,8 @@ fn which() -> Outcome<()> {
         use_sliding_window: false,
         hidden_act: candle_nn::Activation::Silu,
     };
-    let mut model = qwen2::Model::new(&config, vb)?;
-    line("qwen2", reached(&vars, &model.forward(&ids, 0, None)?)?);
+    let mut model = qwen2::ModelForCausalLM::new(&config, vb)?;
+    line("qwen2", reached(&vars, &model.forward(&ids, 0)?)?);
 
     let vars = VarMap::new();
     let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);

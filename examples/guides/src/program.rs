@@ -41,13 +41,16 @@ impl Program {
     }
 
     fn begin(self) -> Result<Guide, Failure> {
-        let steps = Arg::new("steps").long("steps").value_name("N").help("How many steps to take");
-        let out = Arg::new("out").long("out").value_name("FOLDER").help("Where to write");
+        let steps_help = format!("How many steps to take [default: {}]", self.steps);
+        let folder = format!("out/guides/{}", self.name);
+        let out_help = format!("Where to write [default: {folder}]");
+        let steps = Arg::new("steps").long("steps").value_name("N").help(steps_help);
+        let out = Arg::new("out").long("out").value_name("FOLDER").help(out_help);
         let resume = Arg::new("resume").long("resume").help("Go on from the checkpoint in the folder");
         let matches = Command::new(self.name)
             .about(self.about)
-            .arg(steps.value_parser(value_parser!(u32).range(1..)).default_value(self.steps.to_string()))
-            .arg(out.value_parser(value_parser!(PathBuf)).default_value(format!("out/guides/{}", self.name)))
+            .arg(steps.value_parser(value_parser!(u32).range(1..)))
+            .arg(out.value_parser(value_parser!(PathBuf)))
             .arg(resume.action(ArgAction::SetTrue).hide(!self.resumes))
             .get_matches();
         let resume = matches.get_flag("resume");
@@ -55,7 +58,7 @@ impl Program {
             return Err(Failure::input(format!("{} has no checkpoint to --resume from", self.name)));
         }
         let steps = matches.get_one::<u32>("steps").map_or(self.steps, |steps| *steps as usize);
-        let out = matches.get_one::<PathBuf>("out").cloned().unwrap_or_default();
+        let out = matches.get_one::<PathBuf>("out").cloned().unwrap_or_else(|| PathBuf::from(folder));
         Ok(Guide { steps, resume, folder: Folder::take(&out)?, wrote: Cell::new(false) })
     }
 }
