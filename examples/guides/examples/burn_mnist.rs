@@ -1,6 +1,6 @@
 //! Burn's MNIST example with our optimizer, on digits of 8 x 8 pixels, which need no network.
 //!
-//! `cargo run --release -p spectra-guides --features burn --example burn_mnist`
+//! `cargo run --release --features spectra-guides/burn --example burn_mnist`
 
 use std::error::Error;
 use std::process::ExitCode;

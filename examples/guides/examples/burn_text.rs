@@ -1,6 +1,6 @@
 //! Burn's text-classification example with our optimizer: is a verse of the King James text from the Old or the New Testament?
 //!
-//! `cargo run --release -p spectra-guides --features burn --example burn_text`
+//! `cargo run --release --features spectra-guides/burn --example burn_text`
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! Trains a layer whose weights and gradients are CUDA buffers of the program's own.
 //!
-//! `cargo run --release -p spectra-guides --features cuda --example cuda`
+//! `cargo run --release --features spectra-guides/cuda --example cuda`
 
 use std::error::Error;
 use std::path::Path;

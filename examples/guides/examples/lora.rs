@@ -1,7 +1,7 @@
 //! Fine-tunes a frozen network by low-rank adapters: base weights from a safetensors file, adapters saved alone, a run that goes on
 //! with the same bits after it was killed.
 //!
-//! `cargo run --release -p spectra-guides --features candle --example lora`, and with `-- --resume`
+//! `cargo run --release --features spectra-guides/candle --example lora`, and with `-- --resume`
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;

@@ -1,7 +1,7 @@
 //! A decoder block with fused grouped-query attention and stacked experts on the King James text: what the plan makes of it, what it
 //! has to be told, and what that does.
 //!
-//! `cargo run --release -p spectra-guides --features candle --example moe`
+//! `cargo run --release --features spectra-guides/candle --example moe`
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! A direction of one's own, RMSprop, in twenty lines; composed with a spectral map of the library.
 //!
-//! `cargo run --release -p spectra-guides --features candle --example own_optimizer`
+//! `cargo run --release --features spectra-guides/candle --example own_optimizer`
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! Trains one network by one, two and four ranks, threads of this process, and compares.
 //!
-//! `cargo run --release -p spectra-guides --features candle --example ranks`
+//! `cargo run --release --features spectra-guides/candle --example ranks`
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! Trains a network with bf16 weights by a master in f32, by rounding to nearest, and by rounding at random.
 //!
-//! `cargo run --release -p spectra-guides --features candle --example sixteen_bits`
+//! `cargo run --release --features spectra-guides/candle --example sixteen_bits`
 
 use std::error::Error;
 use std::process::ExitCode;

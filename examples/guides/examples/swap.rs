@@ -1,6 +1,6 @@
 //! Swaps `AdamW` for ours and then for tail shrink and Muon, on one small network: four curves in one picture.
 //!
-//! `cargo run --release -p spectra-guides --features candle --example swap`
+//! `cargo run --release --features spectra-guides/candle --example swap`
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! Trains a model of candle-transformers as it comes, and shows which of its models can be trained so at all.
 //!
-//! `cargo run --release -p spectra-guides --features transformers --example transformers`
+//! `cargo run --release --features spectra-guides/transformers --example transformers`
 
 use std::error::Error;
 use std::process::ExitCode;
