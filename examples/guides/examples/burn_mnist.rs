@@ -161,7 +161,7 @@ fn train(
         (loader().build(InMemDataset::new(train)), loader().build(InMemDataset::new(validation)));
 
     let model = Model::new(&device.autodiff());
-    let name = if burns.is_some() { "burn's AdamW" } else { "spectra" };
+    let name = if burns.is_some() { "burn-adamw" } else { "spectra" };
     let optimizer = match burns {
         Some(adamw) => adamw.init(),
         // Was: config.optimizer.init()

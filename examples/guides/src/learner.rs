@@ -92,7 +92,10 @@ impl Values {
 impl MetricsRendererTraining for Renderer {
     fn update_train(&mut self, state: MetricState) {
         if let Some((id, value)) = entry(&state) {
-            self.seen.with(|seen| seen.train.entry(seen.name(id)).or_default().push(value));
+            self.seen.with(|seen| {
+                let name = seen.name(id);
+                seen.train.entry(name).or_default().push(value);
+            });
         }
     }
 
