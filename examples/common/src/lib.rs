@@ -19,6 +19,7 @@ pub mod table;
 pub mod text;
 pub mod training;
 
+mod bar;
 mod bound;
 mod command_line;
 mod compare;
@@ -37,6 +38,7 @@ mod spectrum;
 mod sweep;
 mod workers;
 
+pub use bar::Bar;
 pub use batches::Batch;
 pub use command_line::CommandLine;
 pub use compare::{run, run_as_rank};
