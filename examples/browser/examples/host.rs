@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn expected() -> Result<(), Box<dyn std::error::Error>> {
     let mut runs = Vec::new();
     for preset in PRESETS {
-        let mut training = Training::new(preset.name, preset.lr, 30.0)?;
+        let mut training = Training::new(preset.name, preset.lr, 32.0)?;
         let mut seen = Vec::new();
         for _ in 0..STEPS {
             seen.push(training.step()?);
@@ -34,7 +34,7 @@ fn expected() -> Result<(), Box<dyn std::error::Error>> {
 
 /// The loss at the end, by preset and learning rate.
 fn sweep() -> Result<(), Box<dyn std::error::Error>> {
-    for condition in [1.0, 10.0, 30.0, 100.0, 300.0] {
+    for condition in [1.0, 8.0, 32.0, 128.0, 512.0] {
         for preset in PRESETS {
             print!("condition {condition:>3}, {:<8}", preset.name);
             for exponent in -9..=1 {

@@ -121,6 +121,7 @@ pub extern "C" fn step(index: usize) -> i32 {
     })
 }
 
+#[link(wasm_import_module = "page")]
 unsafe extern "C" {
     /// Given by the page: throws an error with this text.
     fn panicked(text: *const u8, length: usize);

@@ -23,7 +23,7 @@ pub enum Mapping {
 impl Mapping {
     fn of(self, values: usize) -> SpectralMap {
         match self {
-            // In training one iteration a step follows the subspace; here each matrix is new, and gets as many as a run would have spent on it.
+            // In training one iteration a step suffices, as the subspace moves slowly; here each matrix is another.
             Self::TailShrink(rank) => SpectralMap::TailShrink(TailShrink {
                 rank_ratio: rank as f64 / values as f64,
                 power: PowerIteration { iterations: 40, ..PowerIteration::PAPER },
@@ -73,7 +73,15 @@ impl Bench {
         let map = mapping.of(r);
         MapRule::<Dense<f64>>::validate(&map)?;
         let moment = Moment { clip_factor: 1.0, step: 0 };
-        let mapped = map.apply(&mut x, None, &mut State::default(), &moment, workspace)?;
+        let mut state = State::default();
+        if let Mapping::TailShrink(_) = mapping {
+            // A first time, which finds the subspace that the next one iterates.
+            let first = map.apply(&mut x, None, &mut state, &moment, workspace)?;
+            if let Some(image) = first.into_dense(&x, workspace)? {
+                workspace.give(image);
+            }
+        }
+        let mapped = map.apply(&mut x, None, &mut state, &moment, workspace)?;
         let mut image = mapped.into_dense(&x, workspace)?.unwrap_or(x);
 
         let mut along = workspace.take(r, 2 * r)?;

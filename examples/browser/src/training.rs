@@ -22,7 +22,7 @@ pub const STEPS: u64 = 240;
 pub struct Preset {
     /// Its name in the library.
     pub name: &'static str,
-    /// The learning rate of the hidden layer: the best power of two at a condition of 30, which the example `host` prints.
+    /// The learning rate of the hidden layer: the best power of two at a condition of 32, which the example `host` prints.
     pub lr: f64,
 }
 

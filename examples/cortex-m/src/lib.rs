@@ -7,10 +7,14 @@ extern crate alloc;
 
 mod data;
 mod layer;
+mod lean;
+mod report;
 #[cfg(feature = "serde")]
 mod resumed;
 mod tuning;
 
+pub use lean::tune_lean;
+pub use report::Report;
 #[cfg(feature = "serde")]
 pub use resumed::{Resumed, resume};
-pub use tuning::{RUNS, Report, Run, STEPS, tune};
+pub use tuning::{RUNS, Run, SPECTRA, STEPS, tune};
