@@ -107,7 +107,7 @@ fn blocks_and_types_are_seen_as_they_are_stepped() {
     let optimizer = Hybrid::new(&SpectralConfig::preset("muon").unwrap(), &model, &plan).unwrap();
     // Burn stores `in x out`: columns 12 to 18 are block k.
     let whole = random::<2>([10, 24], 8, DType::F64);
-    let zeros = Tensor::zeros([10, 6], &whole.device()).cast(DType::F64);
+    let zeros = Tensor::<2>::zeros([10, 6], &whole.device()).cast(DType::F64);
     let drawn = gradient(&model.weight, whole.slice_assign([0..10, 12..18], zeros));
     let seen = optimizer.diagnose(LR, &model, &drawn).unwrap();
     assert_eq!(kinds(&seen), [FindingKind::ZeroGradient], "{seen}");
