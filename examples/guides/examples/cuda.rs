@@ -10,8 +10,8 @@ use spectra_cuda::plan::Plan;
 use spectra_cuda::{Config, CudaBackend, Optimizer, Parameter, Precision};
 use spectra_guides::{Guide, Program, losses};
 
-const ROWS: usize = 96;
-const COLS: usize = 64;
+const ROWS: usize = 48;
+const COLS: usize = 32;
 
 /// NVIDIA's driver where there is one; else the simulated device of this project's tests, whose kernels run on the CPU.
 fn choose_device() -> Result<(), Box<dyn Error>> {
@@ -34,13 +34,13 @@ fn run(guide: &Guide) -> Result<(), Box<dyn Error>> {
     choose_device()?;
     let target = target();
     let mut curves = Vec::new();
-    for name in ["adamw", "spectra", "muon"] {
+    for (name, lr) in [("adamw", 0.05), ("spectra", 0.25), ("muon", 0.2)] {
         // ANCHOR: cuda
         let stream = spectra_cuda::open(0)?.default_stream();
         let mut weights = stream.alloc_zeros::<f32>(ROWS * COLS)?;
         let mut gradient = stream.alloc_zeros::<f32>(ROWS * COLS)?;
         let backend = CudaBackend::<f32>::new(&stream, Precision::F32)?;
-        let config = Config::preset(name)?.lr(0.05).check_finite(false); // nothing waits
+        let config = Config::preset(name)?.lr(lr).check_finite(false); // nothing waits
         let shapes = [("mlp.up.weight", &[ROWS, COLS][..])];
         let mut optimizer = Optimizer::new(backend, config, &Plan::builder(), shapes)?;
         let mut run = guide.run(name);
@@ -63,5 +63,5 @@ fn run(guide: &Guide) -> Result<(), Box<dyn Error>> {
 
 fn main() -> ExitCode {
     let about = "Trains a layer in CUDA buffers, on a simulated device where there is no other";
-    Program { name: "cuda", about, steps: 60, resumes: false }.main(run)
+    Program { name: "cuda", about, steps: 40, resumes: false }.main(run)
 }

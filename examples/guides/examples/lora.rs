@@ -95,7 +95,7 @@ fn make_base(path: &Path, train: &[Digit]) -> Outcome<()> {
         run.step(step, loss.to_scalar::<f32>()?.into())?;
     }
     run.end();
-    Ok(vars.save(path)?)
+    save(path, &model.base)
 }
 
 // ANCHOR: load
@@ -125,9 +125,11 @@ fn tensors(adapters: &Adapters) -> Tensors {
 
 /// Replaces a file in one step.
 fn save(path: &Path, tensors: &Tensors) -> Outcome<()> {
-    let folder = tempfile::tempdir_in(path.parent().unwrap_or(Path::new(".")))?;
+    let failed = |error: &dyn Error| Failure::run(format!("cannot write {}: {error}", path.display()));
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = tempfile::tempdir_in(folder).map_err(|error| failed(&error))?;
     let written = folder.path().join("tensors");
-    candle_core::safetensors::save(tensors, &written)?;
+    candle_core::safetensors::save(tensors, &written).map_err(|error| failed(&error))?;
     Ok(write_whole(path, &std::fs::read(written)?)?)
 }
 

@@ -144,5 +144,5 @@ fn run(guide: &Guide) -> std::result::Result<(), Box<dyn Error>> {
 
 fn main() -> ExitCode {
     let about = "Trains fused attention and stacked experts, each matrix by itself";
-    Program { name: "moe", about, steps: 120, resumes: false }.main(run)
+    Program { name: "moe", about, steps: 60, resumes: false }.main(run)
 }

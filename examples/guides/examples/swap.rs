@@ -47,7 +47,9 @@ fn our_adamw(vars: &VarMap) -> std::result::Result<Optimizer, Box<dyn Error>> {
 }
 
 fn tail_shrink(vars: &VarMap) -> std::result::Result<Optimizer, Box<dyn Error>> {
-    Ok(Optimizer::from_varmap(vars, Config::preset("spectra")?.lr(1e-3).weight_decay(WEIGHT_DECAY))?)
+    // Its steps have a root mean square of 0.2 lr; AdamW's begin with 1 lr.
+    let config = Config::preset("spectra")?.lr(5e-3).elementwise_lr(1e-3).weight_decay(WEIGHT_DECAY);
+    Ok(Optimizer::from_varmap(vars, config)?)
 }
 
 fn muon(vars: &VarMap) -> std::result::Result<Optimizer, Box<dyn Error>> {

@@ -91,6 +91,18 @@ fn which() -> Outcome<()> {
 }
 // ANCHOR_END: which
 
+/// The model's batch norms keep their statistics, 0 and 1: with random weights each of 38 branches would triple the variance. Weights
+/// from a file do not need this.
+fn begin_small(vars: &VarMap) -> Outcome<()> {
+    for (name, var) in vars.data().lock().unwrap().iter() {
+        let is_branch = !["patch_embed", "patchmerge", "head"].iter().any(|part| name.contains(part));
+        if is_branch && name.ends_with("bn.weight") {
+            var.set(&(var.ones_like()? * 0.1)?)?;
+        }
+    }
+    Ok(())
+}
+
 fn run(guide: &Guide) -> Outcome<()> {
     which()?;
     let (train, validation) = digits()?;
@@ -102,10 +114,11 @@ fn run(guide: &Guide) -> Outcome<()> {
         let vars = VarMap::new();
         let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
         let model = efficientvit::efficientvit(&efficientvit::Config::m0(), CLASSES, vb)?;
+        begin_small(&vars)?;
         let mut optimizer = Optimizer::from_varmap(&vars, config)?;
         let mut run = guide.run(name);
         for step in 1..=guide.steps {
-            let (loss, _) = loss(&model, &batch(&train, 16, step))?;
+            let (loss, _) = loss(&model, &batch(&train, 8, step))?;
             optimizer.backward_step(&loss)?;
             run.step(step, loss.to_scalar::<f32>()?.into())?;
         }
@@ -117,8 +130,8 @@ fn run(guide: &Guide) -> Outcome<()> {
             "{all} variables without a gradient, {} of them batch statistics",
             missing.filter(statistics).count()
         );
-        let (_, right) = loss(&model, &validation[..60])?;
-        println!("{name}: {:.0} % of 60 new digits in {:.0} s", 100.0 * right, run.seconds());
+        let (_, right) = loss(&model, &validation[..24])?;
+        println!("{name}: {:.0} % of 24 new digits in {:.0} s", 100.0 * right, run.seconds());
         curves.push(run.end());
     }
     Ok(guide.picture("transformers.png", &[losses("EfficientViT-M0 of candle-transformers", curves)])?)
@@ -126,5 +139,5 @@ fn run(guide: &Guide) -> Outcome<()> {
 
 fn main() -> ExitCode {
     let about = "Trains a model of candle-transformers as it comes";
-    Program { name: "transformers", about, steps: 30, resumes: false }.main(run)
+    Program { name: "transformers", about, steps: 10, resumes: false }.main(run)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command, value_parser};
-use spectra_examples::pictures::{Panel, curves};
+use spectra_examples::pictures::{Curve, Panel, curves};
 use spectra_examples::{Failure, Folder, report};
 
 use crate::Run;
@@ -97,7 +97,10 @@ impl Guide {
     }
 }
 
-/// A panel of losses over steps.
-pub fn losses(title: &str, runs: Vec<spectra_examples::pictures::Curve>) -> Panel {
-    Panel { title: title.into(), across: "steps", up: "loss", logarithmic: true, curves: runs }
+/// A panel of losses over steps, logarithmic where they fall by more than a decade.
+pub fn losses(title: &str, runs: Vec<Curve>) -> Panel {
+    let values =
+        || runs.iter().flat_map(|(_, points)| points).map(|point| point.1).filter(|loss| *loss > 0.0);
+    let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+    Panel { title: title.into(), across: "steps", up: "loss", logarithmic: most > 10.0 * least, curves: runs }
 }
