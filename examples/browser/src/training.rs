@@ -29,7 +29,7 @@ pub struct Preset {
 /// The optimizers.
 pub const PRESETS: [Preset; 3] = [
     Preset { name: "adamw", lr: 0.125 },
-    Preset { name: "muon", lr: 0.25 },
+    Preset { name: "muon", lr: 0.0625 },
     Preset { name: "spectra", lr: 0.125 },
 ];
 

@@ -38,7 +38,7 @@ fn measured(
     let Usage { bytes, most, calls } = first.expect("a step");
     writeln!(
         out,
-        "device: {preset:<8} heap {bytes} bytes after each step, {most} at most; {calls} allocations in the first step, none later"
+        "device: {preset:<8} heap {bytes} bytes after each step, {most} at most; {calls} allocations until the first step's end, none later"
     )
     .expect("semihosting");
     last
