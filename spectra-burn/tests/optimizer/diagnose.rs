@@ -19,11 +19,13 @@ fn a_diagnosed_run_has_the_bits_of_one_that_is_not_and_is_healthy() {
     for (preset, method, _) in Method::presets() {
         let config = SpectralConfig::new(method).with_clip_norm(Some(1.0));
         let ((mut seen, _), (mut alone, _)) = (double(), double());
+        // Scion's steps are 50 sqrt(m / n) times a rate that is as much smaller.
+        let rate = if preset.starts_with("scion") { LR / 200.0 } else { LR / 4.0 };
         let (mut watched, mut unwatched) =
             (config.init_for(&seen).unwrap(), config.init_for(&alone).unwrap());
         for step in 0..3 {
             let (drawn, same) = (gradients(&seen, step), gradients(&alone, step));
-            let found = watched.diagnose(LR / 4.0, &seen, &drawn).unwrap();
+            let found = watched.diagnose(rate, &seen, &drawn).unwrap();
             assert!(found.worst() < Some(Severity::Warning), "{preset}, {step}: {found}");
             assert_eq!((found.steps, found.blocks.len()), (step, 5));
             seen = watched.step(LR, seen, drawn).unwrap();
