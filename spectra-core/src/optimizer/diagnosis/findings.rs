@@ -156,9 +156,10 @@ impl Judged<'_> {
             let what = format!("the step changes the weights by {} of their size", percent(ratio));
             return Some(Finding::new(UpdateTooLarge, severity, ratio, what));
         }
-        // Of zeros nothing can be made; that is said already.
+        // Of zeros nothing can be made; that is said already. The first step of some rules (SOAP) only measures.
         let (has_gradient, ratio) = (gradient_rms != Some(0.0), lr * update / weights);
-        (has_gradient && ratio < SMALL_UPDATE).then(|| {
+        let only_measures = self.steps.0 == 0 && update == 0.0;
+        (has_gradient && !only_measures && ratio < SMALL_UPDATE).then(|| {
             let what = format!("the step changes the weights by {ratio:.0e} of their size");
             Finding::new(UpdateTooSmall, Warning, ratio, what)
         })
