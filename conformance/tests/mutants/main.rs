@@ -19,6 +19,7 @@ mod sizes;
 mod small_factors;
 mod special;
 mod storage;
+mod unknown_norms;
 
 use broken::Broken;
 use hooks::Bug;

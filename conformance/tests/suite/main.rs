@@ -9,4 +9,3 @@ mod golden_schedules;
 mod lemmas;
 mod properties;
 mod ranks;
-mod unknown_norms;
