@@ -35,6 +35,9 @@ struct Line<'a> {
     rms: Option<f64>,
 }
 
+/// Findings with the names of their blocks, the gravest first.
+type ByKind<'a> = BTreeMap<(Reverse<Severity>, FindingKind), Vec<(Option<&'a str>, &'a Finding)>>;
+
 impl fmt::Display for Diagnoses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cells = |line: &Line<'_>| match self.origin {
@@ -89,7 +92,7 @@ impl Diagnoses {
     }
 
     /// Findings of one kind and severity together, the worst first.
-    fn by_kind(&self) -> BTreeMap<(Reverse<Severity>, FindingKind), Vec<(Option<&str>, &Finding)>> {
+    fn by_kind(&self) -> ByKind<'_> {
         let mut kinds = BTreeMap::new();
         for (block, finding) in self.all() {
             let key = (Reverse(finding.severity), finding.kind);
