@@ -29,7 +29,8 @@ fn loss(model: &Sequential, digits: &[Digit]) -> Result<Tensor> {
 // ANCHOR_END: model
 
 /// Any optimizer of candle's trait, ours too.
-type Make = fn(&VarMap) -> std::result::Result<Box<dyn FnMut(&Tensor) -> Result<()>>, Box<dyn Error>>;
+type BackwardStep = Box<dyn FnMut(&Tensor) -> Result<()>>;
+type Make = fn(&VarMap) -> std::result::Result<BackwardStep, Box<dyn Error>>;
 
 // ANCHOR: swap
 fn candles_adamw(vars: &VarMap) -> std::result::Result<AdamW, Box<dyn Error>> {
@@ -59,7 +60,7 @@ fn muon(vars: &VarMap) -> std::result::Result<Optimizer, Box<dyn Error>> {
 }
 // ANCHOR_END: swap
 
-fn boxed<O: candle_nn::Optimizer + 'static>(mut optimizer: O) -> Box<dyn FnMut(&Tensor) -> Result<()>> {
+fn boxed<O: candle_nn::Optimizer + 'static>(mut optimizer: O) -> BackwardStep {
     Box::new(move |loss| optimizer.backward_step(loss))
 }
 

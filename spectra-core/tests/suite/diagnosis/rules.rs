@@ -5,11 +5,13 @@ use spectra_core::optimizer::diagnosis::Severity;
 use spectra_core::optimizer::plan::Rule;
 use spectra_core::rules::Method;
 
+type Found = Vec<(FindingKind, Severity, String)>;
+
 /// What is found about rules of a parameter of this name and shape under a plan.
 fn found(
     builder: &PlanBuilder,
     (name, shape): (&str, &[usize]),
-) -> Result<Vec<(FindingKind, Severity, String)>, Box<dyn std::error::Error>> {
+) -> Result<Found, Box<dyn std::error::Error>> {
     let mut run = Run::new(Config::preset("spectra")?.lr(1e-4), builder, &[(name, shape)])?;
     let seen = run.diagnose(&run.gradients(0))?;
     Ok(seen.all().map(|(_, f)| (f.kind, f.severity, f.what.clone())).collect())
