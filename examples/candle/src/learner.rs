@@ -6,13 +6,14 @@ use std::time::Instant;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Var};
 use candle_nn::VarMap;
-use spectra_candle::plan::Plan;
+use spectra_candle::plan::{Plan, PlanBuilder, Split};
 use spectra_candle::{Config, DistributedOptimizer, Optimizer};
 use spectra_core::distributed::{Communicator, Placing, Transport};
 use spectra_examples::checkpoints::unusable;
 use spectra_examples::optimizers::config;
 use spectra_examples::{Batch, Failure, Learner, Observation, Parameter, Settings, Step};
 
+use crate::average::Average;
 use crate::fused::cross_entropy;
 use crate::model::Decoder;
 use crate::workers::Trainer;
@@ -29,6 +30,9 @@ pub struct CandleLearner {
     /// How many ranks train the model.
     ranks: usize,
     config: Config,
+    plan: PlanBuilder,
+    /// The average of the weights and the model of it, which is validated.
+    average: Option<(Average, Decoder)>,
 }
 
 impl Learner for CandleLearner {
@@ -36,15 +40,28 @@ impl Learner for CandleLearner {
         let (weights, named) = variables(initial).map_err(Failure::run)?;
         let decoder = Decoder::new(settings.sizes(), &weights).map_err(Failure::run)?;
         let config = config(settings)?;
-        let optimizer = Optimizer::from_varmap(&weights, config).map_err(Failure::run)?;
-        Ok(Self { named, decoder, optimizer: Box::new(optimizer), ranks: 1, config })
+        let plan = plan(settings);
+        let optimizer = Optimizer::with_plan(&weights, config, &plan).map_err(Failure::run)?;
+        let averaged = |share| {
+            let average = Average::new(&named, share, settings.steps)?;
+            let decoder = Decoder::new(settings.sizes(), &average.weights()?)?;
+            Ok((average, decoder))
+        };
+        let average = settings
+            .average
+            .map(averaged)
+            .transpose()
+            .map_err(|error: candle_core::Error| Failure::run(error))?;
+        let optimizer = Box::new(optimizer);
+        Ok(Self { named, decoder, optimizer, ranks: 1, config, plan, average })
     }
 
     fn join<T: Transport + 'static>(&mut self, group: Communicator<T>) -> Result<(), Failure> {
         if group.size() > 1 {
             self.ranks = group.size();
-            let (named, plan) = (self.named.iter().cloned(), Plan::builder());
-            let optimizer = DistributedOptimizer::with_plan(named, self.config, &plan, group, &Placing::AUTO);
+            let named = self.named.iter().cloned();
+            let optimizer =
+                DistributedOptimizer::with_plan(named, self.config, &self.plan, group, &Placing::AUTO);
             self.optimizer = Box::new(optimizer.map_err(Failure::run)?);
         }
         Ok(())
@@ -74,7 +91,7 @@ impl Learner for CandleLearner {
 
     fn loss(&self, batch: &Batch) -> Result<f64, Failure> {
         let loss = || -> candle_core::Result<f32> {
-            let logits = self.decoder.forward(&batch.inputs, batch.sequences)?;
+            let logits = self.validated().forward(&batch.inputs, batch.sequences)?;
             cross_entropy(&logits, &batch.targets)?.to_scalar()
         };
         loss().map(f64::from).map_err(Failure::run)
@@ -82,7 +99,7 @@ impl Learner for CandleLearner {
 
     fn logits(&self, bytes: &[u8]) -> Result<Vec<f32>, Failure> {
         let inputs: Vec<_> = bytes.iter().map(|&byte| u32::from(byte)).collect();
-        let last = || self.decoder.forward(&inputs, 1)?.get(inputs.len() - 1)?.to_vec1();
+        let last = || self.validated().forward(&inputs, 1)?.get(inputs.len() - 1)?.to_vec1();
         last().map_err(Failure::run)
     }
 
@@ -94,6 +111,9 @@ impl Learner for CandleLearner {
         let state = self.optimizer.state_tensors().map_err(Failure::run)?;
         let (Some(folder), Some(mut tensors)) = (folder, state) else { return Ok(()) };
         tensors.extend(self.named.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
+        if let Some((average, _)) = &self.average {
+            tensors.extend(average.tensors().map_err(Failure::run)?);
+        }
         candle_core::safetensors::save(&tensors, folder.join(FILE)).map_err(Failure::run)
     }
 
@@ -105,6 +125,9 @@ impl Learner for CandleLearner {
         for (name, var) in &self.named {
             let saved = tensors.get(name).ok_or_else(|| damaged(&format!("{name} is missing")))?;
             var.set(saved).map_err(|error| damaged(&error))?;
+        }
+        if let Some((average, _)) = &mut self.average {
+            average.load(&tensors).map_err(|error| damaged(&error))?;
         }
         Ok(())
     }
@@ -124,7 +147,18 @@ fn variables(initial: &[Parameter]) -> candle_core::Result<(VarMap, Vec<(String,
     Ok((weights, named))
 }
 
+/// Default rules, with heads apart where the settings say so.
+fn plan(settings: &Settings) -> PlanBuilder {
+    let heads = if settings.by_head { &Settings::BY_HEAD[..] } else { &[] };
+    heads.iter().fold(Plan::builder(), |plan, pattern| plan.split(pattern, Split::heads(settings.heads)))
+}
+
 impl CandleLearner {
+    /// The model whose loss is measured and which writes samples.
+    fn validated(&self) -> &Decoder {
+        self.average.as_ref().map_or(&self.decoder, |(_, decoder)| decoder)
+    }
+
     fn step(&mut self, batch: &Batch, learning_rate: f64) -> candle_core::Result<(Step, GradStore)> {
         let logits = self.decoder.forward(&batch.inputs, batch.sequences)?;
         let loss = cross_entropy(&logits, &batch.targets)?;
@@ -133,6 +167,9 @@ impl CandleLearner {
         let begun = Instant::now();
         let gradient_norm = self.optimizer.step(&self.named, &gradients, learning_rate)?;
         let optimizer_time = begun.elapsed();
+        if let Some((average, _)) = &mut self.average {
+            average.take_in(&self.named)?;
+        }
         Ok((Step { loss: loss.to_scalar::<f32>()?.into(), gradient_norm, optimizer_time }, gradients))
     }
 

@@ -11,7 +11,7 @@ use spectra_core::optimizer::Method;
 use spectra_core::schedules::DecayCurve;
 
 use crate::Failure;
-use crate::numbers::{count, fraction, nonnegative, positive};
+use crate::numbers::{count, fraction, nonnegative, positive, share};
 use crate::output::Existing;
 
 /// What an optimizer's own rule updates.
@@ -146,6 +146,15 @@ pub struct CommandLine {
     #[arg(long, value_name = "[NAME:]PATH=VALUE")]
     pub set: Vec<String>,
 
+    /// Optimize queries, keys and values head by head, each a matrix of its own. Not with presets that clip, whose bound is checked
+    /// on whole matrices
+    #[arg(long)]
+    pub by_head: bool,
+
+    /// Validate and sample with an exponential average of the weights instead, whose memory is this share of the steps
+    #[arg(long, value_name = "FRACTION", value_parser = share, allow_hyphen_values = true)]
+    pub average: Option<f64>,
+
     /// Batches over which the validation loss is averaged
     #[arg(long, value_name = "COUNT", default_value = "4", value_parser = count, allow_hyphen_values = true)]
     pub validation_batches: usize,
@@ -263,6 +272,7 @@ mod tests {
             "--clip-decay exponential",
             "--pre-clip-decay sqrt",
             "--clip-norm nan",
+            "--average 0",
             "--nonsense",
             "--resume --overwrite",
         ] {

@@ -73,6 +73,12 @@ pub struct Settings {
     /// Batches over which the validation loss is averaged.
     #[serde(default = "usual_validation_batches", skip_serializing_if = "is_usual")]
     pub validation_batches: usize,
+    /// Whether queries, keys and values are optimized head by head.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_head: bool,
+    /// Share of the steps that the average of the weights remembers, if it is what is validated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
     /// Fields of the optimizer's configuration set by name, `path=value`, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<String>,
@@ -124,11 +130,14 @@ impl Settings {
                 .spectrum
                 .unwrap_or_else(|| format!("layers.{}.attention.output.weight", line.layers / 2)),
             validation_batches: line.validation_batches,
+            by_head: line.by_head,
+            average: line.average,
             set: crate::overrides::of(&choice.name, &line.set),
         };
         settings.sizes().check()?;
         crate::memory::check(&settings)?;
         settings.check_spectrum()?;
+        settings.check_by_head()?;
         crate::schedule::ClipFactors::new(&settings)?;
         crate::optimizers::config(&settings)?;
         Ok(settings)
@@ -163,6 +172,27 @@ impl Settings {
             .map(|flag| (flag, value(&here, flag), value(&there, flag)))
             .find(|(_, was, now)| was != now)
             .map(|(flag, was, now)| format!("--{flag} was {was} and is now {now}"))
+    }
+
+    /// The matrices that `--by-head` cuts, as a pattern of names.
+    pub const BY_HEAD: [&str; 3] =
+        ["*.attention.query.weight", "*.attention.key.weight", "*.attention.value.weight"];
+
+    fn check_by_head(&self) -> Result<(), Failure> {
+        if self.by_head && self.clip.is_some() {
+            return Err(Failure::input(format!(
+                "--by-head: the bound of {}'s updates is checked on whole matrices; leave it out, or take a preset that does not clip",
+                self.optimizer
+            )));
+        }
+        let is_cut = Self::BY_HEAD.iter().any(|pattern| self.spectrum.ends_with(&pattern[1..]));
+        if self.by_head && is_cut {
+            return Err(Failure::input(format!(
+                "--by-head: {} is no matrix then; pass another --spectrum",
+                self.spectrum
+            )));
+        }
+        Ok(())
     }
 
     fn check_spectrum(&self) -> Result<(), Failure> {
@@ -219,6 +249,8 @@ pub(crate) mod tests {
             eval_every: 5,
             spectrum: "head.weight".into(),
             validation_batches: VALIDATION_BATCHES,
+            by_head: false,
+            average: None,
             set: Vec::new(),
         }
     }
@@ -231,6 +263,24 @@ pub(crate) mod tests {
         let moved = Settings { ulp: Some(3), ..settings() };
         assert_eq!(settings().difference(&moved).as_deref(), Some("--ulp was null and is now 3"));
         assert_eq!(moved.difference(&settings()).as_deref(), Some("--ulp was 3 and is now null"));
+    }
+
+    #[test]
+    fn heads_are_apart_only_where_that_can_be_checked() {
+        let apart = || Settings { by_head: true, ..settings() };
+        assert!(apart().check_by_head().is_ok());
+        assert!(Settings { clip: Some(1.0), ..apart() }.check_by_head().is_err());
+        assert!(
+            Settings { spectrum: "layers.0.attention.key.weight".into(), ..apart() }.check_by_head().is_err()
+        );
+        let shapes = crate::model::parameter_shapes(&apart().sizes());
+        for pattern in Settings::BY_HEAD {
+            assert_eq!(
+                shapes.iter().filter(|(name, _)| name.ends_with(&pattern[1..])).count(),
+                2,
+                "{pattern}"
+            );
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) fn section(experiment: &Comparison, results: &Results) -> Result<Sect
     finished.sort_by(|a, b| a.mean().total_cmp(&b.mean()));
     let table = table(&finished);
     let rows = results.rows();
-    let hours = rows.iter().map(|row| row.seconds).sum::<f64>() / 3600.0;
+    let hours = rows.iter().fold(0.0, |sum, row| sum + row.seconds) / 3600.0;
     Ok(Section {
         name: experiment.name.into(),
         question: experiment.question.into(),

@@ -6,13 +6,14 @@ mod network;
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use candle_core::Tensor;
+use candle_core::Var;
 use candle_nn::Optimizer as _;
 use clap::Parser;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use spectra_candle::Optimizer;
+use spectra_decoder::Average;
 use spectra_examples::optimizers::{choose, config};
 use spectra_examples::schedule::{ClipFactors, schedule};
 use spectra_examples::{CommandLine, Failure, Settings, Text};
@@ -46,6 +47,8 @@ struct Line {
     #[arg(long)]
     clip: Option<String>,
     #[arg(long)]
+    average: Option<String>,
+    #[arg(long)]
     set: Vec<String>,
     #[arg(long, default_value = "1")]
     seed: String,
@@ -70,6 +73,7 @@ impl Line {
             ("beta2", &self.beta2),
             ("rank-ratio", &self.rank_ratio),
             ("clip", &self.clip),
+            ("average", &self.average),
         ];
         let always = [
             ("optimizer", &self.optimizer),
@@ -134,6 +138,8 @@ pub fn digits(arguments: Vec<OsString>) -> Result<Option<Outcome>, Failure> {
 
 struct Run {
     network: Network,
+    /// The weights by name, where an average of them is measured, and that with a network of its own.
+    average: Option<(Vec<(String, Var)>, Average, Network)>,
     optimizer: Optimizer,
     times: Vec<Duration>,
 }
@@ -142,7 +148,18 @@ impl Run {
     fn new(settings: &Settings, kind: Kind) -> Result<Self, Failure> {
         let network = Network::new(kind, settings.seed).map_err(Failure::run)?;
         let optimizer = Optimizer::from_varmap(&network.weights, config(settings)?).map_err(Failure::run)?;
-        Ok(Self { network, optimizer, times: Vec::with_capacity(settings.steps) })
+        let averaged = |share| {
+            let named = network.named()?;
+            let average = Average::new(&named, share, settings.steps)?;
+            let other = Network::of(kind, average.weights()?)?;
+            Ok((named, average, other))
+        };
+        let average = settings
+            .average
+            .map(averaged)
+            .transpose()
+            .map_err(|error: candle_core::Error| Failure::run(error))?;
+        Ok(Self { network, average, optimizer, times: Vec::with_capacity(settings.steps) })
     }
 
     /// Whole epochs, each in an order of its own that depends on seed and epoch alone; a last batch that is not full is left out.
@@ -176,7 +193,7 @@ impl Run {
     }
 
     fn step(&mut self, batch: &Images, step: usize) -> Result<(), Failure> {
-        let loss = self.loss(batch).map_err(Failure::run)?;
+        let loss = self.network.loss(batch).map_err(Failure::run)?;
         let gradients = loss.backward().map_err(Failure::run)?;
         let value = loss.to_scalar::<f32>().map_err(Failure::run)?;
         let mut square = 0.0;
@@ -195,21 +212,19 @@ impl Run {
         let begun = Instant::now();
         self.optimizer.step(&gradients).map_err(Failure::run)?;
         self.times.push(begun.elapsed());
+        if let Some((named, average, _)) = &mut self.average {
+            average.take_in(named).map_err(Failure::run)?;
+        }
         Ok(())
-    }
-
-    fn loss(&self, images: &Images) -> candle_core::Result<Tensor> {
-        let logits = self.network.logits(&images.pixels)?;
-        let classes = Tensor::from_slice(&images.classes, images.count(), logits.device())?;
-        candle_nn::loss::cross_entropy(&logits, &classes)
     }
 
     /// Mean loss, in nats an image, and the share classified rightly.
     fn measure(&self, images: &Images) -> Result<(f64, f64), Failure> {
+        let network = self.average.as_ref().map_or(&self.network, |(.., network)| network);
         let measured = || -> candle_core::Result<(f64, f64)> {
-            let found = self.network.logits(&images.pixels)?.argmax(1)?.to_vec1::<u32>()?;
+            let found = network.logits(&images.pixels)?.argmax(1)?.to_vec1::<u32>()?;
             let right = found.iter().zip(&images.classes).filter(|(found, class)| found == class).count();
-            Ok((self.loss(images)?.to_scalar::<f32>()?.into(), right as f64 / images.count() as f64))
+            Ok((network.loss(images)?.to_scalar::<f32>()?.into(), right as f64 / images.count() as f64))
         };
         measured().map_err(Failure::run)
     }
@@ -232,6 +247,17 @@ mod tests {
             assert!(first.accuracy.is_some_and(|accuracy| accuracy > 0.6), "{first:?}");
             assert_eq!(run().expect("a run").expect("an outcome").loss, first.loss);
         }
+    }
+
+    #[test]
+    fn an_average_of_the_weights_is_measured_in_their_place() {
+        let run =
+            |flags: &str| outcome(&format!("--network mlp --optimizer muon --lr 0.01 --steps 60 {flags}"));
+        let loss = |flags| run(flags).expect("a run").expect("an outcome").loss.expect("a loss");
+        // A memory of one step is the last weights.
+        assert_eq!(loss("--average 0.01"), loss(""));
+        assert_ne!(loss("--average 0.5"), loss(""));
+        assert!(matches!(run("--average 2"), Err(Failure::Input(_))));
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! The networks that tell digits apart.
 
-use candle_core::{Device, Result, Tensor, Var};
+use std::collections::HashMap;
+use std::sync::MutexGuard;
+
+use candle_core::{Device, Result, Tensor, Var, bail};
 use candle_nn::VarMap;
 use clap::ValueEnum;
 use rand::Rng;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::data::{CLASSES, PIXELS, SIDE};
+use super::data::{CLASSES, Images, PIXELS, SIDE};
 
 /// Which network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,7 +49,7 @@ impl Network {
     /// Uniform weights of variance 2 / inputs (He et al., 1502.01852), biases of zero.
     pub(super) fn new(kind: Kind, seed: u64) -> Result<Self> {
         let mut draws = StdRng::seed_from_u64(seed);
-        let (weights, mut layers) = (VarMap::new(), Vec::new());
+        let weights = VarMap::new();
         for (name, shape) in kind.layers() {
             let inputs: usize = shape[1..].iter().product();
             let bound = (6.0 / inputs as f32).sqrt();
@@ -54,15 +57,35 @@ impl Network {
             let values: Vec<f32> = (0..count).map(|_| draws.random_range(-bound..bound)).collect();
             let weight = Var::from_vec(values, shape.as_slice(), &Device::Cpu)?;
             let bias = Var::zeros(shape[0], candle_core::DType::F32, &Device::Cpu)?;
-            layers.push((weight.as_tensor().clone(), bias.as_tensor().clone()));
-            let mut named = weights
-                .data()
-                .lock()
-                .map_err(|_| candle_core::Error::Msg("a thread panicked while it held the weights".into()))?;
+            let mut named = held(&weights)?;
             named.insert(format!("{name}.weight"), weight);
             named.insert(format!("{name}.bias"), bias);
         }
+        Self::of(kind, weights)
+    }
+
+    /// With these weights.
+    pub(super) fn of(kind: Kind, weights: VarMap) -> Result<Self> {
+        let tensor = |name: String| match held(&weights)?.get(&name) {
+            Some(var) => Ok(var.as_tensor().clone()),
+            None => bail!("{name} is missing"),
+        };
+        let pair = |(name, ..): (&str, _, _)| {
+            Ok((tensor(format!("{name}.weight"))?, tensor(format!("{name}.bias"))?))
+        };
+        let layers = kind.layers().map(pair).into_iter().collect::<Result<_>>()?;
         Ok(Self { kind, weights, layers })
+    }
+
+    /// The weights by name.
+    pub(super) fn named(&self) -> Result<Vec<(String, Var)>> {
+        Ok(held(&self.weights)?.iter().map(|(name, var)| (name.clone(), var.clone())).collect())
+    }
+
+    pub(super) fn loss(&self, images: &Images) -> Result<Tensor> {
+        let logits = self.logits(&images.pixels)?;
+        let classes = Tensor::from_slice(&images.classes, images.count(), logits.device())?;
+        candle_nn::loss::cross_entropy(&logits, &classes)
     }
 
     /// A row of ten logits for each image.
@@ -87,6 +110,13 @@ impl Network {
         }
         Ok(x)
     }
+}
+
+fn held(weights: &VarMap) -> Result<MutexGuard<'_, HashMap<String, Var>>> {
+    weights
+        .data()
+        .lock()
+        .map_err(|_| candle_core::Error::Msg("a thread panicked while it held the weights".into()))
 }
 
 #[cfg(test)]

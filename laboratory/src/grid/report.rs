@@ -60,7 +60,7 @@ pub(super) fn section(grid: &Grid, done: &Results) -> Result<Section, Failure> {
         )),
     };
     let rows = done.rows();
-    let hours = rows.iter().map(|row| row.seconds).sum::<f64>() / 3600.0;
+    let hours = rows.iter().fold(0.0, |sum, row| sum + row.seconds) / 3600.0;
     let dots = |summary: &Summary| {
         let points = summary.rates.iter().flat_map(|(rate, losses)| losses.iter().map(|loss| (*rate, *loss)));
         (summary.label.to_string(), points.collect())

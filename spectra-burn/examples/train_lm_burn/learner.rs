@@ -23,6 +23,9 @@ pub(crate) struct BurnLearner {
 
 impl Learner for BurnLearner {
     fn new(settings: &Settings, initial: &[Parameter]) -> Result<Self, Failure> {
+        if settings.by_head || settings.average.is_some() {
+            return Err(Failure::input("burn's program has neither --by-head nor --average; leave them out"));
+        }
         let config = SpectralConfig::try_from(optimizers::config(settings)?).map_err(Failure::input)?;
         let model = Decoder::new(&settings.sizes(), initial, &Device::flex().autodiff())?;
         let optimizer = config.init_for(&model).map_err(Failure::input)?;
