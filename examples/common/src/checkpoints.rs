@@ -47,7 +47,11 @@ impl Checkpoints {
             json(serde_json::to_string_pretty(settings))?.as_bytes(),
         )?;
         write_whole(&unfinished.path().join(RECORD), json(serde_json::to_string(record))?.as_bytes())?;
-        write(unfinished.path())?;
+        // What a framework says of a full disk has no path in it.
+        write(unfinished.path()).map_err(|failure| match failure {
+            Failure::Run(message) => self.failed(message),
+            other => other,
+        })?;
         let fingerprints = self.fingerprints(unfinished.path())?;
         write_whole(
             &unfinished.path().join(FINGERPRINTS),

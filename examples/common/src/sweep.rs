@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use comfy_table::Table;
+
 use crate::optimizers::Choice;
 use crate::output::Output;
 use crate::training::train;
@@ -72,7 +74,7 @@ pub(crate) fn sweep<L: Learner>(
         best.push(climb(choice.clone(), &mut measure)?);
     }
     let summary = summary(&best);
-    println!("{summary}");
+    println!("{}", table::on_screen(&summary));
     output.write("sweep.txt", format!("{summary}\n").as_bytes())
 }
 
@@ -125,7 +127,7 @@ fn csv(trials: &[Trial]) -> String {
     text
 }
 
-fn summary(best: &[Trial]) -> String {
+fn summary(best: &[Trial]) -> Table {
     let mut table = table::with_header(&[
         "optimizer",
         "learning rate",
@@ -137,7 +139,7 @@ fn summary(best: &[Trial]) -> String {
     for trial in best {
         table.add_row(table::numbers(&cells(trial)));
     }
-    table.to_string()
+    table
 }
 
 #[cfg(test)]

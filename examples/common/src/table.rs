@@ -1,13 +1,13 @@
 //! The tables printed at the end.
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 use crate::{Record, Settings};
 
 /// The comparison: one line for each optimizer.
-pub fn comparison(runs: &[(Settings, Record)]) -> String {
+pub fn comparison(runs: &[(Settings, Record)]) -> Table {
     let baseline = runs.iter().find(|(settings, _)| settings.optimizer == "adamw").or_else(|| runs.first());
-    let Some((base, base_record)) = baseline else { return String::new() };
+    let Some((base, base_record)) = baseline else { return Table::new() };
     let goal = base_record.final_loss().unwrap_or(f64::NAN);
     let mut table = with_header(&[
         "optimizer",
@@ -34,7 +34,16 @@ pub fn comparison(runs: &[(Settings, Record)]) -> String {
             record.update_of_bound().map_or_else(|| "-".into(), |share| format!("{share:.4}")),
         ]));
     }
-    table.to_string()
+    table
+}
+
+/// The table, broken in its cells if the terminal it is printed to is narrower.
+pub(crate) fn on_screen(table: &Table) -> Table {
+    let mut table = table.clone();
+    if let Some((_, columns)) = console::Term::stdout().size_checked() {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
+    }
+    table
 }
 
 /// An empty table.
