@@ -70,7 +70,7 @@ impl Network {
             Some(var) => Ok(var.as_tensor().clone()),
             None => bail!("{name} is missing"),
         };
-        let pair = |(name, ..): (&str, _, _)| {
+        let pair = |(name, _): (&str, Vec<usize>)| {
             Ok((tensor(format!("{name}.weight"))?, tensor(format!("{name}.bias"))?))
         };
         let layers = kind.layers().map(pair).into_iter().collect::<Result<_>>()?;
