@@ -138,10 +138,18 @@ pub fn digits(arguments: Vec<OsString>) -> Result<Option<Outcome>, Failure> {
 
 struct Run {
     network: Network,
-    /// The weights by name, where an average of them is measured, and that with a network of its own.
-    average: Option<(Vec<(String, Var)>, Average, Network)>,
+    average: Option<Averaged>,
     optimizer: Optimizer,
     times: Vec<Duration>,
+}
+
+/// An average of the weights, which is measured in their place.
+struct Averaged {
+    /// The weights by name.
+    named: Vec<(String, Var)>,
+    average: Average,
+    /// Of the average.
+    network: Network,
 }
 
 impl Run {
@@ -151,8 +159,8 @@ impl Run {
         let averaged = |share| {
             let named = network.named()?;
             let average = Average::new(&named, share, settings.steps)?;
-            let other = Network::of(kind, average.weights()?)?;
-            Ok((named, average, other))
+            let network = Network::of(kind, average.weights()?)?;
+            Ok(Averaged { named, average, network })
         };
         let average = settings
             .average
@@ -212,7 +220,7 @@ impl Run {
         let begun = Instant::now();
         self.optimizer.step(&gradients).map_err(Failure::run)?;
         self.times.push(begun.elapsed());
-        if let Some((named, average, _)) = &mut self.average {
+        if let Some(Averaged { named, average, .. }) = &mut self.average {
             average.take_in(named).map_err(Failure::run)?;
         }
         Ok(())
@@ -220,7 +228,7 @@ impl Run {
 
     /// Mean loss, in nats an image, and the share classified rightly.
     fn measure(&self, images: &Images) -> Result<(f64, f64), Failure> {
-        let network = self.average.as_ref().map_or(&self.network, |(.., network)| network);
+        let network = self.average.as_ref().map_or(&self.network, |averaged| &averaged.network);
         let measured = || -> candle_core::Result<(f64, f64)> {
             let found = network.logits(&images.pixels)?.argmax(1)?.to_vec1::<u32>()?;
             let right = found.iter().zip(&images.classes).filter(|(found, class)| found == class).count();
