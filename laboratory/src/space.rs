@@ -22,6 +22,8 @@ pub struct Knob {
     pub range: (f64, f64),
     /// What is spread evenly over the range.
     pub spread: Spread,
+    /// The largest number that means anything: a box around the best point may reach over the range.
+    pub most: f64,
 }
 
 /// The measure in which a range is even.
@@ -83,7 +85,6 @@ impl Space {
         let logarithmic = |(low, high): (f64, f64), u: f64| low * (high / low).powf(u);
         let (low, high) = self.knob.range;
         let knob = match self.knob.spread {
-            // Beyond the range only as far as shares and decays mean anything.
             Spread::Logarithm => logarithmic((low, high), unit[4]),
             Spread::BelowOne => 1.0 - logarithmic((1.0 - low, 1.0 - high), unit[4]),
         };
@@ -92,7 +93,7 @@ impl Space {
             elementwise_lr: rate(self.elementwise_lr, unit[1]),
             weight_decay: digits(logarithmic(WEIGHT_DECAY, unit[2])),
             warmup: WARMUPS[((unit[3] * WARMUPS.len() as f64) as usize).min(WARMUPS.len() - 1)],
-            knob: digits(knob),
+            knob: digits(knob.min(self.knob.most)),
         }
     }
 
@@ -119,7 +120,7 @@ mod tests {
     const SPACE: Space = Space {
         lr: 1e-3,
         elementwise_lr: 4e-3,
-        knob: Knob { flag: "--beta2=", range: (0.9, 0.999), spread: Spread::BelowOne },
+        knob: Knob { flag: "--beta2=", range: (0.9, 0.999), spread: Spread::BelowOne, most: 1.0 },
     };
 
     #[test]
@@ -151,6 +152,8 @@ mod tests {
         let best = [1.0, 0.5, 0.5, 0.9, 0.5];
         let near: Vec<_> = (0..LOCAL).map(|index| local(best, index)).collect();
         assert!(near.iter().any(|point| point[0] > 1.0) && near.iter().any(|point| point[0] < 1.0));
+        let ratio = Knob { flag: "--rank-ratio=", range: (0.015, 0.9), spread: Spread::Logarithm, most: 1.0 };
+        assert_eq!(Space { knob: ratio, ..SPACE }.at([0.5, 0.5, 0.5, 0.5, 1.16]).knob, 1.0);
         assert!(near.iter().all(|point| point[3] == 0.9 && (point[1] - 0.5).abs() <= 1.0 / 6.0));
     }
 }

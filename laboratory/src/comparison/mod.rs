@@ -33,13 +33,22 @@ pub struct Contestant {
     space: Space,
 }
 
-const BETA2: Knob = Knob { flag: "--beta2=", range: (0.9, 0.999), spread: Spread::BelowOne };
-const RATIO: Knob = Knob { flag: "--rank-ratio=", range: (0.015, 0.9), spread: Spread::Logarithm };
-const CLIP: Knob = Knob { flag: "--clip=", range: (1.0, 16.0), spread: Spread::Logarithm };
-const MU: Knob =
-    Knob { flag: "--set=spectral.direction.Momentum.mu=", range: (0.8, 0.98), spread: Spread::BelowOne };
-const SIGNUM: Knob =
-    Knob { flag: "--set=spectral.direction.Signum.mu=", range: (0.8, 0.98), spread: Spread::BelowOne };
+const BETA2: Knob = Knob { flag: "--beta2=", range: (0.9, 0.999), spread: Spread::BelowOne, most: 1.0 };
+const RATIO: Knob = Knob { flag: "--rank-ratio=", range: (0.015, 0.9), spread: Spread::Logarithm, most: 1.0 };
+const CLIP: Knob =
+    Knob { flag: "--clip=", range: (1.0, 16.0), spread: Spread::Logarithm, most: f64::INFINITY };
+const MU: Knob = Knob {
+    flag: "--set=spectral.direction.Momentum.mu=",
+    range: (0.8, 0.98),
+    spread: Spread::BelowOne,
+    most: 1.0,
+};
+const SIGNUM: Knob = Knob {
+    flag: "--set=spectral.direction.Signum.mu=",
+    range: (0.8, 0.98),
+    spread: Spread::BelowOne,
+    most: 1.0,
+};
 
 const fn contestant(optimizer: &'static str, lr: f64, knob: Knob) -> Contestant {
     Contestant { optimizer, space: Space { lr, elementwise_lr: 4e-3, knob } }
