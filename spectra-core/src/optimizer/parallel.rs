@@ -31,7 +31,7 @@ where
     /// the bit on a backend whose results do not depend on the number of threads. For backends that compute when they are called.
     ///
     /// On the `faer` backend nothing is allocated after the first call in a pool, whichever parameters come together; but
-    /// for rayon, which takes a block of 1.5 KiB for every 63 calls from a thread outside its pool.
+    /// for rayon, which takes a block of 1.5 KiB for every 63 calls from a thread outside its pool, and doubles a queue that gets longer than ever.
     ///
     /// # Errors
     /// As [`step`](Self::step).
