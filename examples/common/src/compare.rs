@@ -126,7 +126,7 @@ impl Job {
 
 fn write(output: &Output, done: &[(Settings, Record)], samples: &str) -> Result<(), Failure> {
     let summary = table::comparison(done);
-    println!("{samples}{}", table::on_screen(&summary));
+    println!("{samples}{}", table::on_screen(&summary, table::screen()));
     output.write("sample.txt", samples.as_bytes())?;
     output.write("table.txt", format!("{summary}\n").as_bytes())?;
     let csv = metrics::csv(done.iter().map(|(settings, record)| (settings.optimizer.as_str(), record)));

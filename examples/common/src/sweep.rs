@@ -74,7 +74,7 @@ pub(crate) fn sweep<L: Learner>(
         best.push(climb(choice.clone(), &mut measure)?);
     }
     let summary = summary(&best);
-    println!("{}", table::on_screen(&summary));
+    println!("{}", table::on_screen(&summary, table::screen()));
     output.write("sweep.txt", format!("{summary}\n").as_bytes())
 }
 
