@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use candle_core::{Device, Result, Tensor, Var, bail};
 use candle_nn::VarMap;
 
+use crate::learner::map_of;
+
 /// What its tensors are called in a checkpoint, before the weight's name.
 const PREFIX: &str = "average.";
 /// And the number of steps that were taken in.
@@ -37,12 +39,7 @@ impl Average {
     /// # Errors
     /// If a thread panicked while it held the map.
     pub fn weights(&self) -> Result<VarMap> {
-        let map = VarMap::new();
-        match map.data().lock() {
-            Ok(mut named) => named.extend(self.named.iter().cloned()),
-            Err(_) => bail!("a thread panicked while it held the weights"),
-        }
-        Ok(map)
+        map_of(&self.named)
     }
 
     /// Takes in the weights after a step.

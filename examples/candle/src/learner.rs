@@ -139,12 +139,17 @@ fn variables(initial: &[Parameter]) -> candle_core::Result<(VarMap, Vec<(String,
         Ok((name.clone(), Var::from_slice(values, shape.as_slice(), &Device::Cpu)?))
     };
     let named = initial.iter().map(variable).collect::<candle_core::Result<Vec<_>>>()?;
+    Ok((map_of(&named)?, named))
+}
+
+/// The variables as the map that candle's models are built from.
+pub(crate) fn map_of(named: &[(String, Var)]) -> candle_core::Result<VarMap> {
     let weights = VarMap::new();
     match weights.data().lock() {
         Ok(mut map) => map.extend(named.iter().cloned()),
         Err(_) => candle_core::bail!("a thread panicked while it held the weights"),
     }
-    Ok((weights, named))
+    Ok(weights)
 }
 
 /// Default rules, with heads apart where the settings say so.
