@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times PyTorch's optimizers on the matrices of a whole model beside ours, and prints the joint table as Markdown.
 
-    cargo run --release -p spectra-examples --example step_cost -- --model qwen3-0.6b
+    cargo run --release --bin step_cost -- --model qwen3-0.6b
     pip install -r bench/peers/requirements.txt
     python bench/peers/models.py --ours out/step_cost/qwen3-0.6b
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times PyTorch's optimizers on this machine beside ours, in one run, and prints the joint table as Markdown.
 
-    cargo run --release -p spectra-examples --example step_cost
+    cargo run --release --bin step_cost
     pip install -r bench/peers/requirements.txt
     python bench/peers/peers.py --ours out/step_cost/measured.csv --out out/step_cost/peers.md
 
@@ -100,7 +100,7 @@ def soft_clip(x, c, steps=10):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--ours", help="measured.csv of the example step_cost")
+    arguments.add_argument("--ours", help="measured.csv of step_cost")
     arguments.add_argument("--out", help="file for the table")
     arguments.add_argument("--quick", action="store_true", help="without the products that take seconds")
     arguments = arguments.parse_args()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times the peers' optimizers in PyTorch on this machine beside our presets, in one run, and prints the joint table as Markdown.
 
-    cargo run --release -p spectra-examples --example step_cost -- --presets [--only soap,shampoo]
+    cargo run --release --bin step_cost -- --presets [--only soap,shampoo]
     pip install -r bench/peers/requirements.txt
     python bench/peers/presets.py --ours out/step_cost/presets.csv
 
@@ -219,7 +219,7 @@ def mean_of_period(step):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--ours", required=True, help="presets.csv of the example step_cost")
+    arguments.add_argument("--ours", required=True, help="presets.csv of step_cost")
     arguments.add_argument("--large", action="store_true", help="4096 x 4096, too")
     arguments.add_argument("--only", help="presets, separated by commas")
     arguments = arguments.parse_args()

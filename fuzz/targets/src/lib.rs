@@ -14,11 +14,11 @@ mod plan;
 mod restore;
 mod snapshot;
 
-pub use candle_state::{candle_state, candle_state_seed};
+pub use candle_state::{DESCRIPTION, candle_state, candle_state_seed, repaired};
 pub use config::{config, config_seeds};
 pub use plan::plan;
 pub use restore::{restore, restore_seed};
-pub use snapshot::{snapshot, snapshot_seed};
+pub use snapshot::{snapshot, snapshot_checksum, snapshot_seed};
 
 /// A target: whether it accepted the bytes.
 pub type Target = fn(&[u8]) -> bool;

@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs};
 
+use candle_core::Device;
 use spectra_fuzz_targets::mutation::mutate;
-use spectra_fuzz_targets::{TARGETS, candle_state_seed, config_seeds, restore_seed, snapshot_seed};
+use spectra_fuzz_targets::{
+    DESCRIPTION, TARGETS, candle_state_seed, config_seeds, repaired, restore_seed, snapshot_checksum,
+    snapshot_seed,
+};
 
 /// The system's allocator, which remembers the largest request.
 struct Watching;
@@ -72,6 +76,7 @@ struct Counts {
 #[test]
 fn no_input_panics_or_asks_for_much() {
     let runs: u64 = env::var("SPECTRA_FUZZ_RUNS").map_or(500, |runs| runs.parse().expect("a number of runs"));
+    checksums_are_the_librarys();
     for (name, target) in TARGETS {
         let seeds = corpus(name);
         assert!(!seeds.is_empty(), "{name} has a corpus");
@@ -121,4 +126,16 @@ fn write_the_corpus() {
     for (name, text) in config_seeds() {
         write("config", &format!("{name}.json"), text.as_bytes());
     }
+}
+
+/// What the targets set right is what the library would have written.
+fn checksums_are_the_librarys() {
+    let tensors = candle_core::safetensors::load_buffer(&candle_state_seed(), &Device::Cpu).unwrap();
+    let bytes = |tensor: &candle_core::Tensor| tensor.to_vec1::<u8>().unwrap();
+    let description = &tensors[DESCRIPTION];
+    assert_eq!(bytes(&repaired(description).unwrap()), bytes(description));
+
+    let seed = snapshot_seed();
+    let value: serde_json::Value = serde_json::from_str(&seed).unwrap();
+    assert_eq!(value["checksum"].as_u64(), Some(snapshot_checksum(&seed).unwrap()));
 }

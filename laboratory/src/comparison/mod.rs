@@ -28,8 +28,11 @@ pub struct Comparison {
 /// An optimizer and where its settings are looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Contestant {
-    /// Preset.
-    pub optimizer: &'static str,
+    /// What the tables call it.
+    pub name: &'static str,
+    preset: &'static str,
+    /// What differs from the preset.
+    flags: &'static [&'static str],
     space: Space,
 }
 
@@ -50,8 +53,14 @@ const SIGNUM: Knob = Knob {
     most: 1.0,
 };
 
-const fn contestant(optimizer: &'static str, lr: f64, knob: Knob) -> Contestant {
-    Contestant { optimizer, space: Space { lr, elementwise_lr: 4e-3, knob } }
+const fn contestant(preset: &'static str, lr: f64, knob: Knob) -> Contestant {
+    Contestant { name: preset, preset, flags: &[], space: Space { lr, elementwise_lr: 4e-3, knob } }
+}
+
+impl Contestant {
+    const fn named(self, name: &'static str, flags: &'static [&'static str]) -> Self {
+        Self { name, flags, ..self }
+    }
 }
 
 /// What all runs of the byte model have.
@@ -74,6 +83,8 @@ const LANGUAGE: &[Contestant] = &[
     contestant("spectra-ademamix", 2e-3, CLIP),
     contestant("ademamix", 1e-3, BETA2),
     contestant("mars", 3e-3, BETA2),
+    // The one idea of the screens that was told from plain tail shrink on digits.
+    contestant("spectra", 1.5e-3, RATIO).named("spectra, tail 3", &["--set=spectral.map.TailShrink.tail=3"]),
 ];
 
 impl Comparison {
@@ -109,10 +120,10 @@ impl Comparison {
     }
 
     fn trial(&self, phase: &'static str, who: &Contestant, unit: Unit, seed: u64) -> Trial {
-        let mut flags = vec![format!("--optimizer={}", who.optimizer), format!("--seed={seed}")];
-        flags.extend(self.common.iter().map(ToString::to_string));
+        let mut flags = vec![format!("--optimizer={}", who.preset), format!("--seed={seed}")];
+        flags.extend(self.common.iter().chain(who.flags).map(ToString::to_string));
         flags.extend(who.space.flags(&who.space.at(unit)));
-        Trial::new(phase, who.optimizer, self.task, &flags)
+        Trial::new(phase, who.name, self.task, &flags)
     }
 
     /// The trials of one contestant that are known by now.

@@ -97,7 +97,7 @@ fn table(finished: &[Finished<'_>]) -> Table {
         times.sort_by(f64::total_cmp);
         let own = first.command.rsplit(' ').next().unwrap_or_default();
         let mut row = vec![
-            one.who.optimizer.to_string(),
+            one.who.name.to_string(),
             if diverged > 0 { format!("{loss}, {diverged} diverged") } else { loss },
             if accuracies.is_empty() { String::new() } else { format!("{:.1}", 100.0 * mean(&accuracies)) },
         ];
@@ -125,15 +125,13 @@ fn table(finished: &[Finished<'_>]) -> Table {
 
 /// The cells of one column.
 fn differences(finished: &[Finished<'_>], rival: &str) -> Vec<String> {
-    let Some(other) = finished.iter().find(|one| one.who.optimizer == rival) else {
+    let Some(other) = finished.iter().find(|one| one.who.name == rival) else {
         return vec![String::new(); finished.len()];
     };
     let intervals: Vec<_> = finished
         .iter()
         .map(|one| {
-            Some(one)
-                .filter(|one| one.who.optimizer != rival)
-                .and_then(|one| Interval::of(&one.against(other)))
+            Some(one).filter(|one| one.who.name != rival).and_then(|one| Interval::of(&one.against(other)))
         })
         .collect();
     let p: Vec<f64> = intervals.iter().flatten().map(|interval| interval.p).collect();
@@ -150,22 +148,22 @@ fn differences(finished: &[Finished<'_>], rival: &str) -> Vec<String> {
 /// Whether a spectral optimizer of either paper is ahead of tuned Muon and AdamW.
 fn standing(finished: &[Finished<'_>], all: usize) -> Standing {
     let rivals: Vec<_> =
-        RIVALS.iter().filter_map(|rival| finished.iter().find(|one| one.who.optimizer == *rival)).collect();
-    let ours: Vec<_> = finished.iter().filter(|one| one.who.optimizer.starts_with("spectra")).collect();
+        RIVALS.iter().filter_map(|rival| finished.iter().find(|one| one.who.name == *rival)).collect();
+    let ours: Vec<_> = finished.iter().filter(|one| one.who.name.starts_with("spectra")).collect();
     let (Some(best), true) = (ours.first(), rivals.len() == RIVALS.len()) else {
         return Standing::Undecided(format!("{} of {all} optimizers are finished", finished.len()));
     };
     // One of ours is chosen among several for its loss, which the correction has to allow for.
     let against: Vec<_> = rivals
         .iter()
-        .filter_map(|rival| Interval::of(&best.against(rival)).map(|i| (rival.who.optimizer, i)))
+        .filter_map(|rival| Interval::of(&best.against(rival)).map(|i| (rival.who.name, i)))
         .collect();
     let told = |interval: &Interval| interval.p * (ours.len() * RIVALS.len()) as f64 <= LEVEL;
     let words: Vec<_> = against
         .iter()
         .map(|(name, i)| format!("{:+.4} ± {:.4} against {name}", i.mean, i.half_width))
         .collect();
-    let words = format!("the best of ours is {}, {}", best.who.optimizer, words.join(", "));
+    let words = format!("the best of ours is {}, {}", best.who.name, words.join(", "));
     if finished.len() < all {
         return Standing::Undecided(format!(
             "{} of {all} optimizers are finished; so far {words}",
@@ -187,14 +185,14 @@ fn figures(
     results: &Results,
 ) -> Result<Vec<Figure>, Failure> {
     let mut figures = Vec::new();
-    if let Some(adamw) = finished.iter().find(|one| one.who.optimizer == RIVALS[0]) {
+    if let Some(adamw) = finished.iter().find(|one| one.who.name == RIVALS[0]) {
         let rows: Vec<_> = finished
             .iter()
-            .filter(|one| one.who.optimizer != RIVALS[0])
+            .filter(|one| one.who.name != RIVALS[0])
             .filter_map(|one| {
                 let points = one.against(adamw);
                 let interval = Interval::of(&points)?;
-                let name = one.who.optimizer.into();
+                let name = one.who.name.into();
                 Some(pictures::Interval {
                     name,
                     points,
@@ -211,8 +209,8 @@ fn figures(
         }
     }
     let searched = |who: &Contestant| {
-        let of = results.rows().iter().filter(|row| row.phase == "search" && row.contestant == who.optimizer);
-        (who.optimizer.to_string(), of.filter_map(|row| Some((row.lr, row.loss?))).collect::<Vec<_>>())
+        let of = results.rows().iter().filter(|row| row.phase == "search" && row.contestant == who.name);
+        (who.name.to_string(), of.filter_map(|row| Some((row.lr, row.loss?))).collect::<Vec<_>>())
     };
     let groups: Vec<_> =
         experiment.contestants.iter().map(searched).filter(|(_, points)| !points.is_empty()).collect();

@@ -5,7 +5,7 @@ use super::{PowerIteration, Subspace, SubspaceForm, Workspace, orthonormalize, s
 use crate::backend::{Backend, Coefficient, Fused, Gradient, Matrix, Op, Result, Scalar};
 
 /// Iterations of the bootstrap; with them a first step of tail shrink at 1024 x 4096 costs 5 to 7 later ones for k from 102 to 614
-/// (the example `bootstrap_cost`). The error of the subspace is about
+/// (the program `bootstrap_cost`). The error of the subspace is about
 /// `(sigma_{k+1} / sigma_k)^16` of the random start's.
 const BOOTSTRAP_ITERATIONS: usize = 8;
 

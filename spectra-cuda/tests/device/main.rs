@@ -20,6 +20,7 @@ mod threads;
 
 use libtest_mimic::{Arguments, Trial, run};
 use spectra_cuda_simulator::{Selection, select};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 /// The tests but for those of the conformance suite.
 macro_rules! tests {
@@ -30,10 +31,26 @@ macro_rules! tests {
     };
 }
 
-fn main() {
+/// A half of the tests by time.
+const HALF: &str = "conformance::f64";
+
+/// Where all run on the simulated device, half of them in a second process: its accounts belong to a process, which therefore does one test after
+/// the other. They are skipped
+/// here.
+fn second_process() -> std::io::Result<Option<Child>> {
+    if std::env::args().len() > 1 || !matches!(select(), Selection::Simulated(_)) {
+        return Ok(None);
+    }
+    Command::new(std::env::current_exe()?).arg(HALF).stdout(Stdio::piped()).spawn().map(Some)
+}
+
+fn main() -> std::io::Result<ExitCode> {
     let mut arguments = Arguments::from_args();
-    // The simulated device's accounts belong to the whole process.
     arguments.test_threads = Some(1);
+    let second = second_process()?;
+    if second.is_some() {
+        arguments.skip.push(HALF.into());
+    }
     let skipped = matches!(select(), Selection::Skipped(_));
     let mut trials = conformance::trials();
     trials.extend(tests! {
@@ -60,5 +77,13 @@ fn main() {
     if skipped {
         trials = trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect();
     }
-    run(&arguments, trials).exit();
+    let mut conclusion = run(&arguments, trials).exit_code();
+    if let Some(second) = second {
+        let output = second.wait_with_output()?;
+        print!("{}", String::from_utf8_lossy(&output.stdout));
+        if !output.status.success() {
+            conclusion = ExitCode::FAILURE;
+        }
+    }
+    Ok(conclusion)
 }

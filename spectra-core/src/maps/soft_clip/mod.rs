@@ -2,7 +2,7 @@
 //! `sigma -> sigma / sqrt(1 + sigma^2 / c^2)`.
 //!
 //! Which way is taken, and why (relative Frobenius error in `f32` / products; `rho = sigma_1 / c`; a graded spectrum, and one with nothing to
-//! deflate; the example `polar_table` and the test `polar` print them):
+//! deflate; the program `polar_table` and the test `polar` print them):
 //!
 //! | rho | graded, 192 x 384 | flat, 32 x 64 |
 //! |---|---|---|

@@ -1,9 +1,9 @@
 //! What an optimizer step costs on this machine, against floors measured in the same run.
 //!
 //! ```text
-//! cargo run --release -p spectra-examples --example step_cost [-- --f64] [--quick] [--presets [--only soap,muon]] [--out out/step_cost]
-//! cargo run --release -p spectra-examples --example step_cost -- --model qwen3-0.6b [--only adamw,muon] [--record bench/history.csv]
-//! cargo run --release -p spectra-examples --example step_cost -- --history bench/history.csv
+//! cargo run --release --bin step_cost [-- --f64] [--quick] [--presets [--only soap,muon]] [--out out/step_cost]
+//! cargo run --release --bin step_cost -- --model qwen3-0.6b [--only adamw,muon] [--record bench/history.csv]
+//! cargo run --release --bin step_cost -- --history bench/history.csv
 //! ```
 //!
 //! Prints three tables: every operation of a Spectra step at three shapes, beside AdamW's pass; the whole step against

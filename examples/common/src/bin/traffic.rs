@@ -1,7 +1,7 @@
 //! What a step of LLaMA-3-8B and 70B sends over 8, 64 and 512 ranks in the ways that there are, from the plan and by formulas; then how long that
-//! takes in a model of the machine. **Nothing of that is measured.** With the feature `threads` also what four threads have sent in a step of Dion, counted.
+//! takes in a model of the machine. **Nothing of that is measured.** And what four threads have sent in a step of Dion, counted.
 //!
-//! `cargo run --release -p spectra-core --features threads --example traffic -- [--bandwidth 50] [--latency 10] [--rate 50] [--bytes 4]`
+//! `cargo run --release --bin traffic -- [--bandwidth 50] [--latency 10] [--rate 50] [--bytes 4]`
 //!
 //! GB/s out of each rank, microseconds of a round, Tflop/s of a rank, bytes of a word.
 
@@ -130,13 +130,11 @@ fn print(machine: &Machine) -> Result<(), Error> {
         "4096 x 4096, k = {rank}, N = {ranks}: tail shrink {ours:.0} words, all-to-all Muon {muon:.0}: 1 : {:.2}",
         muon / ours
     );
-    #[cfg(feature = "threads")]
     counted::print()?;
     Ok(())
 }
 
 /// Words that threads have sent.
-#[cfg(feature = "threads")]
 mod counted {
     use super::*;
     use spectra_core::dense::DenseMatrix;

@@ -1,6 +1,6 @@
 //! Candle's AdamW beside ours, and our step on candle's tensors beside the core's on its own memory: milliseconds.
 //!
-//! `cargo run --release -p spectra-candle --example candle_peers -- [ROWS COLS]`
+//! `cargo run --release --bin candle_peers -- [ROWS COLS]`
 
 use std::time::Instant;
 

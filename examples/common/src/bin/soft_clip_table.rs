@@ -2,7 +2,7 @@
 //! for `sigma_1 / c` from 1e-3 to 1e4, ours (to the element type's accuracy) beside the authors' ten steps.
 //!
 //! ```text
-//! cargo run --release -p spectra-core --features faer --example soft_clip_table
+//! cargo run --release --bin soft_clip_table
 //! ```
 
 use faer::Mat;

@@ -1,8 +1,8 @@
 //! What the first step of tail shrink costs beside a later one, by rank.
 //!
 //! ```sh
-//! cargo run --release -p spectra-core --features faer --example bootstrap_cost            # 1024 x 4096 on the faer backend
-//! cargo run --release -p spectra-core --features faer --example bootstrap_cost 256 512 dense
+//! cargo run --release --bin bootstrap_cost            # 1024 x 4096 on the faer backend
+//! cargo run --release --bin bootstrap_cost 256 512 dense
 //! ```
 
 use spectra_core::backend::{Backend, Element, Result};

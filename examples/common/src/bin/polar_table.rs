@@ -2,12 +2,12 @@
 //! stored matrix rounded to fp16 or bf16 (accumulated in `f32`).
 //!
 //! ```text
-//! cargo run --release -p spectra-core --features faer --example polar_table [-- FILE.safetensors]
+//! cargo run --release --bin polar_table [-- FILE.safetensors]
 //! ```
 //!
 //! With a saved state, also momenta of that training: the largest, the smallest, and two between.
 
-#[path = "../tests/suite/emulated/mod.rs"]
+#[path = "../../../../spectra-core/tests/suite/emulated/mod.rs"]
 mod emulated;
 
 use emulated::{Rounded, flops};

@@ -1,8 +1,8 @@
 //! Resident memory of a process with one, two and ten optimizers, and when they are gone. Linux.
 //!
 //! ```sh
-//! cargo run --release -p spectra-core --features faer --example resident_memory        # on as many threads as cores
-//! cargo run --release -p spectra-core --features faer --example resident_memory 64
+//! cargo run --release --bin resident_memory        # on as many threads as cores
+//! cargo run --release --bin resident_memory 64
 //! ```
 //!
 //! With 16 threads on two cores: 66 MiB for one optimizer (40 of them state), 126 for two, 606 for ten. What is freed the C

@@ -1,7 +1,7 @@
 //! A step with the momentum in `f32` and in bf16, in turn: milliseconds, least and median, and bytes of state.
 //!
 //! ```text
-//! cargo run --release -p spectra-core --features faer --example momentum_cost [-- rows columns steps]
+//! cargo run --release --bin momentum_cost [-- rows columns steps]
 //! ```
 
 use spectra_core::backend::Result;

@@ -2,7 +2,7 @@
 //! stochastic gradients with sparse spectral spikes.
 //!
 //! ```text
-//! cargo run --release -p spectra-examples --example matrix_logistic [-- --out out/matrix_logistic] [--quick]
+//! cargo run --release --bin matrix_logistic [-- --out out/matrix_logistic] [--quick]
 //! ```
 //!
 //! Prints the tables and writes them with the pictures `constrained.png` (the paper's F.1), `stochastic.png` (F.4), `spikes.png`
