@@ -38,6 +38,9 @@ enum Task {
         /// No more than so many runs now
         #[arg(long)]
         most: Option<usize>,
+        /// Runs of this one only, as the tables call it; may be given several times
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
     },
     /// Writes the page with everything, and the tables of the document
     Report {
@@ -88,11 +91,12 @@ fn main() -> ExitCode {
 fn execute_task(task: Task) -> Result<(), Failure> {
     match task {
         Task::List => list(),
-        Task::Run { experiment, jobs, threads, most } => {
+        Task::Run { experiment, jobs, threads, most, only } => {
             let experiment = named(&experiment)?;
             let mut results = Results::read(&file(experiment.name()))?;
             let most = most.unwrap_or(usize::MAX);
-            run(&*experiment, &mut results, Manner { jobs: jobs.into(), threads: threads.into(), most })
+            let manner = Manner { jobs: jobs.into(), threads: threads.into(), most, only: &only };
+            run(&*experiment, &mut results, manner)
         }
         Task::Rerun { row } => rerun(&row),
         Task::Report { page, document } => write_report(&page, &document),

@@ -12,13 +12,15 @@ use crate::{Experiment, Outcome, Overall, Results, Row, Trial};
 
 /// How trials are run.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub struct Manner<'a> {
     /// Trials at a time.
     pub jobs: usize,
     /// Threads of each.
     pub threads: usize,
     /// No more than so many trials.
     pub most: usize,
+    /// Those of these contestants only, as far as there are any.
+    pub only: &'a [String],
 }
 
 /// What the workers share.
@@ -37,8 +39,15 @@ struct Shared<'a> {
 pub fn run(
     experiment: &(dyn Experiment + Sync),
     results: &mut Results,
-    manner: Manner,
+    manner: Manner<'_>,
 ) -> Result<(), Failure> {
+    let trials = experiment.trials(results);
+    if let Some(name) = manner.only.iter().find(|name| trials.iter().all(|trial| trial.contestant != **name))
+    {
+        let mut names: Vec<_> = trials.into_iter().map(|trial| trial.contestant).collect();
+        names.dedup();
+        return Err(Failure::input(format!("{} has no {name:?}, but {names:?}", experiment.name())));
+    }
     // One process at a time adds to a file.
     let _held = Folder::take(&PathBuf::from("out/lab").join(experiment.name()))?;
     // Sources without their history have none.
@@ -64,7 +73,7 @@ fn finished(experiment: &dyn Experiment, results: &Results) -> usize {
 /// Takes one trial after the other until none is left that can be begun.
 fn work(
     experiment: &(dyn Experiment + Sync),
-    manner: Manner,
+    manner: Manner<'_>,
     commit: &str,
     shared: &Mutex<Shared<'_>>,
     changed: &Condvar,
@@ -75,7 +84,7 @@ fn work(
         if guard.failure.is_some() || guard.begun == manner.most {
             return;
         }
-        let Some(trial) = next(experiment, &guard) else {
+        let Some(trial) = next(experiment, manner.only, &guard) else {
             if guard.running.is_empty() {
                 return;
             }
@@ -105,9 +114,11 @@ fn work(
     }
 }
 
-fn next(experiment: &dyn Experiment, shared: &MutexGuard<'_, Shared<'_>>) -> Option<Trial> {
+fn next(experiment: &dyn Experiment, only: &[String], shared: &MutexGuard<'_, Shared<'_>>) -> Option<Trial> {
     let is_new = |trial: &Trial| {
-        shared.results.of(&trial.command).is_none() && !shared.running.contains(&trial.command)
+        (only.is_empty() || only.contains(&trial.contestant))
+            && shared.results.of(&trial.command).is_none()
+            && !shared.running.contains(&trial.command)
     };
     experiment.trials(shared.results).into_iter().find(is_new)
 }
