@@ -111,7 +111,7 @@ fn no_input_panics_or_asks_for_much() {
     }
 }
 
-/// Writes the seeds that the library makes, when their format has changed: `cargo test -p spectra-fuzz-targets -- --ignored`.
+/// Writes the seeds that the library makes, when their format has changed: `cargo test --release --test corpus -- --ignored`.
 #[test]
 #[ignore = "writes files"]
 fn write_the_corpus() {

@@ -83,7 +83,7 @@ const LANGUAGE: &[Contestant] = &[
     contestant("spectra-ademamix", 2e-3, CLIP),
     contestant("ademamix", 1e-3, BETA2),
     contestant("mars", 3e-3, BETA2),
-    // The one idea of the screens that was told from plain tail shrink on digits.
+    // Of the ideas of the screens the one that was farthest ahead of plain tail shrink on digits.
     contestant("spectra", 1.5e-3, RATIO).named("spectra, tail 3", &["--set=spectral.map.TailShrink.tail=3"]),
 ];
 
