@@ -85,7 +85,7 @@ enum Task {
 
 fn main() -> ExitCode {
     spectra_decoder::keep_freed();
-    spectra_examples::report(execute_task(CommandLine::parse().task))
+    spectra_examples::report(|| execute_task(CommandLine::parse().task))
 }
 
 fn execute_task(task: Task) -> Result<(), Failure> {

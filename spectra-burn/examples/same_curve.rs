@@ -18,7 +18,7 @@ use spectra_examples::pictures::{Panel, curves};
 use spectra_examples::{Failure, Record, Row, Settings, report, write_whole};
 
 fn main() -> ExitCode {
-    report(run())
+    report(run)
 }
 
 fn run() -> Result<(), Failure> {

@@ -88,12 +88,12 @@ pub struct CommandLine {
     pub steps: usize,
 
     /// Seed of the initial weights, the order of the data and the sample
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, allow_hyphen_values = true)]
     pub seed: u64,
 
     /// Move every initial weight by one unit in its last place, up or down as this seed says: how far apart rounding alone
     /// takes two runs
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", allow_hyphen_values = true)]
     pub ulp: Option<u64>,
 
     /// Decoder layers

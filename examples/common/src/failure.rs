@@ -49,9 +49,11 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The end of every `main`: prints the failure, if any, on stderr and turns it into an exit code.
-pub fn report(outcome: Result<(), Failure>) -> ExitCode {
-    match outcome {
+/// Every `main`: runs the program, prints the failure, if any, on stderr and turns it into an exit code. A reader who closes the pipe
+/// (`| head`) ends the program as he ends others, without a panic.
+pub fn report(program: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
+    sigpipe::reset();
+    match program() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");

@@ -48,6 +48,7 @@ pub use folder::Folder;
 pub use learner::{Learner, Step};
 pub use model::{ModelSizes, Parameter};
 pub use norms::{UpdateNorms, WeightNorms};
+pub use numbers::{count, positive};
 pub use progress::Progress;
 pub use record::{Record, Row};
 pub use settings::Settings;

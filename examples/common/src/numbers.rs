@@ -1,7 +1,7 @@
 //! Numbers a user may pass, with what is wrong with the others.
 
 /// A whole number, at least 1.
-pub(crate) fn count(text: &str) -> Result<usize, String> {
+pub fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("pass a whole number, at least 1".into()),
         Ok(number) => Ok(number),
@@ -9,7 +9,7 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
 }
 
 /// A finite number above zero.
-pub(crate) fn positive(text: &str) -> Result<f64, String> {
+pub fn positive(text: &str) -> Result<f64, String> {
     number(text, |x| x > 0.0, "pass a finite number above 0")
 }
 

@@ -37,7 +37,7 @@ pub struct Guide {
 impl Program {
     /// Reads the command line, takes the output folder and runs `run`; an error is one line on stderr and an exit code.
     pub fn main(self, run: impl FnOnce(&Guide) -> Result<(), Box<dyn Error>>) -> ExitCode {
-        report(self.begin().and_then(|guide| run(&guide).map_err(failure)))
+        report(|| self.begin().and_then(|guide| run(&guide).map_err(failure)))
     }
 
     fn begin(self) -> Result<Guide, Failure> {

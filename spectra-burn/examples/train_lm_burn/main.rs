@@ -15,5 +15,5 @@ use learner::BurnLearner;
 
 fn main() -> ExitCode {
     let arguments = env::args_os().skip(1);
-    spectra_examples::report(spectra_examples::run::<BurnLearner>("train_lm_burn", arguments))
+    spectra_examples::report(|| spectra_examples::run::<BurnLearner>("train_lm_burn", arguments))
 }

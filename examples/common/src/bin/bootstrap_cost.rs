@@ -5,26 +5,43 @@
 //! cargo run --release --bin bootstrap_cost 256 512 dense
 //! ```
 
+use clap::Parser;
 use spectra_core::backend::{Backend, Element, Result};
 use spectra_core::dense::Dense;
 use spectra_core::faer::Faer;
 use spectra_core::linalg::uniform;
 use spectra_core::maps::{SpectralMap, TailShrink};
 use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, Recipe, plan::Rule};
+use spectra_examples::{Failure, count, report};
+use std::process::ExitCode;
 use std::time::Instant;
 
 /// Shares of the short side.
 const RATIOS: [f64; 4] = [0.1, 0.2, 0.3, 0.6];
 
-fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let size =
-        |i: usize, default| arguments.get(i).and_then(|text| text.parse::<usize>().ok()).unwrap_or(default);
-    let (rows, cols) = (size(0, 1024), size(1, 4096));
+/// The first step of `spectra` beside a later one
+#[derive(Parser)]
+struct Arguments {
+    /// Rows
+    #[arg(default_value = "1024", value_parser = count, allow_hyphen_values = true)]
+    rows: usize,
+    /// Columns
+    #[arg(default_value = "4096", value_parser = count, allow_hyphen_values = true)]
+    columns: usize,
+    /// The portable backend in the place of faer's
+    #[arg(long)]
+    dense: bool,
+}
+
+fn main() -> ExitCode {
+    report(|| run(&Arguments::parse()).map_err(Failure::run))
+}
+
+fn run(&Arguments { rows, columns: cols, dense }: &Arguments) -> Result<()> {
     println!("{rows} x {cols} in f32, a step of `spectra`");
     println!("{:>6} {:>10} {:>12} {:>10}", "k", "first, s", "a later, s", "ratio");
     for ratio in RATIOS {
-        if arguments.iter().any(|text| text == "dense") {
+        if dense {
             measure(Dense::<f32>::new(), (rows, cols), ratio)?;
         } else {
             measure(Faer::<f32>::new(), (rows, cols), ratio)?;

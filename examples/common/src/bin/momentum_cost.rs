@@ -4,21 +4,36 @@
 //! cargo run --release --bin momentum_cost [-- rows columns steps]
 //! ```
 
+use clap::Parser;
 use spectra_core::backend::Result;
 use spectra_core::faer::{Faer, FaerMatrix};
 use spectra_core::linalg::uniform;
 use spectra_core::optimizer::plan::Rule;
 use spectra_core::optimizer::{Config, Optimizer, ParameterSpec};
 use spectra_core::rules::MomentumFormat;
+use spectra_examples::{Failure, count, report};
+use std::process::ExitCode;
 use std::time::Instant;
 
-fn main() -> Result<()> {
-    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
-    let (rows, cols, steps) = match numbers[..] {
-        [rows, cols, steps] => (rows, cols, steps),
-        [rows, cols] => (rows, cols, 12),
-        _ => (4096, 4096, 12),
-    };
+/// A step with the momentum in `f32` and in bf16
+#[derive(Parser)]
+struct Arguments {
+    /// Rows
+    #[arg(default_value = "4096", value_parser = count, allow_hyphen_values = true)]
+    rows: usize,
+    /// Columns
+    #[arg(default_value = "4096", value_parser = count, allow_hyphen_values = true)]
+    columns: usize,
+    /// Steps of each
+    #[arg(default_value = "12", value_parser = count, allow_hyphen_values = true)]
+    steps: usize,
+}
+
+fn main() -> ExitCode {
+    report(|| run(&Arguments::parse()).map_err(Failure::run))
+}
+
+fn run(&Arguments { rows, columns: cols, steps }: &Arguments) -> Result<()> {
     let random = |seed| FaerMatrix::from_fn(rows, cols, |i, j| uniform(seed, i, j) as f32);
     let (mut weights, gradient) = (random(1), random(2));
     println!("{rows} x {cols}, f32 weights and gradients, {steps} steps of each in turn\n");

@@ -10,6 +10,7 @@
 #[path = "../../../../spectra-core/tests/suite/emulated/mod.rs"]
 mod emulated;
 
+use clap::Parser;
 use emulated::{Rounded, flops};
 use faer::Mat;
 use spectra_core::backend::{Backend, Element, Matrix, Result};
@@ -18,8 +19,29 @@ use spectra_core::linalg::{
     GramForm, Info, Normalization, Polar, Schedule, SixteenBits, Steps, Workspace, uniform,
 };
 use spectra_core::maps::{HardClip, SoftClip};
+use spectra_examples::{Failure, report};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+/// What each set of coefficients of the polar factor costs and gives
+#[derive(Parser)]
+struct Arguments {
+    /// A saved state, whose momenta are added
+    file: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    report(|| {
+        // First of all: a file that is none is said at once.
+        let momenta = match Arguments::parse().file {
+            Some(path) => momenta(&path).map_err(|e| Failure::input(format!("{}: {e}", path.display())))?,
+            None => Vec::new(),
+        };
+        tables(momenta).map_err(Failure::run)
+    })
+}
+
+fn tables(momenta: Named) -> Result<()> {
     println!(
         "Relative Frobenius distance to the exact polar factor. Cost: steps, products, and flops over r^3 with symmetric products at half"
     );
@@ -32,13 +54,10 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let x = matrix(192, 384, |i| 10f64.powf(-f64::from(exponent) * i as f64 / 191.0));
         polar_tables(&format!("sigma log-spaced from 1 to 1e-{exponent}, 192 x 384"), &x);
     }
-    if let Some(path) = std::env::args().nth(1) {
-        for (name, x) in momenta(&path)? {
-            polar_tables(&format!("{name}, {} x {}", x.nrows(), x.ncols()), &x);
-        }
+    for (name, x) in momenta {
+        polar_tables(&format!("{name}, {} x {}", x.nrows(), x.ncols()), &x);
     }
-    clip_tables()?;
-    Ok(())
+    clip_tables()
 }
 
 /// By name.
@@ -207,11 +226,11 @@ fn matrix(m: usize, n: usize, sigma: impl Fn(usize) -> f64) -> Mat<f64> {
     Mat::from_fn(m, r, |i, j| u[(i, j)] * sigma(j)) * v.transpose()
 }
 
-/// Four of the momenta in a saved state, smallest to largest.
 /// Matrices with their names.
 type Named = Vec<(String, Mat<f64>)>;
 
-fn momenta(path: &str) -> std::result::Result<Named, Box<dyn std::error::Error>> {
+/// Four of the momenta in a saved state, smallest to largest.
+fn momenta(path: &Path) -> std::result::Result<Named, Box<dyn std::error::Error>> {
     let file = std::fs::read(path)?;
     let length = usize::try_from(u64::from_le_bytes(file.get(..8).ok_or("too short")?.try_into()?))?;
     let end = length.checked_add(8).ok_or("a header without end")?;

@@ -8,11 +8,14 @@
 //! With 16 threads on two cores: 66 MiB for one optimizer (40 of them state), 126 for two, 606 for ten. What is freed the C
 //! library keeps for itself; with `MALLOC_MMAP_THRESHOLD_=65536`, which makes it give large blocks back, 22 MiB stay when all are gone.
 
+use clap::Parser;
 use spectra_core::backend::{Error, Result};
 use spectra_core::faer::{Faer, FaerMatrix};
 use spectra_core::linalg::uniform;
 use spectra_core::maps::{SpectralMap, TailShrink};
 use spectra_core::optimizer::{Config, Optimizer, ParameterSpec, Recipe, plan::Rule};
+use spectra_examples::{Failure, report};
+use std::process::ExitCode;
 
 /// Two large layers on all threads, and a few small ones beside each other.
 const SHAPES: [(usize, usize); 6] =
@@ -21,11 +24,19 @@ const SHAPES: [(usize, usize); 6] =
 /// Two steps: afterwards everything is there that an optimizer keeps.
 const STEPS: usize = 2;
 
-fn main() -> Result<()> {
-    let threads = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|e| Error::device("pool", e))?;
-    pool.install(run)
+/// What ten optimizers keep of the process's memory
+#[derive(Parser)]
+struct Arguments {
+    /// Threads; 0: as many as there are cores
+    #[arg(default_value = "0")]
+    threads: usize,
+}
+
+fn main() -> ExitCode {
+    report(|| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(Arguments::parse().threads).build();
+        pool.map_err(Failure::run)?.install(run).map_err(Failure::run)
+    })
 }
 
 fn run() -> Result<()> {

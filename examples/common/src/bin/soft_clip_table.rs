@@ -10,6 +10,8 @@ use spectra_core::backend::{Backend, Element, Matrix, Result};
 use spectra_core::faer::{Faer, FaerElement};
 use spectra_core::linalg::{Workspace, uniform};
 use spectra_core::maps::SoftClip;
+use spectra_examples::{Failure, report};
+use std::process::ExitCode;
 
 const SHAPE: (usize, usize) = (96, 144);
 const RATIOS: [f64; 12] = [1e-3, 1e-2, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4];
@@ -32,7 +34,11 @@ const SPECTRA: [(&str, Spectrum); 6] = [
     ),
 ];
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    report(|| run().map_err(Failure::run))
+}
+
+fn run() -> Result<()> {
     println!(
         "{} x {} matrices. Relative error in the Frobenius norm / matrix products of full size (symmetric",
         SHAPE.0, SHAPE.1

@@ -1,36 +1,39 @@
 //! What a step of LLaMA-3-8B and 70B sends over 8, 64 and 512 ranks in the ways that there are, from the plan and by formulas; then how long that
 //! takes in a model of the machine. **Nothing of that is measured.** And what four threads have sent in a step of Dion, counted.
 //!
-//! `cargo run --release --bin traffic -- [--bandwidth 50] [--latency 10] [--rate 50] [--bytes 4]`
-//!
-//! GB/s out of each rank, microseconds of a round, Tflop/s of a rank, bytes of a word.
+//! `cargo run --release --bin traffic -- --help`
 
+use clap::Parser;
 use spectra_core::backend::Error;
 use spectra_core::dense::Dense;
 use spectra_core::distributed::{Cost, Machine, Mode, Placement, Placing, Way, traffic};
 use spectra_core::optimizer::plan::models::{Decoder, LLAMA3_8B, LLAMA3_70B};
 use spectra_core::optimizer::{Config, Optimizer, plan::Plan};
+use spectra_examples::{Failure, positive, report};
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "flags, each with a positive number: --bandwidth GB/s, --latency us, --rate Tflop/s, --bytes of a word";
+/// What a step of LLaMA-3-8B and 70B sends, and how long that takes in a model of the machine
+#[derive(Parser)]
+struct Arguments {
+    /// GB/s out of each rank
+    #[arg(long, default_value = "50", value_parser = positive, allow_hyphen_values = true)]
+    bandwidth: f64,
+    /// Microseconds of a round
+    #[arg(long, default_value = "10", value_parser = positive, allow_hyphen_values = true)]
+    latency: f64,
+    /// Tflop/s of a rank
+    #[arg(long, default_value = "50", value_parser = positive, allow_hyphen_values = true)]
+    rate: f64,
+    /// Bytes of a word
+    #[arg(long, default_value = "4", value_parser = positive, allow_hyphen_values = true)]
+    bytes: f64,
+}
 
-/// The machine of the command line.
-fn machine(mut arguments: impl Iterator<Item = String>) -> Result<Machine, String> {
-    let mut machine = Machine { latency: 10e-6, bandwidth: 50e9, rate: 50e12, word: 4.0 };
-    while let Some(flag) = arguments.next() {
-        let (place, unit) = match flag.as_str() {
-            "--bandwidth" => (&mut machine.bandwidth, 1e9),
-            "--latency" => (&mut machine.latency, 1e-6),
-            "--rate" => (&mut machine.rate, 1e12),
-            "--bytes" => (&mut machine.word, 1.0),
-            _ => return Err(format!("`{flag}` is no flag; {USAGE}")),
-        };
-        let text = arguments.next().ok_or_else(|| format!("{flag} wants a number; {USAGE}"))?;
-        let value: Option<f64> = text.parse().ok().filter(|value: &f64| *value > 0.0 && value.is_finite());
-        *place = unit * value.ok_or_else(|| format!("{flag} {text}: no positive number; {USAGE}"))?;
+impl Arguments {
+    fn machine(&self) -> Machine {
+        let Self { bandwidth, latency, rate, bytes } = self;
+        Machine { latency: latency * 1e-6, bandwidth: bandwidth * 1e9, rate: rate * 1e12, word: *bytes }
     }
-    Ok(machine)
 }
 
 fn optimizer(model: &Decoder, preset: &str) -> Result<Optimizer<Dense<f32>>, Error> {
@@ -200,13 +203,5 @@ mod counted {
 }
 
 fn main() -> ExitCode {
-    let outcome =
-        machine(std::env::args().skip(1)).and_then(|machine| print(&machine).map_err(|e| e.to_string()));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            eprintln!("traffic: {reason}");
-            ExitCode::FAILURE
-        }
-    }
+    report(|| print(&Arguments::parse().machine()).map_err(Failure::run))
 }

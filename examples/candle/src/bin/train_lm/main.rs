@@ -11,5 +11,7 @@ use spectra_decoder::CandleLearner;
 
 fn main() -> ExitCode {
     spectra_decoder::keep_freed();
-    spectra_examples::report(spectra_examples::run::<CandleLearner>("train_lm", std::env::args_os().skip(1)))
+    spectra_examples::report(|| {
+        spectra_examples::run::<CandleLearner>("train_lm", std::env::args_os().skip(1))
+    })
 }

@@ -66,7 +66,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    report(if arguments.f64 { run::<f64>(&arguments) } else { run::<f32>(&arguments) })
+    report(|| if arguments.f64 { run::<f64>(&arguments) } else { run::<f32>(&arguments) })
 }
 
 fn run<E: FaerElement>(arguments: &Arguments) -> Result<(), Failure> {
