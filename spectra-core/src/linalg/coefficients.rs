@@ -117,7 +117,11 @@ impl OddPolynomial {
     pub(super) fn range(&self, l: f64, u: f64) -> (f64, f64) {
         // p'(x) = a + 3 b y + 5 c y^2 with y = x^2; where there are no real roots they are NaN, and in no interval.
         let root = libm::sqrt(9.0 * self.b * self.b - 20.0 * self.a * self.c);
-        let extrema = [-root, root].map(|root| libm::sqrt((root - 3.0 * self.b) / (10.0 * self.c)));
+        let extrema = if self.c == 0.0 {
+            [libm::sqrt(-self.a / (3.0 * self.b)); 2]
+        } else {
+            [-root, root].map(|root| libm::sqrt((root - 3.0 * self.b) / (10.0 * self.c)))
+        };
         let inside = extrema.into_iter().filter(|x| l < *x && *x < u);
         [l, u]
             .into_iter()

@@ -148,6 +148,16 @@ pub enum Schedule {
     },
     /// A published table.
     Published(Published),
+    /// `x (a + b x^2 + c x^4)` at every step with three numbers of your own, as `torch.optim.Muon`'s `ns_coefficients`. Values from 0 to 1 must stay
+    /// from 0 to 2 in any number of steps.
+    Constant {
+        /// Of `x`.
+        a: f64,
+        /// Of `x^3`.
+        b: f64,
+        /// Of `x^5`.
+        c: f64,
+    },
 }
 
 impl Schedule {
@@ -160,6 +170,19 @@ impl Schedule {
             let ok = (STRETCH..=1.5).contains(&safety);
             require(ok, operation, "safety", safety, "from 1.001 to 1.5")?;
             require((0.0..=1.0).contains(&cushion), operation, "cushion", cushion, "from 0 to 1")?;
+        }
+        if let Self::Constant { a, b, c } = self {
+            for (name, value) in [("a", a), ("b", b), ("c", c)] {
+                require(value.is_finite(), operation, name, value, "finite")?;
+            }
+            let p = OddPolynomial { a, b, c };
+            let wider = |u: f64| {
+                let (low, high) = p.range(0.0, u);
+                (low >= 0.0 && high <= 2.0).then_some(high.max(u))
+            };
+            let stays = (0..MAX_STEPS).try_fold(1.0, |u, _| wider(u)).is_some();
+            let wanted = "with b and c such that values from 0 to 1 stay from 0 to 2 at every step";
+            require(a > 0.0 && stays, operation, "a", a, wanted)?;
         }
         Ok(())
     }
@@ -271,6 +294,7 @@ impl Iterator for Polynomials {
                 if self.left > 0 { p.stretched(safety) } else { p }
             }
             Schedule::Published(set) => set.polynomial(self.taken),
+            Schedule::Constant { a, b, c } => OddPolynomial { a, b, c },
         };
         self.taken += 1;
         (self.lower, self.upper) = match self.schedule {
@@ -280,7 +304,7 @@ impl Iterator for Polynomials {
             Schedule::Muon => ((p.a * l).min(0.68), 1.21),
             // By equioscillation the minimum is at the lower end and the maximum as far above 1.
             Schedule::Minimax | Schedule::Guarded { .. } => (p.at(l), 2.0 - p.at(l)),
-            Schedule::Published(_) => p.range(l, u),
+            Schedule::Published(_) | Schedule::Constant { .. } => p.range(l, u),
         };
         Some(p)
     }

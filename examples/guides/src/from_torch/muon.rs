@@ -38,6 +38,9 @@ fn newton_schulz(update: &[f64], (a, b, c): (f64, f64, f64), steps: usize, eps: 
     transposed(&x, (n, m))
 }
 
+/// Muon's own.
+const DEFAULT: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
+
 /// `torch.optim.Muon` on a tall matrix.
 fn torchs(
     lr: f64,
@@ -45,6 +48,7 @@ fn torchs(
     momentum: f64,
     nesterov: bool,
     adjust: Adjust,
+    coefficients: (f64, f64, f64),
     steps: usize,
 ) -> Vec<f64> {
     let (mut weights, mut buffer) = (initial(), vec![0.0; ROWS * COLS]);
@@ -58,7 +62,7 @@ fn torchs(
         let lerp = |from: f64, to: f64, by: f64| from + by * (to - from);
         buffer = buffer.iter().zip(&g).map(|(m, g)| lerp(*m, *g, 1.0 - momentum)).collect();
         let ahead = g.iter().zip(&buffer).map(|(g, m)| if nesterov { lerp(*g, *m, momentum) } else { *m });
-        let update = newton_schulz(&ahead.collect::<Vec<_>>(), (3.4445, -4.7750, 2.0315), 5, 1e-7);
+        let update = newton_schulz(&ahead.collect::<Vec<_>>(), coefficients, 5, 1e-7);
         for (weight, update) in weights.iter_mut().zip(update) {
             *weight = *weight * (1.0 - lr * weight_decay) - lr * ratio * update;
         }
@@ -81,16 +85,27 @@ fn values_mean_what_they_mean_there() -> Result<()> {
         .scale(StepScale::AspectRatio);
     // ANCHOR_END: muon
     let plan = Plan::builder();
-    assert_close(&ours(config, &plan, 4)?, &torchs(1e-3, 0.1, 0.95, true, Adjust::Original, 4));
+    assert_close(&ours(config, &plan, 4)?, &torchs(1e-3, 0.1, 0.95, true, Adjust::Original, DEFAULT, 4));
 
     // ANCHOR: match_rms
     // adjust_lr_fn="match_rms_adamw"
     let matched = config.scale(StepScale::MaxDimension { factor: 0.2 });
     // ANCHOR_END: match_rms
-    assert_close(&ours(matched, &plan, 4)?, &torchs(1e-3, 0.1, 0.95, true, Adjust::MatchRmsAdamw, 4));
+    assert_close(
+        &ours(matched, &plan, 4)?,
+        &torchs(1e-3, 0.1, 0.95, true, Adjust::MatchRmsAdamw, DEFAULT, 4),
+    );
+
+    // ANCHOR: coefficients
+    // ns_coefficients=(2.0, -1.5, 0.5)
+    let own = Polar { schedule: Schedule::Constant { a: 2.0, b: -1.5, c: 0.5 }, ..newton_schulz };
+    let config_of_own = config.polar(own);
+    // ANCHOR_END: coefficients
+    let theirs = torchs(1e-3, 0.1, 0.95, true, Adjust::Original, (2.0, -1.5, 0.5), 4);
+    assert_close(&ours(config_of_own, &plan, 4)?, &theirs);
 
     let plain = config.nesterov(false).momentum(0.9);
-    assert_close(&ours(plain, &plan, 4)?, &torchs(1e-3, 0.1, 0.9, false, Adjust::Original, 4));
+    assert_close(&ours(plain, &plan, 4)?, &torchs(1e-3, 0.1, 0.9, false, Adjust::Original, DEFAULT, 4));
     Ok(())
 }
 

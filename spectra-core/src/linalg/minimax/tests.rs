@@ -49,6 +49,32 @@ fn a_cubic_finishes() {
 }
 
 #[test]
+fn numbers_of_your_own() -> crate::backend::Result<()> {
+    let own = |a, b, c| Schedule::Constant { a, b, c };
+    let (muon, cubic) = (own(3.4445, -4.775, 2.0315), own(1.5, -0.5, 0.0));
+    for (schedule, named) in [(muon, Schedule::Muon), (cubic, Schedule::Cubic)] {
+        schedule.validate("polar")?;
+        let (ours, theirs) = (schedule.polynomials(1e-3, 7), named.polynomials(1e-3, 7));
+        assert!(ours.zip(theirs).all(|(p, q)| p == q));
+    }
+    // The interval is the same, too: x (3 - x^2) / 2 has its maximum, 1, at 1.
+    assert_eq!(cubic.count(0.1, 1e-6).0, Schedule::Cubic.count(0.1, 1e-6).0);
+    // Muon's, by its extrema: 0.53 after five steps from 1e-3, 0.32 after six.
+    assert_eq!(muon.count(1e-3, 0.5).0, 6);
+    // What leaves [0, 2] or changes a sign, at once or in later steps, and what is no number.
+    for (a, b, c) in
+        [(4.0, 0.0, 0.0), (3.4445, -4.775, 2.5), (3.0, -4.5, 1.0), (-1.5, 0.5, 0.0), (1.2, 0.0, 0.0)]
+    {
+        let error = own(a, b, c).validate("polar").unwrap_err().to_string();
+        assert!(error.contains("polar") && error.contains("stay from 0 to 2"), "{a} {b} {c}: {error}");
+    }
+    for (a, b, c) in [(f64::NAN, 0.0, 0.0), (1.5, f64::INFINITY, 0.0), (1.5, -0.5, f64::NAN)] {
+        assert!(own(a, b, c).validate("polar").unwrap_err().to_string().contains("finite"));
+    }
+    Ok(())
+}
+
+#[test]
 fn counts() {
     // alpha = 101: four steps to 2.5e-12, where the cubic takes about ten for 1e-6.
     let (steps, error) = Schedule::Minimax.count(1.0 / 101f64.sqrt(), 1e-6);
