@@ -6,15 +6,21 @@ use std::fmt;
 use spectra_core::backend::Backend;
 
 use crate::Precision;
-use crate::suite::{Entry, Report, Subject, checks, run_observed};
+use crate::suite::{Entry, Report, Subject, checks, run_chosen};
 
-type Run = dyn Fn(&mut dyn FnMut(&Entry), &[&str]) -> Result<Report, Box<dyn Error>>;
+type Run = dyn Fn(&mut dyn FnMut(&Entry), &[&str], &[String]) -> Result<Report, Box<dyn Error>>;
+
+/// Whether a check is among those that are asked for: one of the texts is in its group or name, or there is none.
+fn is_wanted(only: &[String], group: &str, name: &str) -> bool {
+    only.is_empty() || only.iter().any(|text| group.contains(text) || name.contains(text))
+}
 
 /// A backend in one precision, which a program of [`main`](super::main) can check.
 pub struct Candidate {
     backend: String,
     element: Precision,
-    checks: usize,
+    /// Groups and names.
+    checks: Vec<(&'static str, &'static str)>,
     skip: &'static [&'static str],
     run: Box<Run>,
 }
@@ -31,9 +37,11 @@ impl Candidate {
         Self {
             backend: backend.into(),
             element: Precision::of::<B::Element>(),
-            checks: checks::<B>().len(),
+            checks: checks::<B>().iter().map(|check| (check.group, check.name)).collect(),
             skip: &[],
-            run: Box::new(move |observe, skip| Ok(run_observed(&make()?, skip, observe))),
+            run: Box::new(move |observe, skip, only| {
+                Ok(run_chosen(&make()?, skip, |group, name| is_wanted(only, group, name), observe))
+            }),
         }
     }
 
@@ -46,8 +54,8 @@ impl Candidate {
     /// One whose outcome is known.
     #[cfg(test)]
     pub(super) fn known(backend: &str, outcome: fn() -> Result<Report, Box<dyn Error>>) -> Self {
-        let run = Box::new(move |_: &mut dyn FnMut(&Entry), _: &[&str]| outcome());
-        Self { backend: backend.into(), element: Precision::F32, checks: 0, skip: &[], run }
+        let run = Box::new(move |_: &mut dyn FnMut(&Entry), _: &[&str], _: &[String]| outcome());
+        Self { backend: backend.into(), element: Precision::F32, checks: Vec::new(), skip: &[], run }
     }
 
     pub(super) fn backend(&self) -> &str {
@@ -62,12 +70,17 @@ impl Candidate {
         format!("{} {}", self.backend, self.element)
     }
 
-    pub(super) fn checks(&self) -> usize {
-        self.checks
+    /// How many of its checks are asked for.
+    pub(super) fn checks(&self, only: &[String]) -> usize {
+        self.checks.iter().filter(|(group, name)| is_wanted(only, group, name)).count()
     }
 
-    pub(super) fn run(&self, observe: &mut dyn FnMut(&Entry)) -> Result<Report, Box<dyn Error>> {
-        (self.run)(observe, self.skip)
+    pub(super) fn run(
+        &self,
+        only: &[String],
+        observe: &mut dyn FnMut(&Entry),
+    ) -> Result<Report, Box<dyn Error>> {
+        (self.run)(observe, self.skip, only)
     }
 }
 

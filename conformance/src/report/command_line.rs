@@ -22,6 +22,10 @@ pub(super) struct CommandLine {
     #[arg(long, value_name = "TYPE", value_delimiter = ',', value_parser = element)]
     pub(super) element: Vec<Precision>,
 
+    /// Only checks whose group or name contains one of these texts, separated by commas; the others are left out
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    pub(super) only: Vec<String>,
+
     /// Write a page with a heat map, and each check's error against condition number and size
     #[arg(long, value_name = "FILE.html")]
     pub(super) report: Option<PathBuf>,
@@ -71,6 +75,12 @@ impl CommandLine {
         if chosen.is_empty() {
             return Err("--element: none of the backends has it".to_owned());
         }
+        let without = |text: &&String| {
+            chosen.iter().all(|candidate| candidate.checks(std::slice::from_ref(*text)) == 0)
+        };
+        if let Some(text) = self.only.iter().find(without) {
+            return Err(format!("--only {text}: no check has it in its group or name"));
+        }
         Ok(chosen)
     }
 }
@@ -119,5 +129,7 @@ mod tests {
         assert_eq!(chosen("x --backend no").unwrap_err(), "--backend no: there are dense, half, candle");
         assert!(chosen("x --backend half --element f64").unwrap_err().starts_with("--element"));
         assert!(chosen("x --element f16").unwrap_err().contains("f32 or f64"));
+        assert!(chosen("x --only polar,nothing").unwrap_err().starts_with("--only nothing: "));
+        assert_eq!(chosen("x --only polar,gemm --element f64").unwrap(), ["dense f64"]);
     }
 }

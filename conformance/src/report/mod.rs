@@ -89,11 +89,11 @@ pub fn main(candidates: Vec<Candidate>, elsewhere: &[(&str, &str)]) -> ExitCode 
 /// and have been written.
 fn run(line: &CommandLine, chosen: &[&Candidate], outputs: &Outputs) -> Result<bool, Vec<String>> {
     let mut errors = Vec::new();
-    let mut progress = Progress::start(chosen.iter().map(|candidate| candidate.checks()).sum());
+    let mut progress = Progress::start(chosen.iter().map(|candidate| candidate.checks(&line.only)).sum());
     let mut columns = Vec::with_capacity(chosen.len());
     for candidate in chosen {
         progress.begin(&candidate.name());
-        match candidate.run(&mut |entry| progress.advance(entry)) {
+        match candidate.run(&line.only, &mut |entry| progress.advance(entry)) {
             Ok(report) => {
                 let (backend, element) = (candidate.backend().into(), candidate.element());
                 columns.push(Column { backend, element, report });

@@ -18,6 +18,7 @@ pub use failure::Failure;
 pub use judge::{Judge, Measured};
 pub use point::Point;
 pub use registry::checks;
+pub(crate) use report::run_chosen;
 pub use report::{Entry, Report, Status, minimum_executed, run, run_observed};
 pub use subject::{SecondHandle, Subject};
 #[doc(hidden)]

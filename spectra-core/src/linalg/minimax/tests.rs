@@ -1,4 +1,5 @@
 use super::*;
+use alloc::string::ToString;
 
 /// As published for `l = 1e-3` with safety 1.02 and cushion 0.02 (microsoft/dion, five steps).
 const PUBLISHED: [[f64; 3]; 5] = [
