@@ -18,9 +18,7 @@ fn main() -> ExitCode {
         Ok(mpi)
     };
     let arguments = std::env::args_os().skip(1);
-    spectra_examples::report(|| spectra_examples::run_as_rank::<CandleLearner, _>(
-        "train_lm_mpi",
-        arguments,
-        connect,
-    ))
+    spectra_examples::report(|| {
+        spectra_examples::run_as_rank::<CandleLearner, _>("train_lm_mpi", arguments, connect)
+    })
 }
