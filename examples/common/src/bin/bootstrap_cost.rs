@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release --bin bootstrap_cost            # 1024 x 4096 on the faer backend
-//! cargo run --release --bin bootstrap_cost 256 512 dense
+//! cargo run --release --bin bootstrap_cost -- 256 512 --dense
 //! ```
 
 use clap::Parser;
