@@ -60,6 +60,8 @@ impl Column {
 /// no sense or names a file that cannot be written; nothing is run then.
 #[must_use]
 pub fn main(candidates: Vec<Candidate>, elsewhere: &[(&str, &str)]) -> ExitCode {
+    // A closed pipe, as of `| head`, ends the program without a panic.
+    sigpipe::reset();
     let line = match CommandLine::read(std::env::args_os()) {
         Ok(line) => line,
         Err(error) => {

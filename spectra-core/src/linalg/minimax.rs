@@ -34,6 +34,22 @@ impl OddPolynomial {
         Self { a: 1.5 * alpha * beta, b: -0.5 * cube * beta, c: 0.0 }
     }
 
+    /// Whether values from 0 to 1 stay from 0 to 2 at every step: [0, u], once it is mapped into itself, for ever.
+    fn stays(&self) -> bool {
+        let mut u = 1.0;
+        for _ in 0..MAX_STEPS {
+            let (low, high) = self.range(0.0, u);
+            if !(low >= 0.0 && high <= 2.0) {
+                return false;
+            }
+            if high <= u {
+                break;
+            }
+            u = high;
+        }
+        true
+    }
+
     /// `p(x) times f`
     fn times(self, f: f64) -> Self {
         Self { a: self.a * f, b: self.b * f, c: self.c * f }
@@ -175,14 +191,9 @@ impl Schedule {
             for (name, value) in [("a", a), ("b", b), ("c", c)] {
                 require(value.is_finite(), operation, name, value, "finite")?;
             }
-            let p = OddPolynomial { a, b, c };
-            let wider = |u: f64| {
-                let (low, high) = p.range(0.0, u);
-                (low >= 0.0 && high <= 2.0).then_some(high.max(u))
-            };
-            let stays = (0..MAX_STEPS).try_fold(1.0, |u, _| wider(u)).is_some();
+            let stays = a > 0.0 && OddPolynomial { a, b, c }.stays();
             let wanted = "with b and c such that values from 0 to 1 stay from 0 to 2 at every step";
-            require(a > 0.0 && stays, operation, "a", a, wanted)?;
+            require(stays, operation, "a", a, wanted)?;
         }
         Ok(())
     }
