@@ -3,7 +3,7 @@
 //! A block of `M` at a time is updated and copied into one piece of memory, then multiplied by a few columns of `V` after the other, of
 //! which so many rows are taken at once as stay in the first cache. In the copy all rows are a known distance apart: of rows where they
 //! lie, each has an address of its own, for which an AVX2 machine has no registers left, and a multiple of 4 KiB between them lets
-//! them throw each other out of the first cache. (4096 x 14336, k = 61, with its update, two cores of an AMD EPYC without AVX-512: 58 ms,
+//! them throw each other out of the first cache. (4096 x 14336, k = 61, with its update, two cores of an AMD EPYC without AVX-512: 61 ms,
 //! from where they lie 80; the product alone by faer 41, the update alone 14.) Every sum runs in an order that depends on the shapes
 //! only, so that the bits do not depend on the number of threads.
 
@@ -30,7 +30,7 @@ const PART: usize = 1 << 15;
 /// Entries below which a thread would mostly wake up and go back to sleep.
 const ENTRIES: usize = 1 << 16;
 
-/// The widest V this was measured for.
+/// The widest V: beyond, the product is left to faer. (Where the better border lies has not been measured.)
 const WIDEST: usize = 192;
 
 /// Whether the pass is for a V with k columns.
@@ -151,7 +151,9 @@ impl<E: FaerElement> Forward<'_, E> {
         let n = self.v.len() / stride;
         // By runs: then one comparison tells that a run lies within the block.
         let (runs, _) = self.wide.as_chunks::<RUN>();
-        let Some(rows) = runs.as_chunks::<{ COLS / RUN }>().0[r..].first_chunk::<R>() else { return };
+        let Some(rows) = runs.as_chunks::<{ COLS / RUN }>().0[r..].first_chunk::<R>() else {
+            unreachable!("a block holds whole tiles")
+        };
         let a = |run: Range<usize>| {
             let c = (part.first + run.start) / RUN;
             move |t: usize, r: usize| rows[r][c][t]

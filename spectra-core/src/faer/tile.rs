@@ -107,8 +107,8 @@ pub(super) const fn line<E>() -> usize {
     64 / size_of::<E>()
 }
 
-/// `tile[r] = sum_t a(t, r) b[t]` for the rows `b` of one group; `a` is asked for by runs of t, and then by the number in the run. Before each `RUN` of them, number c, `ahead(c)` may ask for
-/// memory that the next tiles need. (In the innermost loop such a request would keep the compiler from ordering the loads.)
+/// `tile[r] = sum_t a(t, r) b[t]` for the rows `b` of one group; `a` is asked for by runs of t, and then by the number in the run.
+/// Before each `RUN` of them, number c, `ahead(c)` may ask for memory that the next tiles need. (In the innermost loop such a request would keep the compiler from ordering the loads.)
 #[inline(always)]
 pub(super) fn tile<E: Lanes, S: Simd, const R: usize, const V: usize, A: Fn(usize, usize) -> E>(
     simd: S,

@@ -149,14 +149,15 @@ impl<E: FaerElement> Backward<'_, E> {
     }
 }
 
-/// A copy through registers where there are [`Backward::COLUMNS`] of either type: all is read before any of it is written, because a
-/// read waits for a write to the same place of another page; and a slice would be a call for every row.
+/// A copy through registers where there are as many as `Backward::COLUMNS` of either type: all is read before any of it is written
+/// (4096 x 4096, k = 61: 13.4 ms; by eight at a time 14.5), and a slice would be a call for every row.
 #[inline(always)]
 fn copy_row<E: FaerElement>(copy: &mut [E], x: &[E]) {
     #[inline(always)]
     fn whole<E: Copy, const N: usize>(copy: &mut [E], x: &[E]) {
-        if let (Some(copy), Some(x)) = (copy.first_chunk_mut::<N>(), x.first_chunk()) {
-            *copy = *x;
+        match (copy.first_chunk_mut::<N>(), x.first_chunk()) {
+            (Some(copy), Some(x)) => *copy = *x,
+            _ => copy.copy_from_slice(x),
         }
     }
     match copy.len() {
