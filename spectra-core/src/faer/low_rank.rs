@@ -40,7 +40,9 @@ impl<E: FaerElement> LowRank<'_, E> {
         }
         let Self { n, k, .. } = *self;
         let padding = Padding::panel::<E>(n);
-        scratch::with(n.div_ceil(padding.width) * padding.width * k, |panels: &mut [E]| {
+        let panels = n.div_ceil(padding.width) * padding.width * k;
+        scratch::with(panels + left.len(), |buffer: &mut [E]| {
+            let (panels, tiles) = buffer.split_at_mut(panels);
             if k > 0 {
                 for_each_rows(panels, k * padding.width, &|first, panels| {
                     self.pack(padding.width, first, panels)
@@ -48,11 +50,11 @@ impl<E: FaerElement> LowRank<'_, E> {
             }
             let threads = if len <= GRAIN { 1 } else { rayon::current_num_threads() };
             match &mut out {
-                ValuesMut::Full(out) => self.rows(padding, panels, out, x, left).share(threads),
+                ValuesMut::Full(out) => self.rows((padding, panels), tiles, out, x, left).share(threads),
                 _ => {
                     let parts = threads.min((len / n).div_ceil(ROWS));
                     scratch::with(parts * BLOCK * n, |buffers: &mut [E]| {
-                        self.by_blocks((padding, panels), buffers, out, x, left, parts);
+                        self.by_blocks((padding, panels), (tiles, buffers), out, x, left, parts);
                     });
                 }
             }
@@ -61,21 +63,21 @@ impl<E: FaerElement> LowRank<'_, E> {
 
     fn rows<'a>(
         &self,
-        padding: Padding,
-        panels: &'a [E],
+        (padding, panels): (Padding, &'a [E]),
+        tiles: &'a mut [E],
         out: &'a mut [E],
         x: Values<'a, E>,
         left: &'a [E],
     ) -> Rows<'a, E> {
         let Self { beta, alpha, n, k, .. } = *self;
-        Rows { beta, alpha, panels, padding, n, k, out, x, left }
+        Rows { beta, alpha, panels, padding, n, k, out, x, left, tiles }
     }
 
     /// A few rows of `out` at a time in full width, on `threads` threads with `BLOCK` rows of `buffers` each.
     fn by_blocks(
         &self,
         (padding, panels): (Padding, &[E]),
-        buffers: &mut [E],
+        (tiles, buffers): (&mut [E], &mut [E]),
         out: ValuesMut<'_, E>,
         x: Values<'_, E>,
         left: &[E],
@@ -87,10 +89,20 @@ impl<E: FaerElement> LowRank<'_, E> {
         if threads > 1 && at < rows {
             let ((out0, out1), (x0, x1)) = (out.split(at * n), x.split(at * n));
             let (left0, left1) = left.split_at(at * k);
+            let (tiles0, tiles1) = tiles.split_at_mut(at * k);
             let (buffers0, buffers1) = buffers.split_at_mut(threads / 2 * BLOCK * n);
             rayon::join(
-                || self.by_blocks((padding, panels), buffers0, out0, x0, left0, threads / 2),
-                || self.by_blocks((padding, panels), buffers1, out1, x1, left1, threads - threads / 2),
+                || self.by_blocks((padding, panels), (tiles0, buffers0), out0, x0, left0, threads / 2),
+                || {
+                    self.by_blocks(
+                        (padding, panels),
+                        (tiles1, buffers1),
+                        out1,
+                        x1,
+                        left1,
+                        threads - threads / 2,
+                    )
+                },
             );
             return;
         }
@@ -99,7 +111,10 @@ impl<E: FaerElement> LowRank<'_, E> {
             let at = BLOCK.min(x.len() / n);
             let (mut block, rest) = out.split(at * n);
             let ((block_x, rest_x), (block_left, rest_left)) = (x.split(at * n), left.split_at(at * k));
-            block.full_in(buffers, |out| self.rows(padding, panels, out, block_x, block_left).share(1));
+            let tiles = &mut tiles[..at * k];
+            block.full_in(buffers, |out| {
+                self.rows((padding, panels), tiles, out, block_x, block_left).share(1);
+            });
             (out, x, left) = (rest, rest_x, rest_left);
         }
     }
@@ -134,6 +149,8 @@ struct Rows<'a, E> {
     out: &'a mut [E],
     x: Values<'a, E>,
     left: &'a [E],
+    /// `left` for the tiles: the columns of a tile's rows, one after the other.
+    tiles: &'a mut [E],
 }
 
 impl<E: FaerElement> Rows<'_, E> {
@@ -146,8 +163,9 @@ impl<E: FaerElement> Rows<'_, E> {
         }
         let (out0, out1) = self.out.split_at_mut(at * self.n);
         let ((x0, x1), (left0, left1)) = (self.x.split(at * self.n), self.left.split_at(at * self.k));
-        let a = Rows { out: out0, x: x0, left: left0, ..self };
-        let b = Rows { out: out1, x: x1, left: left1, ..self };
+        let (tiles0, tiles1) = self.tiles.split_at_mut(at * self.k);
+        let a = Rows { out: out0, x: x0, left: left0, tiles: tiles0, ..self };
+        let b = Rows { out: out1, x: x1, left: left1, tiles: tiles1, ..self };
         rayon::join(|| a.share(threads / 2), || b.share(threads - threads / 2));
     }
 
@@ -161,10 +179,13 @@ impl<E: FaerElement> Rows<'_, E> {
         (next_i, next_j): (usize, usize),
     ) {
         let (n, k, width) = (self.n, self.k, self.padding.width);
-        let left: [&[E]; R] = core::array::from_fn(|r| &self.left[(i + r) * k..][..k]);
         let panel = &self.panels[j * k..][..width * k];
         let ((x, x_size), out) = (self.x.place(), &*self.out);
-        let a = |t: usize, r: usize| left[r][t];
+        let (left, _) = self.tiles[i * k..(i + R) * k].as_chunks::<R>();
+        let a = |run: Range<usize>| {
+            let left = &left[run];
+            move |t: usize, r: usize| left[t][r]
+        };
         let (b, _) = E::vectors::<S>(panel).as_chunks::<V>();
         // All lines of a row of the next tile, spread over the runs.
         let lines = (width / line::<E>()).max(1);
@@ -178,7 +199,7 @@ impl<E: FaerElement> Rows<'_, E> {
                 }
             }
         };
-        let sum = tile::<E, S, R, V>(simd, b, a, ahead);
+        let sum = tile::<E, S, R, V, _>(simd, b, a, ahead);
         if j + width > n {
             return self.end_of_rows::<S, R, V>((i, j), sum);
         }
@@ -243,6 +264,17 @@ impl<E: FaerElement> Tiled for Rows<'_, E> {
         let prefetch = Prefetch::new();
         let width = self.padding.width;
         let ahead = width * STEPS_AHEAD.div_ceil(self.k.max(1));
+        if self.k > 0 {
+            let (tiles, rest) = self.tiles.split_at_mut(whole * self.k);
+            let (left, left_rest) = self.left.split_at(whole * self.k);
+            for (tile, left) in tiles.chunks_exact_mut(R * self.k).zip(left.chunks_exact(R * self.k)) {
+                let (tile, _) = tile.as_chunks_mut::<R>();
+                for (r, left) in left.chunks_exact(self.k).enumerate() {
+                    tile.iter_mut().zip(left).for_each(|(tile, left)| tile[r] = *left);
+                }
+            }
+            rest.copy_from_slice(left_rest);
+        }
         for first in (0..self.n).step_by(COLS) {
             let end = self.n.min(first + COLS);
             for i in (0..whole).step_by(R) {

@@ -5,7 +5,7 @@ use super::simd::vectorized;
 use crate::backend::Element;
 
 /// Independent accumulators: enough to fill the vector units' pipeline.
-const LANES: usize = 32;
+pub(super) const LANES: usize = 32;
 
 /// Elements summed without the pairwise tree: 128 additions in each lane.
 pub(super) const LEAF: usize = 128 * LANES;
@@ -26,14 +26,26 @@ fn dot_leaf<E: Element>(x: &[E], y: &[E]) -> f64 {
 #[inline(always)]
 pub(super) fn dot_loop<E: Element>(x: &[E], y: &[E]) -> f64 {
     let mut sums = [0.0f64; LANES];
-    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-    let tail: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| x.widen() * y.widen()).sum();
-    for (x, y) in xs.zip(ys) {
+    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let tail: f64 = x_rest.iter().zip(y_rest).map(|(x, y)| x.widen() * y.widen()).sum();
+    for (x, y) in xs.iter().zip(ys) {
         for i in 0..LANES {
             sums[i] += x[i].widen() * y[i].widen();
         }
     }
     sums.iter().sum::<f64>() + tail
+}
+
+/// Adds the squares of x to the lanes.
+#[inline(always)]
+pub(super) fn add_squares<E: Element>(sums: &mut [f64; LANES], x: &[E]) {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for x in chunks {
+        for i in 0..LANES {
+            sums[i] += x[i].widen() * x[i].widen();
+        }
+    }
+    sums.iter_mut().zip(rest).for_each(|(sum, x)| *sum += x.widen() * x.widen());
 }
 
 /// The largest magnitude, NaN if there is one.

@@ -2,16 +2,17 @@
 //! dimension runs.
 //!
 //! Libraries pack both operands of a product before they multiply, which is much of the time when one has 61 columns.
-//! Here the large operand is read where it lies, and the narrow one from a buffer whose rows are padded to whole
-//! vectors. A tile asks for the memory of later ones while it computes: without that a core waits for memory as long as
-//! it computes. (4096 x 14336, k = 61, two cores: `out += X - L R^T` takes 19 to 20 ms, without asking 28, by packed
+//! Here the large operand is copied a piece at a time, whole lines as they lie, and the narrow one read from a buffer whose rows are
+//! padded to whole vectors. What a tile broadcasts lies at known distances from one place: rows with an address each leave no registers
+//! where there are 16 in all. A tile asks for the memory of later ones while it computes: without that a core waits for memory as
+//! long as it computes. (4096 x 14336, k = 61, two cores of a Zen 5: `out += X - L R^T` takes 19 to 20 ms, without asking 28, by packed
 //! products 36; `A^T B` 18 against 25.)
 
 use super::parallel::for_each_rows;
 use super::simd::{Lanes, registers};
 use pulp::{Arch, Simd, WithSimd};
 
-/// Rows are shared out in multiples of this, a multiple of every tile's rows (6, 8 and 12).
+/// Rows are shared out in multiples of this, a multiple of every tile's rows (6 and 12).
 pub(super) const ROWS: usize = 24;
 
 /// Elements in the widest tile's row: four vectors of 16 `f32`.
@@ -106,26 +107,30 @@ pub(super) const fn line<E>() -> usize {
     64 / size_of::<E>()
 }
 
-/// `tile[r] = sum_t a(t, r) b[t]` for the rows `b` of one group. Before each `RUN` of them, number c, `ahead(c)` may ask for
-/// memory that the next tiles need. (In the innermost loop such a request would keep the compiler from ordering the loads.)
+/// `tile[r] = sum_t a(t, r) b[t]` for the rows `b` of one group; `a` is asked for by runs of t, and then by the number in the run.
+/// Before each `RUN` of them, number c, `ahead(c)` may ask for memory that the next tiles need. (In the innermost loop such a request would keep the compiler from ordering the loads.)
 #[inline(always)]
-pub(super) fn tile<E: Lanes, S: Simd, const R: usize, const V: usize>(
+pub(super) fn tile<E: Lanes, S: Simd, const R: usize, const V: usize, A: Fn(usize, usize) -> E>(
     simd: S,
     b: &[[E::Vector<S>; V]],
-    a: impl Fn(usize, usize) -> E,
+    a: impl Fn(core::ops::Range<usize>) -> A,
     ahead: impl Fn(usize),
 ) -> [[E::Vector<S>; V]; R] {
     let mut sum = [[E::splat(simd, E::zero()); V]; R];
     let (runs, rest) = b.as_chunks::<RUN>();
     for (c, run) in runs.iter().enumerate() {
         ahead(c);
+        let a = a(c * RUN..c * RUN + RUN);
         for (t, b) in run.iter().enumerate() {
-            step(simd, &mut sum, b, |r| a(c * RUN + t, r));
+            step(simd, &mut sum, b, |r| a(t, r));
         }
     }
     ahead(runs.len());
-    for (t, b) in rest.iter().enumerate() {
-        step(simd, &mut sum, b, |r| a(runs.len() * RUN + t, r));
+    if !rest.is_empty() {
+        let a = a(runs.len() * RUN..b.len());
+        for (t, b) in rest.iter().enumerate() {
+            step(simd, &mut sum, b, |r| a(t, r));
+        }
     }
     sum
 }
