@@ -2,10 +2,9 @@
 //!
 //! A block of `M` at a time is updated and copied into one piece of memory, then multiplied by a few columns of `V` after the other, of
 //! which so many rows are taken at once as stay in the first cache. In the copy all rows are a known distance apart: of rows where they
-//! lie, each has an address of its own, for which an AVX2 machine has no registers left, and a multiple of 4 KiB between them lets
-//! them throw each other out of the first cache. (4096 x 14336, k = 61, with its update, two cores of an AMD EPYC without AVX-512: 61 ms,
-//! from where they lie 80; the product alone by faer 41, the update alone 14.) Every sum runs in an order that depends on the shapes
-//! only, so that the bits do not depend on the number of threads.
+//! lie, each has an address of its own, for which an AVX2 machine has no registers left. (4096 x 14336, k = 61, with its update, two
+//! cores of an AMD EPYC without AVX-512: 61 ms, from where they lie 80; the product alone by faer 41, the update alone 14. Not measured
+//! with AVX-512.) Every sum runs in an order that depends on the shapes only, so that the bits do not depend on the number of threads.
 
 use super::FaerElement;
 use super::elementwise::map1_loop;
